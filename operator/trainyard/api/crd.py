@@ -1,0 +1,215 @@
+"""Pure: models -> CustomResourceDefinitions, within what the apiserver calls a structural schema.
+
+pydantic's JSON schema is not one: references are inlined, nullable unions become optional fields, constants become enums,
+titles go. Whatever else the apiserver would not take is an error here, not there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from trainyard.api.base import Model
+from trainyard.api.names import GROUP, VERSION
+from trainyard.api.platform import ExecutionRoleSpec, InstanceTypeSpec
+from trainyard.api.trainingjob import JobStatus, TrainingJobSpec
+
+Schema = dict[str, Any]
+
+_KEPT = {
+    "type",
+    "format",
+    "description",
+    "enum",
+    "pattern",
+    "minimum",
+    "maximum",
+    "minLength",
+    "maxLength",
+    "minItems",
+    "maxItems",
+}
+_CARRIED = "x-kubernetes-"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One resource kind and how kubectl shows it. `columns` are (name, type, JSON path, priority)."""
+
+    kind: str
+    plural: str
+    short: tuple[str, ...]
+    scope: str
+    spec: type[Model]
+    status: type[Model] | None
+    columns: tuple[tuple[str, str, str, int], ...]
+    description: str
+
+    @property
+    def crd_name(self) -> str:
+        return f"{self.plural}.{GROUP}"
+
+
+_AGE = ("Age", "date", ".metadata.creationTimestamp", 0)
+
+KINDS: tuple[Kind, ...] = (
+    Kind(
+        "TrainingJob",
+        "trainingjobs",
+        ("tj",),
+        "Namespaced",
+        TrainingJobSpec,
+        JobStatus,
+        (
+            ("Status", "string", ".status.trainingJobStatus", 0),
+            ("Secondary-Status", "string", ".status.secondaryStatus", 0),
+            ("Instance-Type", "string", ".spec.resourceConfig.instanceType", 0),
+            ("Attempt", "integer", ".status.attempt", 0),
+            ("Duration", "integer", ".status.trainingTimeInSeconds", 0),
+            _AGE,
+            ("Failure-Reason", "string", ".status.failureReason", 1),
+            ("Model", "string", ".status.modelArtifacts.s3ModelArtifacts", 1),
+        ),
+        "A SageMaker training job, run on this cluster.",
+    ),
+    Kind(
+        "InstanceType",
+        "instancetypes",
+        (),
+        "Cluster",
+        InstanceTypeSpec,
+        None,
+        (("CPU", "string", ".spec.capacity.cpu", 0), ("Memory", "string", ".spec.capacity.memory", 0), _AGE),
+        "One ML compute instance type that TrainingJobs may ask for.",
+    ),
+    Kind(
+        "ExecutionRole",
+        "executionroles",
+        (),
+        "Namespaced",
+        ExecutionRoleSpec,
+        None,
+        (("Role-ARN", "string", ".spec.roleARN", 0), ("Endpoint", "string", ".spec.s3.endpointURL", 0), _AGE),
+        "What a TrainingJob's roleARN names: the identity and the S3 server with which its data is moved.",
+    ),
+)
+
+
+def structural(schema: Schema, definitions: Schema) -> Schema:
+    """One node of pydantic's schema, rewritten; raises ValueError for what has no structural form."""
+    schema = _resolved(schema, definitions)
+    if unknown := {"oneOf", "allOf", "exclusiveMinimum", "exclusiveMaximum", "uniqueItems"} & schema.keys():
+        raise ValueError(f"{', '.join(sorted(unknown))} has no structural form: {schema}")
+    node = {key: value for key, value in schema.items() if key in _KEPT or key.startswith(_CARRIED)}
+    _keep_default(schema, node)
+    if examples := schema.get("examples"):
+        node["description"] = f"{node.get('description', '')} Example: {_plain(examples[0])}."
+    if "items" in schema:
+        node["items"] = structural(schema["items"], definitions)
+    if "properties" in schema:
+        node["properties"] = {name: structural(value, definitions) for name, value in schema["properties"].items()}
+        if required := schema.get("required"):
+            node["required"] = required
+    elif schema.get("type") == "object":
+        _map_values(schema, node, definitions)
+    return node
+
+
+def _resolved(schema: Schema, definitions: Schema) -> Schema:
+    """Without references, nullable unions and constants; what stands beside them wins."""
+    if "$ref" in schema:
+        target = definitions[schema["$ref"].removeprefix("#/$defs/")]
+        return _resolved(target | {key: value for key, value in schema.items() if key != "$ref"}, definitions)
+    if "anyOf" in schema:
+        members = [member for member in schema["anyOf"] if member.get("type") != "null"]
+        if len(members) != 1:
+            raise ValueError(f"a union of {len(members)} types has no structural form: {schema}")
+        return _resolved(members[0] | {key: value for key, value in schema.items() if key != "anyOf"}, definitions)
+    if "const" in schema:
+        return schema | {"enum": [schema["const"]], "type": "string"}
+    return schema
+
+
+def _keep_default(schema: Schema, node: Schema) -> None:
+    """Scalars as they are; a nested object as {} so that its own members' defaults apply; empty lists and maps not at all."""
+    default = schema.get("default")
+    if isinstance(default, dict):
+        if "properties" in schema:
+            node["default"] = {}
+    elif default is not None and default != []:
+        node["default"] = default
+
+
+def _map_values(schema: Schema, node: Schema, definitions: Schema) -> None:
+    values = schema.get("additionalProperties")
+    if isinstance(values, dict):
+        node["additionalProperties"] = structural(values, definitions)
+    else:
+        node["x-kubernetes-preserve-unknown-fields"] = True
+    if "maxProperties" in schema:
+        node["maxProperties"] = schema["maxProperties"]
+    names = schema.get("propertyNames", {})
+    if longest := names.get("maxLength"):
+        # A schema cannot bound a map's keys; CEL can, and says which limit was passed.
+        rule = {
+            "rule": f"self.all(name, name.size() <= {longest})",
+            "message": f"a name may have at most {longest} characters",
+        }
+        node["x-kubernetes-validations"] = [*node.get("x-kubernetes-validations", []), rule]
+
+
+def _plain(example: Any) -> str:
+    if isinstance(example, dict):
+        return ", ".join(f"{key}: {_plain(value)}" for key, value in example.items())
+    if isinstance(example, list):
+        return "[" + ", ".join(_plain(item) for item in example) + "]"
+    return f"{example}"
+
+
+def model_schema(model: type[Model]) -> Schema:
+    """The structural schema of one model."""
+    raw = model.model_json_schema(by_alias=True)
+    return structural(raw, raw.get("$defs", {}))
+
+
+def crd(kind: Kind) -> Schema:
+    """The CustomResourceDefinition of one kind, as a manifest."""
+    properties: Schema = {
+        "apiVersion": {"type": "string"},
+        "kind": {"type": "string"},
+        "metadata": {"type": "object"},
+        "spec": model_schema(kind.spec),
+    }
+    version: Schema = {"name": VERSION, "served": True, "storage": True}
+    if kind.status is not None:
+        properties["status"] = model_schema(kind.status) | {"description": "What the operator observed."}
+        version["subresources"] = {"status": {}}
+    root = {
+        "type": "object",
+        "description": kind.description,
+        "required": ["spec"],
+        "properties": properties,
+        "x-kubernetes-validations": [
+            {"rule": "self.metadata.name.size() <= 63", "message": "metadata.name may have at most 63 characters"}
+        ],
+    }
+    version["schema"] = {"openAPIV3Schema": root}
+    version["additionalPrinterColumns"] = [
+        {"name": name, "type": type_, "jsonPath": path, **({"priority": priority} if priority else {})}
+        for name, type_, path, priority in kind.columns
+    ]
+    names: Schema = {
+        "kind": kind.kind,
+        "listKind": f"{kind.kind}List",
+        "plural": kind.plural,
+        "singular": kind.kind.lower(),
+        "categories": ["training"],
+    }
+    if kind.short:
+        names["shortNames"] = list(kind.short)
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": kind.crd_name},
+        "spec": {"group": GROUP, "scope": kind.scope, "names": names, "versions": [version]},
+    }

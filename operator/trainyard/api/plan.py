@@ -1,0 +1,99 @@
+"""The job plan: all the agent must know to do its part, written by the operator into one immutable ConfigMap per attempt."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from trainyard.api.base import Model, split_s3_uri
+
+
+class JobIdentity(Model):
+    """Whose pod this is. `training_job_name` is the contract's (upper case allowed); `name` the resource's."""
+
+    namespace: str
+    name: str
+    uid: str
+    training_job_name: str
+    arn: str
+    attempt: int
+
+
+class Host(Model):
+    """One ML compute instance: `name` is algo-<n>, `address` resolves from every host of the job to its pod."""
+
+    name: str
+    address: str
+    instance_type: str
+    instance_group: str = "homogeneousCluster"
+
+
+class ChannelPlan(Model):
+    """One input channel, as every host needs it to work out its own share."""
+
+    name: str
+    s3_uri: str
+    distribution: Literal["FullyReplicated", "ShardedByS3Key"] = "FullyReplicated"
+    input_mode: Literal["File"] = "File"
+    content_type: str | None = None
+
+
+class StorePlan(Model):
+    """How to reach S3. `credentials_secret` is only for error messages: the files are mounted."""
+
+    role: str
+    endpoint_url: str | None = None
+    region: str = "us-east-1"
+    addressing_style: Literal["auto", "path", "virtual"] = "auto"
+    credentials_secret: str | None = None
+
+
+class Plan(Model):
+    """Times are seconds. `hosts` is in numeric order: algo-1, algo-2, ..., algo-10."""
+
+    version: Literal[1] = 1
+    job: JobIdentity
+    hosts: list[Host]
+    hyper_parameters: dict[str, str] = Field(default_factory=dict)
+    channels: list[ChannelPlan] = Field(default_factory=list)
+    s3_output_path: str
+    store: StorePlan
+    max_runtime_seconds: int = 86400
+    stop_grace_seconds: int = 120
+    download_retry_seconds: int = 900
+    upload_hold_seconds: int = 1800
+    volume_bytes: int | None = None
+
+    def host(self, name: str) -> Host:
+        return next(host for host in self.hosts if host.name == name)
+
+    def rank(self, name: str) -> int:
+        """0 for algo-1, in numeric order."""
+        return [host.name for host in self.hosts].index(name)
+
+    @property
+    def output_uri(self) -> str:
+        """`<S3OutputPath>/<TrainingJobName>`, without a trailing slash or a double one."""
+        return f"{self.s3_output_path.rstrip('/')}/{self.job.training_job_name}"
+
+    @property
+    def model_uri(self) -> str:
+        return f"{self.output_uri}/output/model.tar.gz"
+
+    @property
+    def output_data_uri(self) -> str:
+        return f"{self.output_uri}/output/output.tar.gz"
+
+    @property
+    def manifest_uri(self) -> str:
+        return f"{self.output_uri}/trainyard-manifest.json"
+
+    @property
+    def marker_uri(self) -> str:
+        """The attempt marker: who may commit. Carries uid and attempt; the newest attempt of the newest job wins."""
+        return f"{self.output_uri}/trainyard-attempt.json"
+
+    @property
+    def output_bucket(self) -> str:
+        return split_s3_uri(self.s3_output_path)[0]

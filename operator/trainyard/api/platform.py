@@ -1,0 +1,115 @@
+"""InstanceType and ExecutionRole: what an administrator offers, and what a job's instanceType and roleARN name."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from trainyard.api.base import DNS_LABEL, Model
+
+QUANTITY = r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$"
+Quantity = Annotated[str, Field(pattern=QUANTITY, max_length=32)]
+
+
+class SystemReserve(Model):
+    """What is kept from training."""
+
+    cpu: Quantity | None = Field(default=None, description="CPU kept for the node and the agent.", examples=["250m"])
+    memory: Quantity | None = Field(
+        default=None, description="Memory kept for the node and the agent.", examples=["2Gi"]
+    )
+
+
+class InstanceTypeSpec(Model):
+    """One ML compute instance type: what it holds, and which nodes carry it."""
+
+    capacity: dict[Annotated[str, Field(max_length=253)], Quantity] = Field(
+        description="Nominal size: cpu, memory and any extended resource such as nvidia.com/gpu.",
+        examples=[{"cpu": "4", "memory": "16Gi"}],
+        max_length=20,
+        json_schema_extra={
+            "x-kubernetes-validations": [
+                {"rule": "'cpu' in self && 'memory' in self", "message": "capacity names at least cpu and memory"}
+            ]
+        },
+    )
+    system_reserve: SystemReserve = Field(
+        default_factory=SystemReserve,
+        description="Kept from training. Default: 0.5 GiB + 30 % of the first 4 GiB, 25 % of the next 4, 20 % of the next 8,"
+        " 17 % of the next 112, 7 % of the rest; CPU 0.1 + 0.3 + 0.15 + 0.1 + 0.1 for the first four cores, 0.06 for each more.",
+    )
+    node_selector: dict[Annotated[str, Field(max_length=317)], Annotated[str, Field(max_length=63)]] = Field(
+        default_factory=dict,
+        description="Labels of the nodes that carry it.",
+        examples=[{"pool": "cpu"}],
+        max_length=20,
+    )
+    tolerations: list[dict[str, Any]] = Field(
+        default_factory=list, description="Tolerations of its pods, as in a pod's spec.", max_length=20
+    )
+
+
+class SecretReference(Model):
+    """A Secret of the same namespace."""
+
+    name: str = Field(
+        pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$",
+        max_length=253,
+        description="Name of the Secret.",
+        examples=["s3-credentials"],
+    )
+
+
+class S3Access(Model):
+    """How to reach S3."""
+
+    endpoint_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^/\s]+/?$",
+        max_length=1024,
+        description="Endpoint of an S3 server other than AWS.",
+        examples=["http://s3.storage.svc:9000"],
+    )
+    region: str = Field(
+        default="us-east-1", pattern=DNS_LABEL, max_length=63, description="Region to sign requests for."
+    )
+    addressing_style: Literal["auto", "path", "virtual"] = Field(
+        default="auto",
+        description="path: bucket in the path; virtual: bucket in the host name; auto: path for other servers than AWS.",
+    )
+
+
+class ExecutionRoleSpec(Model):
+    """The identity with which a job's data is moved. Only the agent's containers carry it, never training."""
+
+    role_arn: str | None = Field(
+        default=None,
+        pattern=r"^arn:aws[a-z\-]*:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+$",
+        max_length=2048,
+        description="A job whose roleARN equals this uses this role. Jobs without roleARN use the role named `default`.",
+        examples=["arn:aws:iam::123456789012:role/training"],
+    )
+    s3: S3Access = Field(default_factory=S3Access, description="How to reach S3.")
+    credentials_secret_ref: SecretReference | None = Field(
+        default=None,
+        description="Secret with the keys AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, if need be, AWS_SESSION_TOKEN."
+        " Without it the agent uses the service account's web identity.",
+    )
+    service_account_name: str | None = Field(
+        default=None, pattern=DNS_LABEL, max_length=63, description="Service account of the pods. Default: default."
+    )
+    security_mode: Literal["baseline", "restricted"] | None = Field(
+        default=None,
+        description="baseline: training runs as its image says. restricted: every container runs as one non-root user without"
+        " capabilities. Default: the operator's setting.",
+    )
+    download_retry_seconds: int = Field(
+        default=900, ge=0, le=86400, description="How long a passing error of S3 is retried while staging, in seconds."
+    )
+    upload_hold_seconds: int = Field(
+        default=1800,
+        ge=0,
+        le=604800,
+        description="How long a refused or failing upload is retried before the job fails, in seconds.",
+    )

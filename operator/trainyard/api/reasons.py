@@ -1,0 +1,50 @@
+"""Every reason that a condition, an event or a report may carry, each with a sentence on when it appears."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """CamelCase, stable: people and tools match on them."""
+
+    # Accepted: can the job be run as it is written?
+    ACCEPTED = "Accepted"  # every name it uses was found
+    INVALID_SPEC = "InvalidSpec"  # a rule that the apiserver could not check is broken
+    INSTANCE_TYPE_NOT_FOUND = "InstanceTypeNotFound"  # no InstanceType of that name
+    INSTANCE_TYPE_INVALID = "InstanceTypeInvalid"  # its reserve leaves nothing for training
+    EXECUTION_ROLE_NOT_FOUND = "ExecutionRoleNotFound"  # no ExecutionRole with that roleARN in the namespace
+    EXECUTION_ROLE_AMBIGUOUS = "ExecutionRoleAmbiguous"  # two ExecutionRoles carry that roleARN
+    NAME_IN_USE = "ResourceInUse"  # another job of the namespace has this trainingJobName
+
+    # Reconciling / Ready: where is it?
+    PENDING = "Pending"  # pods exist but are not scheduled
+    UNSCHEDULABLE = "Unschedulable"  # the scheduler says why
+    STARTING = "Starting"  # pods are being made
+    PODS_REFUSED = "PodsRefused"  # the apiserver refuses the pods: quota, policy, admission
+    PULLING_IMAGE = "PullingImage"  # the training image is on its way
+    IMAGE_PULL_FAILING = "ImagePullFailing"  # it cannot be pulled so far; retried
+    STAGING = "Staging"  # input data is on its way
+    WAITING_FOR_HOSTS = "WaitingForHosts"  # this host is staged, others are not
+    TRAINING = "Training"  # every training container runs
+    UPLOADING = "Uploading"  # training has ended; artifacts are on their way
+    UPLOAD_BLOCKED = "UploadBlocked"  # S3 refuses the artifacts; retried until the hold window ends
+    STOPPING = "Stopping"  # a stop was asked for or a limit reached
+
+    # Finished: how did it end?
+    COMPLETED = "Completed"
+    STOPPED = "Stopped"
+    MAX_RUNTIME_EXCEEDED = "MaxRuntimeExceeded"
+    ALGORITHM_ERROR = "AlgorithmError"  # training exited with another code than 0
+    OUT_OF_MEMORY = "OutOfMemory"  # training was killed at its memory limit
+    IMAGE_NOT_PULLED = "ImageNotPulled"  # the training image cannot be had
+    NOT_EXECUTABLE = "NotExecutable"  # the image has no program to run
+    DATA_DOWNLOAD_FAILED = "DataDownloadFailed"  # an input could not be staged
+    NO_DATA = "NoData"  # nothing matches a channel's S3 URI
+    NO_CREDENTIALS = "NoCredentials"  # the role's Secret is missing or incomplete
+    ACCESS_DENIED = "AccessDenied"  # S3 refuses these credentials
+    NO_SUCH_BUCKET = "NoSuchBucket"
+    ARTIFACT_UPLOAD_FAILED = "ArtifactUploadFailed"  # the artifacts could not be written
+    DISK_FULL = "DiskFull"  # the storage volume is full
+    POD_LOST = "PodLost"  # a pod vanished, was evicted or its node was lost
+    INTERNAL_ERROR = "InternalError"  # ours: worth a report

@@ -1,0 +1,105 @@
+"""What operator and agent tell each other while a pod lives: orders on annotations one way, reports the other.
+
+The last report of `stage` and of `sidecar` is their termination message; `GET /report` gives the sidecar's at any time,
+for what people want to see earlier. Correctness rests on the termination messages alone.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+
+from pydantic import Field
+
+from trainyard.api.base import Model
+from trainyard.api.names import FAILURE_REASON_CHARS, TERMINATION_MESSAGE_BYTES, cut_utf8
+
+
+class StopReason(StrEnum):
+    """Why a host's training is ended from outside."""
+
+    USER_REQUESTED = "UserRequested"
+    MAX_RUNTIME_EXCEEDED = "MaxRuntimeExceeded"
+    HOST_FAILED = "HostFailed"
+    DELETED = "Deleted"
+
+
+class StopOrder(Model):
+    """Operator to agent, in an annotation: end training on this host, then upload what is there."""
+
+    reason: StopReason
+    message: str = ""
+
+
+class TrainingEnd(Model):
+    """Operator to agent: the training container is gone. `failed` speaks of the whole job, as far as known."""
+
+    exit_code: int
+    reason: str = ""
+
+
+class Phase(StrEnum):
+    """How far a host has come, in the order in which it happens."""
+
+    STARTING = "Starting"
+    STAGING = "Staging"
+    WAITING = "WaitingForHosts"
+    STAGED = "Staged"
+    TRAINING = "Training"
+    UPLOADING = "Uploading"
+    DONE = "Done"
+
+
+class Result(StrEnum):
+    """How an agent container ended. Unset while it works."""
+
+    STAGED = "Staged"  # stage: data and configuration are in place on all hosts
+    COMMITTED = "Committed"  # sidecar: everything is in S3, the manifest was read back
+    ALREADY_COMMITTED = "AlreadyCommitted"  # stage: this job's manifest exists; nothing to train
+    STOPPED = "Stopped"  # stage: a stop order came before training
+    FAILED = "Failed"  # `message` says why, with the prefix of FailureReason
+    ABANDONED = "Abandoned"  # sidecar: the pod ended before training began; nothing to upload
+
+
+class Artifact(Model):
+    """One object that the job has written. `sha256` is that of the object's bytes."""
+
+    uri: str
+    size: int
+    sha256: str
+    files: int = 0
+
+
+class Report(Model):
+    """One host's state. `message` is ready to be shown: what happened, where, what to do."""
+
+    host: str
+    phase: Phase
+    result: Result | None = None
+    reason: str | None = None  # CamelCase, from trainyard.api.reasons
+    message: str | None = None
+    failure: str | None = None  # text of /opt/ml/output/failure, at most 1,024 characters
+    stop_reason: StopReason | None = None
+    training_started_at: datetime | None = None
+    training_ended_at: datetime | None = None
+    objects: int | None = None  # of this host's share of the input
+    bytes: int | None = None
+    artifacts: list[Artifact] = Field(default_factory=list)
+
+    def to_termination_message(self) -> str:
+        """As JSON of at most 2 KiB of UTF-8: the result survives, long texts are cut, then artifacts left out."""
+        report = self
+        if report.failure:
+            report = report.model_copy(update={"failure": report.failure[:FAILURE_REASON_CHARS]})
+        for limit in (1200, 600, 300, 100):
+            text = report.to_json()
+            if len(text.encode()) <= TERMINATION_MESSAGE_BYTES:
+                return text
+            report = report.model_copy(
+                update={
+                    "failure": cut_utf8(report.failure, limit) if report.failure else None,
+                    "message": cut_utf8(report.message, limit) if report.message else None,
+                    "artifacts": report.artifacts if limit == 1200 else [],
+                }
+            )
+        return report.to_json()

@@ -101,14 +101,19 @@ def structural(schema: Schema, definitions: Schema) -> Schema:
     if unknown := {"oneOf", "allOf", "exclusiveMinimum", "exclusiveMaximum", "uniqueItems"} & schema.keys():
         raise ValueError(f"{', '.join(sorted(unknown))} has no structural form: {schema}")
     node = {key: value for key, value in schema.items() if key in _KEPT or key.startswith(_CARRIED)}
-    _keep_default(schema, node)
+    if schema.get("default") not in (None, []):
+        node["default"] = schema["default"]
     if examples := schema.get("examples"):
         node["description"] = f"{node.get('description', '')} Example: {_plain(examples[0])}."
     if "items" in schema:
         node["items"] = structural(schema["items"], definitions)
     if "properties" in schema:
-        node["properties"] = {name: structural(value, definitions) for name, value in schema["properties"].items()}
-        if required := schema.get("required"):
+        required = schema.get("required", [])
+        node["properties"] = {
+            name: _property(value, definitions, required=name in required)
+            for name, value in schema["properties"].items()
+        }
+        if required:
             node["required"] = required
     elif schema.get("type") == "object":
         _map_values(schema, node, definitions)
@@ -130,14 +135,13 @@ def _resolved(schema: Schema, definitions: Schema) -> Schema:
     return schema
 
 
-def _keep_default(schema: Schema, node: Schema) -> None:
-    """Scalars as they are; a nested object as {} so that its own members' defaults apply; empty lists and maps not at all."""
-    default = schema.get("default")
-    if isinstance(default, dict):
-        if "properties" in schema:
-            node["default"] = {}
-    elif default is not None and default != []:
-        node["default"] = default
+def _property(schema: Schema, definitions: Schema, *, required: bool) -> Schema:
+    """A member of an object. One that is made when absent gets {} as default, so that its own members' defaults apply."""
+    node = structural(schema, definitions)
+    made_when_absent = not required and "default" not in schema
+    if made_when_absent and "properties" in node:
+        node["default"] = {}
+    return node
 
 
 def _map_values(schema: Schema, node: Schema, definitions: Schema) -> None:

@@ -56,6 +56,7 @@ AGENT_PORT: Final = 24817
 PATH_LIVE: Final = "/live"  # open: training's liveness probe
 PATH_REPORT: Final = "/report"  # token: Report as JSON
 PATH_TRAINING_ENDED: Final = "/training-ended"  # token, POST TrainingEnd: the annotation's content, sooner
+PATH_PRESTOP: Final = "/prestop"  # open, GET by the kubelet: the pod ends, or is being deleted
 
 STOP_GRACE_SECONDS: Final = 120  # SIGTERM to SIGKILL, SageMaker's figure
 LIVENESS_PERIOD_SECONDS: Final = 2

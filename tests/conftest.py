@@ -1,0 +1,41 @@
+"""What every lane shares: the cluster that `make` chose. A cluster that is not ours is used only if its name is allowed."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+import yaml
+
+from hack import providers
+from tests.e2e.jobs import Kubectl
+
+# Contexts that the tests may write to. Others must be named on purpose, so that nobody tests on production by accident.
+ALLOWED_CONTEXTS = {"trainyard-native", "kind-trainyard"}
+
+
+@pytest.fixture(scope="session")
+def kubeconfig() -> Path:
+    """The path of the kubeconfig, whose current context must be an allowed one."""
+    path = Path(os.environ.get("TRAINYARD_KUBECONFIG") or providers.choose().kubeconfig)
+    assert path.exists(), f"no cluster: {path} is missing; run `make cluster-up`"
+    context = yaml.safe_load(path.read_text()).get("current-context")
+    allowed = ALLOWED_CONTEXTS | set(os.environ.get("TRAINYARD_TEST_CONTEXTS", "").split(","))
+    assert context in allowed, (
+        f"context {context!r} is not one to test on; allow it with TRAINYARD_TEST_CONTEXTS={context}"
+    )
+    return path
+
+
+@pytest.fixture(scope="session")
+def kubectl(kubeconfig: Path) -> Kubectl:
+    return Kubectl(str(providers.choose().kubectl), str(kubeconfig))
+
+
+@pytest.fixture(scope="session")
+def images() -> dict[str, str]:
+    """Name of an image -> its reference in the cluster."""
+    found: dict[str, str] = json.loads(Path(os.environ["TRAINYARD_IMAGES"]).read_text())
+    return found

@@ -1,0 +1,200 @@
+"""Jobs that cannot succeed: each ends, soon, with a reason that names the object and the fix."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from tests.e2e.jobs import channel, eventually, manifest, path_of
+from tests.e2e.site import Desk
+
+
+def test_an_exit_code_with_a_failure_file_is_told_in_its_words(desk: Desk) -> None:
+    job = desk.submit(
+        manifest(
+            "exit-3",
+            desk.images["test-train"],
+            desk.bucket,
+            hyper={"exit": "3", "failure": "x" * 3000, "write": {"a": "b"}},
+        )
+    )
+    status = job.ends()
+    assert (status["trainingJobStatus"], path_of(status)[-2:]) == ("Failed", ["Uploading", "Failed"])
+    reason = status["failureReason"]
+    assert reason.startswith("AlgorithmError: xxx")
+    assert reason.endswith(", exit code: 3")
+    assert len(reason) <= 1024
+    assert job.model() == {"a": b"b"}, "what a failed job wrote is uploaded as well"
+    assert job.condition("Failed")["status"] == "True"
+    assert job.condition("Stalled")["status"] == "True"
+
+
+def test_an_exit_code_without_a_failure_file_is_told_by_the_code(desk: Desk) -> None:
+    status = desk.submit(manifest("exit-1", desk.images["test-train"], desk.bucket, hyper={"exit": "1"})).ends()
+    assert status["failureReason"] == "AlgorithmError: , exit code: 1"
+
+
+def test_one_failing_host_ends_the_others_and_its_reason_wins(desk: Desk) -> None:
+    job = desk.submit(
+        manifest(
+            "half",
+            desk.images["test-train"],
+            desk.bucket,
+            hosts=2,
+            hyper={"exit": "4@algo-2", "failure": "boom", "term": "handle", "write": {"a": "b"}},
+        )
+    )
+    status = job.ends(within=240)
+    assert status["trainingJobStatus"] == "Failed"
+    assert status["failureReason"] == "AlgorithmError: boom, exit code: 4"
+
+
+def test_memory_over_the_limit_is_a_client_error_that_names_the_limit(desk: Desk) -> None:
+    status = desk.submit(manifest("oom", desk.images["test-train"], desk.bucket, hyper={"allocate": "2000"})).ends()
+    assert status["failureReason"].startswith("ClientError: Please use an instance type with more memory")
+    assert "algo-1" in status["failureReason"]
+
+
+@pytest.mark.parametrize(
+    ("name", "image", "limit"),
+    [
+        ("bad-name", "Not A Name", 40),
+        ("missing", "localhost/trainyard/no-such-image:1", 90),
+    ],
+)
+def test_an_image_that_cannot_be_had_is_named_before_any_download(
+    desk: Desk, name: str, image: str, limit: float
+) -> None:
+    job = desk.submit(manifest(name, image, desk.bucket))
+    desk.eventually_says(job, image, within=30)
+    status = job.ends(within=limit)
+    assert status["trainingJobStatus"] == "Failed"
+    assert status["failureReason"].startswith("ClientError: ")
+    assert image in status["failureReason"]
+    assert "Training" not in path_of(status)
+    desk.pods_are_over(job)
+
+
+def test_an_image_without_train_says_what_to_do(desk: Desk) -> None:
+    status = desk.submit(manifest("no-train", desk.images["test-bare"], desk.bucket)).ends()
+    assert status["failureReason"].startswith("ClientError: ")
+    assert "train" in status["failureReason"]
+    assert "containerEntrypoint" in status["failureReason"]
+
+
+def test_no_data_gives_the_documented_text_and_training_never_starts(desk: Desk) -> None:
+    uri = desk.bucket.uri("nothing/here")
+    job = desk.submit(
+        manifest("no-data", desk.images["test-train"], desk.bucket, hosts=2, channels=[channel("train", uri)])
+    )
+    status = job.ends()
+    assert status["failureReason"].startswith(
+        f'ClientError: Data download failed:No S3 objects found under S3 URL "{uri}" given in input data source.'
+        " Please ensure that the bucket exists in the selected region (us-east-1), that objects exist under that S3 prefix"
+    )
+    assert "Training" not in path_of(status)
+    desk.pods_are_over(job)
+
+
+def test_a_bucket_that_does_not_exist_is_named(desk: Desk) -> None:
+    job = desk.submit(
+        manifest(
+            "no-bucket", desk.images["test-train"], desk.bucket, channels=[channel("train", "s3://no-such-bucket/a")]
+        )
+    )
+    status = desk.fails_within(job, 30)
+    assert status["failureReason"].startswith("ClientError: ")
+    assert "no-such-bucket" in status["failureReason"]
+
+
+def test_an_output_bucket_that_does_not_exist_fails_before_training(desk: Desk) -> None:
+    spec = manifest("no-out", desk.images["test-train"], desk.bucket)
+    spec["spec"]["outputDataConfig"]["s3OutputPath"] = "s3://no-such-bucket/out"
+    status = desk.fails_within(desk.submit(spec), 30)
+    assert status["failureReason"].startswith("ClientError: ")
+    assert "no-such-bucket" in status["failureReason"]
+    assert "Training" not in path_of(status)
+
+
+def test_missing_credentials_name_the_secret_and_how_to_make_it(desk: Desk) -> None:
+    desk.role("default", secret="nowhere")
+    status = desk.fails_within(desk.submit(manifest("no-secret", desk.images["test-train"], desk.bucket)), 30)
+    assert status["failureReason"].startswith("ClientError: ")
+    assert '"nowhere"' in status["failureReason"]
+    assert "kubectl create secret" in status["failureReason"]
+
+
+def test_wrong_credentials_are_told_as_no_access(desk: Desk) -> None:
+    desk.secret("wrong", "nobody", "nothing-at-all")
+    desk.role("default", secret="wrong")
+    status = desk.fails_within(desk.submit(manifest("no-access", desk.images["test-train"], desk.bucket)), 30)
+    assert status["failureReason"].startswith("ClientError: ")
+    assert "wrong" in status["failureReason"]
+
+
+def test_an_unknown_instance_type_is_a_condition_and_a_failed_job(desk: Desk) -> None:
+    spec = manifest("no-type", desk.images["test-train"], desk.bucket)
+    spec["spec"]["resourceConfig"]["instanceType"] = "ml.no.such"
+    job = desk.submit(spec)
+    eventually("Accepted is False", lambda: job.condition("Accepted").get("status") == "False", within=10)
+    status = desk.fails_within(job, 30)
+    assert "ml.no.such" in status["failureReason"]
+    assert "InstanceType" in status["failureReason"]
+    assert job.pods == []
+
+
+def test_an_unknown_role_is_a_condition_and_a_failed_job(desk: Desk) -> None:
+    arn = "arn:aws:iam::123456789012:role/none"
+    job = desk.submit(manifest("no-role", desk.images["test-train"], desk.bucket, roleARN=arn))
+    eventually("Accepted is False", lambda: job.condition("Accepted").get("status") == "False", within=10)
+    status = desk.fails_within(job, 30)
+    assert arn in status["failureReason"]
+    assert "ExecutionRole" in status["failureReason"]
+
+
+def test_a_role_that_comes_late_is_waited_for(desk: Desk) -> None:
+    arn = "arn:aws:iam::123456789012:role/late"
+    job = desk.submit(manifest("late-role", desk.images["test-train"], desk.bucket, roleARN=arn))
+    eventually("Accepted is False", lambda: job.condition("Accepted").get("status") == "False", within=10)
+    desk.role("late", roleARN=arn)
+    assert job.ends()["trainingJobStatus"] == "Completed"
+
+
+def test_a_refused_upload_is_held_with_its_reason_visible_and_then_fails(desk: Desk) -> None:
+    desk.role("default", uploadHoldSeconds=10)
+    job = desk.submit(
+        manifest("refused", desk.images["test-train"], desk.bucket, hyper={"write": {"a": "b"}, "seconds": "8"})
+    )
+    job.trains()
+    desk.forbid_writes()
+    try:
+        desk.eventually_says(job, "UploadBlocked", within=60)
+        status = job.ends(within=120)
+    finally:
+        desk.allow_writes()
+    assert path_of(status)[-2:] == ["Uploading", "Failed"]
+    assert status["failureReason"].startswith("ClientError: Artifact upload failed:")
+    assert desk.bucket.name in status["failureReason"]
+
+
+def test_a_refused_upload_goes_on_once_access_is_repaired(desk: Desk) -> None:
+    job = desk.submit(
+        manifest("repaired", desk.images["test-train"], desk.bucket, hyper={"write": {"a": "b"}, "seconds": "8"})
+    )
+    job.trains()
+    desk.forbid_writes()
+    try:
+        desk.eventually_says(job, "UploadBlocked", within=60)
+    finally:
+        desk.allow_writes()
+    assert job.ends(within=120)["trainingJobStatus"] == "Completed"
+    assert job.model() == {"a": b"b"}
+
+
+def test_a_failed_job_leaves_nothing_running(desk: Desk) -> None:
+    began = time.monotonic()
+    job = desk.submit(manifest("over", desk.images["test-train"], desk.bucket, hyper={"exit": "7"}))
+    job.ends()
+    desk.pods_are_over(job)
+    assert time.monotonic() - began < 120

@@ -1,0 +1,80 @@
+"""The operator killed in each phase of a job, and the sidecar in the middle of its upload: nothing lost, nothing doubled."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.e2e.jobs import channel, eventually, manifest, path_of
+from tests.e2e.site import Desk
+
+NORMAL = ["Starting", "Downloading", "Training", "Uploading", "Completed"]
+
+
+def incarnations(desk: Desk, name: str) -> set[str]:
+    """The uids of every pod that the namespace ever had for a job, by the events that speak of them."""
+    events = desk.kubectl.list("events", desk.namespace)
+    return {
+        event["involvedObject"]["uid"]
+        for event in events
+        if event["involvedObject"]["kind"] == "Pod" and event["involvedObject"]["name"].startswith(name)
+    }
+
+
+@pytest.mark.parametrize("phase", ["Created", "Downloading", "Training", "Uploading"])
+def test_the_operator_killed_in_a_phase_neither_loses_nor_doubles_anything(desk: Desk, phase: str) -> None:
+    desk.fill("data", 300)
+    name = f"killed-{phase.lower()}"
+    job = desk.submit(
+        manifest(
+            name,
+            desk.images["test-train"],
+            desk.bucket,
+            hosts=2,
+            channels=[channel("train", desk.bucket.uri("data/"), sharded=True)],
+            hyper={"inventory": "1", "seconds": "6", "megabytes": "40"},
+        )
+    )
+    if phase == "Created":
+        eventually("a pod was made", lambda: job.pods, within=30, every=0.05)
+    else:
+        job.reaches(phase, within=120)
+    desk.kill_operator()
+    status = job.ends(within=180)
+
+    assert (status["trainingJobStatus"], path_of(status)) == ("Completed", NORMAL)
+    assert status["attempt"] == 1
+    assert len(job.pods) == len(incarnations(desk, name)) == 2
+    assert sorted(job.model()) == ["inventory-algo-1.json", "inventory-algo-2.json", "noise"]
+
+
+def test_a_job_whose_operator_is_away_until_the_end_is_complete_when_it_returns(desk: Desk) -> None:
+    job = desk.submit(
+        manifest("away", desk.images["test-train"], desk.bucket, hyper={"write": {"a": "b"}, "seconds": "10"})
+    )
+    job.trains()
+    with desk.operator_away():
+        eventually(
+            "the model is committed without the operator",
+            lambda: desk.bucket.exists(job.key("trainyard-manifest.json")),
+            within=90,
+        )
+    status = job.ends(within=60)
+    assert (status["trainingJobStatus"], path_of(status)) == ("Completed", NORMAL)
+    assert job.model() == {"a": b"b"}
+
+
+def test_a_sidecar_killed_during_its_upload_is_restarted_and_finishes_it(desk: Desk) -> None:
+    desk.slow_store()
+    job = desk.submit(
+        manifest("sidecar", desk.images["test-train"], desk.bucket, hyper={"megabytes": "200", "write": {"a": "b"}})
+    )
+    job.reaches("Uploading", within=120)
+    eventually("parts are on their way", desk.bucket.unfinished_uploads, within=60, every=0.05)
+    desk.kill_container(job, "sidecar")
+    status = job.ends(within=240)
+    assert (status["trainingJobStatus"], path_of(status)) == ("Completed", NORMAL)
+    sidecar = next(s for s in job.pods[0]["status"]["initContainerStatuses"] if s["name"] == "sidecar")
+    assert sidecar["restartCount"] >= 1
+    model = job.model()
+    assert (model["a"], len(model["noise"])) == (b"b", 200 << 20)
+    eventually("no unfinished upload", lambda: desk.bucket.unfinished_uploads() == [], within=30)

@@ -1,0 +1,220 @@
+"""Jobs that succeed: what the training program finds, what arrives in S3, and what the status says."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.e2e.jobs import channel, check_transitions, manifest, path_of
+from tests.e2e.site import Desk
+
+NORMAL = ["Starting", "Downloading", "Training", "Uploading", "Completed"]
+
+
+def inventory(model: dict[str, bytes], host: str = "algo-1") -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(model[f"inventory-{host}.json"])
+    return found
+
+
+def test_a_job_finds_the_whole_contract_and_its_model_arrives(desk: Desk) -> None:
+    desk.bucket.put("data/train/a.csv", "1,2\n")
+    desk.bucket.put("data/train/deep/b.csv", "3,4\n")
+    job = desk.submit(
+        manifest(
+            "contract",
+            desk.images["test-train"],
+            desk.bucket,
+            channels=[channel("train", desk.bucket.uri("data/train"))],
+            hyper={"inventory": "1", "write": {"weights/w.bin": "w"}, "output": {"metrics.json": "{}"}, "eta": "0.30"},
+            environment={"FLAVOUR": "plain"},
+            trainingJobName="Contract-Job",
+        )
+    )
+    status = job.ends()
+
+    assert (status["trainingJobStatus"], path_of(status)) == ("Completed", NORMAL)
+    assert "failureReason" not in status
+    assert status["modelArtifacts"]["s3ModelArtifacts"] == desk.bucket.uri("out/Contract-Job/output/model.tar.gz")
+    model = desk.bucket.archive("out/Contract-Job/output/model.tar.gz")
+    assert model["weights/w.bin"] == b"w"
+    assert desk.bucket.archive("out/Contract-Job/output/output.tar.gz") == {"metrics.json": b"{}"}
+
+    seen = inventory(model)
+    assert seen["argv"] == ["train"]
+    assert seen["hostname"] == "algo-1"
+    assert seen["data"] == {"train/a.csv": 4, "train/deep/b.csv": 4}
+    assert seen["config"]["hyperparameters.json"]["eta"] == "0.30"
+    assert seen["config"]["inputdataconfig.json"] == {
+        "train": {
+            "ContentType": "text/csv",
+            "TrainingInputMode": "File",
+            "S3DistributionType": "FullyReplicated",
+            "RecordWrapperType": "None",
+        }
+    }
+    resources = seen["config"]["resourceconfig.json"]
+    assert (resources["current_host"], resources["hosts"]) == ("algo-1", ["algo-1"])
+    assert resources["instance_groups"] == [
+        {"instance_group_name": "homogeneousCluster", "instance_type": "ml.test.tiny", "hosts": ["algo-1"]}
+    ]
+    assert all(seen["writable"].values())
+    assert not seen["intermediate"]
+    assert seen["code"] == ["marker"]
+    assert seen["agent_files"] == []
+    environment = seen["environment"]
+    assert environment["TRAINING_JOB_NAME"] == "Contract-Job"
+    assert environment["TRAINING_JOB_ARN"].endswith(":training-job/Contract-Job")
+    assert environment["FLAVOUR"] == "plain"
+    assert not [
+        name for name in environment if "SECRET" in name or "ACCESS_KEY" in name or name.startswith("KUBERNETES_")
+    ]
+    # /dev/shm is half of the memory limit, which is the instance's capacity less the reserve.
+    pod = job.pods[0]
+    limit = next(c for c in pod["spec"]["containers"] if c["name"] == "training")["resources"]["limits"]["memory"]
+    assert limit in ("384Mi", str(384 << 20))
+    assert seen["shm_bytes"] == 192 << 20
+
+    commit = json.loads(desk.bucket.read("out/Contract-Job/trainyard-manifest.json"))
+    assert commit["jobUID"] == job.resource["metadata"]["uid"]
+    assert {artifact["uri"] for artifact in commit["artifacts"]} == {
+        desk.bucket.uri("out/Contract-Job/output/model.tar.gz"),
+        desk.bucket.uri("out/Contract-Job/output/output.tar.gz"),
+    }
+
+
+def test_two_hosts_share_five_objects_three_and_two_and_replicate_the_rest(desk: Desk) -> None:
+    for number in range(5):
+        desk.bucket.put(f"data/train/part-{number}.csv", f"{number}\n")
+    desk.bucket.put("data/validation/all.csv", "v\n")
+    job = desk.submit(
+        manifest(
+            "sharded",
+            desk.images["test-train"],
+            desk.bucket,
+            hosts=2,
+            channels=[
+                channel("train", desk.bucket.uri("data/train/"), sharded=True),
+                channel("validation", desk.bucket.uri("data/validation/")),
+            ],
+            hyper={"inventory": "1"},
+        )
+    )
+    status = job.ends(within=180)
+
+    assert (status["trainingJobStatus"], path_of(status)) == ("Completed", NORMAL)
+    model = job.model()
+    assert sorted(model) == ["inventory-algo-1.json", "inventory-algo-2.json"]
+    shares = [
+        sorted(name for name in inventory(model, host)["data"] if name.startswith("train/"))
+        for host in ("algo-1", "algo-2")
+    ]
+    assert [len(share) for share in shares] == [3, 2]
+    assert sorted(shares[0] + shares[1]) == [f"train/part-{number}.csv" for number in range(5)]
+    for host in ("algo-1", "algo-2"):
+        seen = inventory(model, host)
+        assert seen["data"]["validation/all.csv"] == 2
+        assert seen["config"]["resourceconfig.json"]["hosts"] == ["algo-1", "algo-2"]
+        assert seen["config"]["resourceconfig.json"]["current_host"] == host == seen["hostname"]
+        assert all(seen["addresses"].values())
+    assert [(host["name"], host["objects"]) for host in status["hosts"]] == [("algo-1", 4), ("algo-2", 3)]
+
+
+def test_a_host_without_an_object_gets_an_empty_directory_and_no_error(desk: Desk) -> None:
+    desk.bucket.put("data/only.csv", "1\n")
+    job = desk.submit(
+        manifest(
+            "one-object",
+            desk.images["test-train"],
+            desk.bucket,
+            hosts=2,
+            channels=[channel("train", desk.bucket.uri("data/only.csv"), sharded=True)],
+            hyper={"inventory": "1"},
+        )
+    )
+    assert job.ends(within=180)["trainingJobStatus"] == "Completed"
+    model = job.model()
+    assert inventory(model, "algo-1")["data"] == {"train/only.csv": 2}
+    assert inventory(model, "algo-2")["data"] == {}
+    assert inventory(model, "algo-2")["folders"] == ["train"]
+
+
+def test_files_of_another_user_that_nobody_else_may_read_are_uploaded(desk: Desk) -> None:
+    desk.bucket.put("data/a.csv", "1\n")
+    job = desk.submit(
+        manifest(
+            "other-user",
+            desk.images["test-user"],
+            desk.bucket,
+            channels=[channel("train", desk.bucket.uri("data/"))],
+            hyper={"inventory": "1", "mode": "0600", "write": {"secret/w": "w"}},
+        )
+    )
+    assert job.ends()["trainingJobStatus"] == "Completed"
+    model = job.model()
+    assert (inventory(model)["uid"], model["secret/w"]) == (5000, b"w")
+    assert all(inventory(model)["writable"].values())
+
+
+def test_a_namespace_that_enforces_restricted_runs_a_job_in_restricted_mode(desk: Desk) -> None:
+    desk.kubectl("label", "namespace", desk.namespace, "pod-security.kubernetes.io/enforce=restricted")
+    desk.role("default", securityMode="restricted")
+    job = desk.submit(
+        manifest("restricted", desk.images["test-train"], desk.bucket, hyper={"inventory": "1", "mode": "0600"})
+    )
+    assert job.ends()["trainingJobStatus"] == "Completed"
+    assert inventory(job.model())["uid"] != 0
+
+
+def test_a_job_in_baseline_mode_is_told_which_setting_a_restricted_namespace_wants(desk: Desk) -> None:
+    desk.kubectl("label", "namespace", desk.namespace, "pod-security.kubernetes.io/enforce=restricted")
+    job = desk.submit(manifest("refused", desk.images["test-train"], desk.bucket))
+    desk.eventually_says(job, "securityMode", within=30)
+    assert job.status["trainingJobStatus"] == "InProgress"
+
+
+def test_an_empty_model_writes_no_object_and_completes(desk: Desk) -> None:
+    job = desk.submit(manifest("empty", desk.images["test-train"], desk.bucket))
+    status = job.ends()
+    assert status["trainingJobStatus"] == "Completed"
+    assert status["modelArtifacts"]["s3ModelArtifacts"].endswith("/out/empty/output/model.tar.gz")
+    assert not [key for key in desk.bucket.keys("out/empty/") if key.endswith(".tar.gz")]
+
+
+def test_more_than_a_thousand_objects_and_folder_keys_are_staged_once_each(desk: Desk) -> None:
+    desk.bucket.put("many/")
+    desk.fill("many", 1200)
+    job = desk.submit(
+        manifest(
+            "many",
+            desk.images["test-train"],
+            desk.bucket,
+            channels=[channel("train", desk.bucket.uri("many/"))],
+            hyper={"inventory": "1"},
+        )
+    )
+    status = job.ends(within=180)
+    assert status["trainingJobStatus"] == "Completed"
+    assert len(inventory(job.model())["data"]) == 1200
+    assert status["hosts"][0]["objects"] == 1200
+
+
+def test_entrypoint_and_arguments_replace_those_of_the_image(desk: Desk) -> None:
+    spec = manifest("entrypoint", desk.images["test-bare"], desk.bucket)
+    spec["spec"]["algorithmSpecification"] |= {
+        "containerEntrypoint": ["python3", "-c"],
+        "containerArguments": ["import sys; open('/opt/ml/model/argv','w').write(repr(sys.argv))"],
+    }
+    job = desk.submit(spec)
+    assert job.ends()["trainingJobStatus"] == "Completed"
+    assert job.model() == {"argv": b"['-c']"}
+
+
+@pytest.mark.parametrize("columns", ["", "-owide"])
+def test_kubectl_get_reads_well(desk: Desk, columns: str) -> None:
+    job = desk.submit(manifest("columns", desk.images["test-train"], desk.bucket))
+    check_transitions(job.ends())
+    header, row = desk.kubectl("get", "tj", "-n", desk.namespace, *filter(None, [columns])).splitlines()
+    assert header.split()[:6] == ["NAME", "STATUS", "SECONDARY-STATUS", "INSTANCE-TYPE", "ATTEMPT", "DURATION"]
+    assert row.split()[:5] == ["columns", "Completed", "Completed", "ml.test.tiny", "1"]

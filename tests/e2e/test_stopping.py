@@ -1,0 +1,119 @@
+"""Stopping and deleting, with programs that react to SIGTERM and programs that never do.
+
+Python as PID 1 without a handler never sees SIGTERM: such a job takes the full 120 s. All jobs of this module are
+started and told to stop side by side, so that the module takes about as long as its slowest test.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+import pytest
+
+from tests.e2e.jobs import Job, check_transitions, eventually, manifest, path_of
+from tests.e2e.site import Desk, Site, open_desk
+
+STUBBORN = {"seconds": "1000", "write": {"partial": "kept"}}
+OBEDIENT = {"seconds": "1000", "term": "handle"}
+
+
+@dataclass
+class Started:
+    """A job that was training when it was told to end, and when that was."""
+
+    desk: Desk
+    job: Job
+    told: float
+
+
+@pytest.fixture(scope="module")
+def started(site: Site) -> Iterator[dict[str, Started]]:
+    with open_desk(site, "stopping") as desk:
+        image = desk.images["test-train"]
+        jobs = {
+            "stubborn-stop": desk.submit(manifest("stubborn-stop", image, desk.bucket, hyper=STUBBORN)),
+            "stubborn-delete": desk.submit(manifest("stubborn-delete", image, desk.bucket, hyper=STUBBORN)),
+            "obedient-stop": desk.submit(manifest("obedient-stop", image, desk.bucket, hyper=OBEDIENT)),
+            "limit": desk.submit(
+                manifest("limit", image, desk.bucket, hyper=OBEDIENT, stoppingCondition={"maxRuntimeInSeconds": 60})
+            ),
+        }
+        for job in jobs.values():
+            job.trains(within=180)
+        told = {}
+        for name, job in jobs.items():
+            told[name] = time.monotonic()
+            if name.endswith("stop"):
+                job.stop()
+            elif name.endswith("delete"):
+                job.delete(wait=False)
+        yield {name: Started(desk, job, told[name]) for name, job in jobs.items()}
+
+
+def test_a_stop_reaches_a_program_that_handles_sigterm_and_its_model_is_kept(started: dict[str, Started]) -> None:
+    it = started["obedient-stop"]
+    status = it.job.ends(within=90)
+    assert status["trainingJobStatus"] == "Stopped"
+    assert path_of(status)[-3:] == ["Training", "Stopping", "Stopped"]
+    assert it.job.model() == {"terminated": b"SIGTERM"}
+    assert it.job.condition("Finished")["reason"] == "Stopped"
+
+
+def test_a_job_at_its_maximum_runtime_is_stopped_and_its_model_is_kept(started: dict[str, Started]) -> None:
+    it = started["limit"]
+    status = it.job.ends(within=180)
+    assert (status["trainingJobStatus"], status["secondaryStatus"]) == ("Stopped", "MaxRuntimeExceeded")
+    assert path_of(status)[-3:] == ["Training", "Stopping", "MaxRuntimeExceeded"]
+    assert it.job.model() == {"terminated": b"SIGTERM"}
+    began, ended = (datetime.fromisoformat(status[name]) for name in ("trainingStartTime", "trainingEndTime"))
+    assert 50 <= (ended - began).total_seconds() <= 90
+
+
+def test_a_stopped_program_that_ignores_sigterm_is_gone_after_120_s_and_its_files_are_kept(
+    started: dict[str, Started],
+) -> None:
+    it = started["stubborn-stop"]
+    status = it.job.ends(within=200)
+    check_transitions(status)
+    assert status["trainingJobStatus"] == "Stopped"
+    assert it.job.model() == {"partial": b"kept"}
+    assert it.job.manifest()["outcome"] == "Stopped"
+    assert time.monotonic() - it.told < 30 + 120 + 30
+
+
+def test_a_deleted_program_that_ignores_sigterm_is_gone_after_120_s_and_its_files_are_kept(
+    started: dict[str, Started],
+) -> None:
+    it = started["stubborn-delete"]
+    it.desk.leaves_nothing(it.job, within=30 + 120 + 30 - (time.monotonic() - it.told))
+    assert it.job.model() == {"partial": b"kept"}
+
+
+def test_a_stop_before_any_pod_runs_needs_no_pod(desk: Desk) -> None:
+    desk.instance_type("ml.test.nowhere", node_selector={"no-such": "node"})
+    spec = manifest("early", desk.images["test-train"], desk.bucket)
+    spec["spec"]["resourceConfig"]["instanceType"] = "ml.test.nowhere"
+    job = desk.submit(spec)
+    status = job.reaches("Pending", within=30)
+    assert "endTime" not in status["secondaryStatusTransitions"][-1]
+    job.stop()
+    assert job.ends(within=30)["trainingJobStatus"] == "Stopped"
+    desk.pods_are_over(job)
+
+
+def test_a_job_deleted_while_training_leaves_nothing_behind(desk: Desk) -> None:
+    job = desk.submit(manifest("gone", desk.images["test-train"], desk.bucket, hyper=OBEDIENT, hosts=2))
+    job.trains(within=180)
+    job.delete()
+    desk.leaves_nothing(job, within=60)
+    assert "terminated" in job.model()
+    eventually("no unfinished upload", lambda: desk.bucket.unfinished_uploads() == [], within=30)
+
+
+def test_a_deleted_namespace_goes_with_its_running_job(site: Site) -> None:
+    with open_desk(site, "goes") as desk:
+        desk.submit(manifest("goes", desk.images["test-train"], desk.bucket, hyper=OBEDIENT)).trains()
+        desk.kubectl("delete", "namespace", desk.namespace, "--timeout=90s")

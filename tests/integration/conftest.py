@@ -1,0 +1,30 @@
+"""A real apiserver. Nothing is faked; what a test makes is in a namespace of its own."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.jobs import Kubectl
+
+CRDS = Path(__file__).resolve().parents[2] / "crds"
+
+
+@pytest.fixture(scope="session")
+def crds(kubectl: Kubectl) -> Kubectl:
+    """kubectl, with the CRDs of this tree established."""
+    kubectl("apply", "--server-side", "--force-conflicts", "-f", str(CRDS))
+    kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(CRDS))
+    return kubectl
+
+
+@pytest.fixture
+def scratch(kubectl: Kubectl) -> Iterator[str]:
+    """A namespace that goes after the test."""
+    name = f"it-{uuid.uuid4().hex[:8]}"
+    kubectl("create", "namespace", name)
+    yield name
+    kubectl("delete", "namespace", name, "--wait=false")

@@ -1,0 +1,75 @@
+# Thin lines only: what they do is in hack/.
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help setup demo generate lint unit integration e2e test test-long bench-overhead cluster-up cluster-down \
+        cluster-status kubeconfig images images-file clean
+
+PYTHON := .venv/bin/python
+STAMP := .venv/.trainyard-setup
+SETUP = python3 -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+        || { echo "error: install Python 3.11 or newer with venv (python3, python3-venv)" >&2; exit 1; }; \
+        python3 -m hack.setup
+ON_CLUSTER = TRAINYARD_KUBECONFIG="$$($(PYTHON) -m hack.cluster kubeconfig)" TRAINYARD_IMAGES="$$($(PYTHON) -m hack.images --file)"
+PYTEST := $(PYTHON) -m pytest
+
+help: ## this list
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r t d; do printf '%-16s %s\n' "$$t" "$$d"; done
+
+setup: ## everything the work needs, into .venv and a cache outside the checkout
+	@$(SETUP)
+
+$(STAMP): requirements/dev.txt pyproject.toml hack/setup.py hack/versions.py hack/base.py hack/tools.py
+	@$(SETUP)
+
+demo: cluster-up images ## train XGBoost on the local cluster, as a user would
+	@$(ON_CLUSTER) $(PYTHON) -m hack.demo
+
+generate: $(STAMP) ## the files that are made from the resource models
+	@$(PYTHON) hack/generate.py
+
+lint: $(STAMP) ## style, types, import rules, generated files
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports
+	@$(PYTHON) hack/generate.py --check
+
+unit: $(STAMP) ## tests without a cluster
+	@$(PYTEST) tests/unit
+
+integration: cluster-up images ## tests of parts against a real API server and a real S3 server
+	@$(ON_CLUSTER) $(PYTEST) tests/integration
+
+e2e: cluster-up images ## tests of whole jobs on the local cluster
+	@$(ON_CLUSTER) $(PYTEST) tests/e2e
+
+test: setup lint cluster-up images ## everything: lint, then one run of all tests
+	@$(ON_CLUSTER) $(PYTEST) tests/unit tests/integration tests/e2e
+
+test-long: export TRAINYARD_LONG = 1
+test-long: test ## the same with the tests that take long
+
+bench-overhead: cluster-up images ## what a job costs beside its training
+	@$(ON_CLUSTER) $(PYTHON) -m tests.bench.overhead
+
+cluster-up: $(STAMP) ## the local cluster (CLUSTER=kind|native|existing; chosen when not given)
+	@$(PYTHON) -m hack.cluster up
+
+cluster-down: $(STAMP) ## take it away; caches stay
+	@$(PYTHON) -m hack.cluster down
+
+cluster-status: $(STAMP) ## what of it runs
+	@$(PYTHON) -m hack.cluster status
+
+kubeconfig: $(STAMP) ## print the path of its kubeconfig
+	@$(PYTHON) -m hack.cluster kubeconfig
+
+images: cluster-up ## build what changed and load it into the cluster
+	@$(PYTHON) -m hack.images
+
+images-file: $(STAMP) ## print the path of the file that names the images
+	@$(PYTHON) -m hack.images --file
+
+clean: ## what builds and tests leave in the checkout; .venv and caches stay
+	@rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .pytest-kind dist build
+	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

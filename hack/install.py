@@ -1,0 +1,27 @@
+"""The operator on the cluster, by its Helm chart and with the images built here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from hack import shell, tools
+from hack.paths import REPO
+
+NAMESPACE = "trainyard-system"
+RELEASE = "trainyard"
+
+
+def operator(kubeconfig: Path, images: Mapping[str, str], values: Mapping[str, str] | None = None) -> None:
+    """Install it, or make what is there this version with these values; returns when it is ready."""
+    chosen: dict[str, str] = dict(values or {})
+    for image, setting in (("operator", "image"), ("agent", "agentImage")):
+        repository, _, tag = images[image].rpartition(":")
+        chosen |= {f"{setting}.repository": repository, f"{setting}.tag": tag}
+    settings = [argument for name, value in chosen.items() for argument in ("--set", f"{name}={value}")]
+    shell.run(
+        *(tools.HELM.binary, "upgrade", RELEASE, REPO / "charts/trainyard", "--install", "--reset-values"),
+        *("--kubeconfig", kubeconfig, "--namespace", NAMESPACE, "--create-namespace"),
+        # Objects of our names may have come by other ways: CRDs by kubectl, kept ones from a release elsewhere.
+        *("--take-ownership", "--wait", "--timeout", "3m", *settings),
+    )

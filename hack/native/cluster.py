@@ -1,0 +1,210 @@
+"""Brings the native cluster up from whatever state it is in, and takes it down without a trace but its images."""
+
+import functools
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+from hack import builder, shell, tools
+from hack.builder import Builder
+from hack.console import Problem, say, step
+from hack.imaging import Image
+from hack.native import config, host, pki, probe
+from hack.native.components import PORTS, Components
+from hack.native.containers import Runtime
+from hack.native.layout import (
+    API_PORT,
+    CONTEXT,
+    CONTROLLERS_PORT,
+    DNS_HEALTH_PORT,
+    ETCD_METRICS_PORT,
+    KUBELET_HEALTH_PORT,
+    NAME,
+    NODE_IP,
+    PROXY_HEALTH_PORT,
+    SCHEDULER_PORT,
+    Layout,
+)
+from hack.native.process import BOOT, Daemon, Supervisor, stop
+
+PAUSE = Image("pause", "hack/pause/Dockerfile", tools=("pause",))
+MANIFEST = Path(__file__).with_name("cluster.yaml")
+# containerd comes last: it is needed to clear up what the others leave.
+WORKERS = ("kubelet", "kube-proxy", "coredns", "kube-scheduler", "kube-controller-manager", "kube-apiserver", "etcd")
+HEALTH = {
+    "etcd": f"http://127.0.0.1:{ETCD_METRICS_PORT}/health",
+    "kube-apiserver": f"https://127.0.0.1:{API_PORT}/readyz",
+    "kube-controller-manager": f"https://127.0.0.1:{CONTROLLERS_PORT}/healthz",
+    "kube-scheduler": f"https://127.0.0.1:{SCHEDULER_PORT}/healthz",
+    "kubelet": f"http://127.0.0.1:{KUBELET_HEALTH_PORT}/healthz",
+    "kube-proxy": f"http://127.0.0.1:{PROXY_HEALTH_PORT}/healthz",
+    "coredns": f"http://{NODE_IP}:{DNS_HEALTH_PORT}/health",
+}
+
+
+class NativeCluster:
+    name = "native"
+    context = CONTEXT
+
+    def __init__(self, layout: Layout | None = None) -> None:
+        self.layout = layout or Layout.default()
+        self.supervisor = Supervisor(self.layout.run, self.layout.logs)
+        self.runtime = Runtime(self.layout)
+
+    @property
+    def kubeconfig(self) -> Path:
+        return self.layout.kubeconfig
+
+    @functools.cached_property
+    def kubectl(self) -> Path:
+        return tools.built(tools.KUBERNETES) / "kubectl"
+
+    @functools.cached_property
+    def components(self) -> Components:
+        return Components(self.layout, tools.built(tools.KUBERNETES), tools.built(tools.COREDNS) / "coredns")
+
+    # -- up
+
+    def up(self) -> None:
+        _require_root()
+        self._require_alone()
+        if self._from_earlier_boot():
+            say("  the machine was restarted since: starting afresh")
+            self._remove()
+        fresh = not self.layout.etcd.exists()
+        chosen = builder.choose()
+        pause = PAUSE.ref(chosen)
+        self._prepare(pause)
+        self._start_runtime(fresh)
+        self._load_pause(pause, chosen)
+        self._start(self.components.etcd())
+        for daemon in self.components.control_plane():
+            self._start(daemon)
+        self._apply_manifest()
+        self._start(self.components.kubelet())
+        # kube-proxy ends when the node's address turns up after it.
+        self._kubectl("wait", "--for=condition=Ready", f"node/{NAME}", "--timeout=60s")
+        self._start(self.components.proxy())
+        self._start(self.components.dns())
+        shell.write(self.kubeconfig, (self.layout.pki / "admin.kubeconfig").read_text(), 0o600)
+
+    def _prepare(self, pause: str) -> None:
+        if not self.layout.pki.exists():
+            with shell.whole(self.layout.pki) as draft:
+                pki.create(draft)
+        shell.write(self.layout.state / "boot", BOOT.read_text())
+        shell.write(self.layout.run / "owner", str(self.layout.state))
+        config.write(self.layout, pause)
+        host.make_cgroups()
+        host.connect()
+
+    def _start_runtime(self, fresh: bool) -> None:
+        containerd = self.components.containerd()
+        self._start(containerd, self.runtime.ready)
+        if fresh and self.runtime.purge():
+            # It has read the purged pods into memory when it started.
+            self.supervisor.stop([containerd.name])
+            self._start(containerd, self.runtime.ready)
+
+    def _load_pause(self, ref: str, chosen: Builder) -> None:
+        if ref not in self.runtime.images():
+            PAUSE.ensure(chosen)
+            self.load(ref, chosen)
+
+    def _start(self, daemon: Daemon, ready: Callable[[], bool] | None = None) -> None:
+        ready = ready or functools.partial(probe.answers, HEALTH[daemon.name])
+        if self.supervisor.current(daemon):
+            probe.wait(self.supervisor, daemon, ready)
+            return
+        self.supervisor.stop([daemon.name])
+        _require_free(daemon.name)
+        with step(f"starting {daemon.name}"):
+            self.supervisor.start(daemon)
+            probe.wait(self.supervisor, daemon, ready)
+
+    def _apply_manifest(self) -> None:
+        """Once per cluster: the marker is written after the objects are there."""
+        marker, manifest = self.layout.state / "manifest", MANIFEST.read_text()
+        if not marker.exists() or marker.read_text() != manifest:
+            self._kubectl("apply", "-f", str(MANIFEST))
+            shell.write(marker, manifest)
+
+    def _kubectl(self, *arguments: str) -> str:
+        return shell.output(self.kubectl, f"--kubeconfig={self.layout.pki}/admin.kubeconfig", *arguments)
+
+    def _from_earlier_boot(self) -> bool:
+        marker = self.layout.state / "boot"
+        return marker.exists() and marker.read_text() != BOOT.read_text()
+
+    def _require_alone(self) -> None:
+        """Addresses, ports and control groups are there once: another cache must not take over a running cluster."""
+        owner = self.layout.run / "owner"
+        other = owner.exists() and owner.read_text() != str(self.layout.state)
+        if other and any(self.supervisor.identity(name) for name in WORKERS):
+            raise Problem(f"a native cluster of another cache runs ({owner.read_text()}): take it down first")
+
+    # -- down
+
+    def down(self) -> None:
+        _require_root()
+        self._require_alone()
+        self._remove()
+
+    def _remove(self) -> None:
+        self.supervisor.stop(WORKERS, grace=0)
+        host.remove_cgroups()
+        if self.supervisor.identity("containerd") and self.runtime.ready():
+            self.runtime.purge()
+        self.supervisor.stop(["containerd"])
+        stop(host.shims(self.layout), grace=0)
+        # A second time: whatever a dying runtime still started.
+        host.remove_cgroups()
+        host.unmount(self.layout.state, self.layout.run)
+        host.remove_strays(self.layout)
+        host.disconnect()
+        if self.layout.state.exists():
+            for entry in self.layout.state.iterdir():
+                if entry != self.layout.containerd:
+                    shell.discard(entry)
+        shell.discard(self.layout.run)
+
+    # -- what others need
+
+    def status(self) -> str:
+        lines = []
+        for name in ("containerd", *reversed(WORKERS)):
+            found = self.supervisor.identity(name)
+            answers = self.runtime.ready() if name == "containerd" else probe.answers(HEALTH[name])
+            state = f"pid {found.pid}{'' if answers else ', does not answer'}" if found else "not running"
+            lines.append(f"{name:24} {state}")
+        return "\n".join(lines)
+
+    def images(self) -> set[str]:
+        return self.runtime.images()
+
+    def load(self, ref: str, builder: Builder) -> None:
+        archive = self.layout.state / "load.tar"
+        try:
+            builder.save(ref, archive)
+            self.runtime.load(archive)
+        finally:
+            archive.unlink(missing_ok=True)
+
+    def kill(self, container: str) -> None:
+        self.runtime.kill(container)
+
+
+def _require_root() -> None:
+    if os.geteuid() != 0:
+        raise Problem("the native cluster needs root: run as root, or start a Docker engine and use CLUSTER=kind")
+
+
+def _require_free(name: str) -> None:
+    for address in PORTS.get(name, ()):
+        with socket.socket() as attempt:
+            attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                attempt.bind(address)
+            except OSError as error:
+                raise Problem(f"{name} needs port {address[1]}, which another process holds: {error}") from error

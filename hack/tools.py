@@ -1,0 +1,107 @@
+"""Programs built from their Go modules, once per version, into the cache."""
+
+import functools
+import hashlib
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from hack import shell, versions
+from hack.console import Problem, step
+from hack.paths import REPO, cache
+
+STATIC = {"CGO_ENABLED": "0"}
+COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-proxy", "kube-scheduler", "kubectl", "kubelet")
+
+
+@dataclass(frozen=True)
+class Tool:
+    """`build` fills a directory that gets its final name only when it is complete."""
+
+    name: str
+    key: str
+    build: Callable[[Path], None]
+    expect: str = ""
+
+    @property
+    def directory(self) -> Path:
+        return cache() / "tools" / f"{self.name}-{self.key}"
+
+    @property
+    def binary(self) -> Path:
+        return built(self) / self.name
+
+
+def built(tool: Tool) -> Path:
+    if not tool.directory.exists():
+        raise Problem(f"{tool.name} is not built yet: run `make setup`")
+    return tool.directory
+
+
+def ensure(tool: Tool) -> None:
+    if not tool.directory.exists():
+        require_go()
+        with step(f"building {tool.name} {tool.key}", tool.expect), shell.whole(tool.directory) as draft:
+            draft.mkdir(parents=True)
+            tool.build(draft)
+
+
+def _installed(package: str, version: str) -> Callable[[Path], None]:
+    def build(directory: Path) -> None:
+        environment = STATIC | {"GOBIN": str(directory)}
+        shell.run("go", "install", "-trimpath", "-ldflags=-s -w", f"{package}@v{version}", env=environment)
+
+    return build
+
+
+def _source_key(directory: Path, prefix: str = "") -> str:
+    content = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(directory.glob("*"))))
+    return f"{prefix}{content.hexdigest()[:8]}"
+
+
+def _kubernetes(directory: Path) -> None:
+    version = "k8s.io/component-base/version"
+    major, minor, _ = versions.KUBERNETES.split(".")
+    stamp = (
+        f"-X {version}.gitVersion=v{versions.KUBERNETES} -X {version}.gitMajor={major} -X {version}.gitMinor={minor}"
+    )
+    binary = directory / "kubernetes"
+    source = REPO / "hack" / "kubernetes"
+    shell.run("go", "build", "-trimpath", f"-ldflags=-s -w {stamp}", "-o", binary, ".", cwd=source, env=STATIC)
+    for name in COMPONENTS:
+        (directory / name).symlink_to("kubernetes")
+
+
+def _pause(directory: Path) -> None:
+    source = REPO / "hack" / "pause"
+    shell.run("go", "build", "-trimpath", "-ldflags=-s -w", "-o", directory / "pause", ".", cwd=source, env=STATIC)
+
+
+KUBERNETES = Tool(
+    "kubernetes",
+    _source_key(REPO / "hack" / "kubernetes", f"{versions.KUBERNETES}-"),
+    _kubernetes,
+    "10 minutes with two cores, once per machine",
+)
+COREDNS = Tool("coredns", versions.COREDNS, _installed("github.com/coredns/coredns", versions.COREDNS), "1 minute")
+HELM = Tool("helm", versions.HELM, _installed("helm.sh/helm/v4/cmd/helm", versions.HELM), "3 minutes")
+VERSITYGW = Tool(
+    "versitygw",
+    versions.VERSITYGW,
+    _installed("github.com/versity/versitygw/cmd/versitygw", versions.VERSITYGW),
+    "1 minute",
+)
+PAUSE = Tool("pause", _source_key(REPO / "hack" / "pause"), _pause)
+KIND = Tool("kind", versions.KIND, _installed("sigs.k8s.io/kind", versions.KIND), "1 minute")
+EVERYWHERE = (HELM, VERSITYGW)
+NEEDED = {"native": (KUBERNETES, PAUSE, COREDNS, *EVERYWHERE), "kind": (KIND, *EVERYWHERE)}
+
+
+@functools.cache
+def require_go() -> None:
+    """The toolchain that go.mod asks for; Go says itself when it is too old and may not fetch a newer one."""
+    if not shutil.which("go", path=os.environ.get("PATH")):
+        raise Problem("Go is missing: install it from https://go.dev/dl (go.mod in hack/kubernetes names the version)")
+    shell.run("go", "env", "GOVERSION", cwd=REPO / "hack" / "kubernetes")

@@ -10,6 +10,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -43,9 +44,10 @@ def main() -> None:
     kubectl = Kubectl(provider.kubectl, kubeconfig, NAMESPACE)
     say(f"demo: cluster {provider.name}, kubeconfig {kubeconfig}")
 
-    say("  starting the S3 server in the cluster ...")
-    with s3server.opened(provider.kubectl, kubeconfig, images["s3"]) as server:
-        client = server.client()
+    with ExitStack() as stack:
+        with step("starting the S3 server in the cluster"):
+            server = stack.enter_context(s3server.opened(provider.kubectl, kubeconfig, images["s3"]))
+            client = server.client()
         with step("installing the operator with its Helm chart"):
             install.operator(kubeconfig, images)
         with step(f"preparing namespace {NAMESPACE}: an ExecutionRole and its Secret"):
@@ -129,6 +131,11 @@ def _wrong_models(results: Results) -> Iterator[str]:
     complete = seen == [f"part-{number}.csv" for number in range(demo_data.TRAIN_OBJECTS)]
     if TWO in results.scores and not (complete and sorted(map(len, shares.values())) == [2, 3]):
         yield f"the two hosts did not share the training objects 3 and 2: {shares}"
+
+
+def _span(phase: str, seconds: float) -> str:
+    """The pods' clocks tell whole seconds."""
+    return f"{phase} {seconds:.0f} s" if seconds >= 1 else f"{phase} under 1 s"
 
 
 def _report(kubectl: Kubectl, image: str, results: Results) -> Iterator[str]:

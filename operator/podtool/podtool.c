@@ -4,7 +4,6 @@
  *   podtool noop         exit 0; run in the user's image, it shows that the image can be had
  *   podtool copy TO      copy this program to TO, mode 0755, so that other images can run it from a volume
  *   podtool hold FILE    wait until FILE exists (or SIGTERM), then exit 0: keeps the pod alive in a few KiB
- *   podtool pause        wait for a signal, reaping children: the sandbox of a pod
  *
  * Static, so that it runs in any image, also one without a libc.
  */
@@ -15,7 +14,6 @@
 #include <string.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -54,27 +52,13 @@ static int hold(const char *file) {
   return 0;
 }
 
-static void pause_forever(void) {
-  for (;;) {
-    while (waitpid(-1, NULL, WNOHANG) > 0) {
-    }
-    pause();
-  }
-}
-
-static void reap(int signal) { (void)signal; }
-
 int main(int argc, char **argv) {
   const char *verb = argc > 1 ? argv[1] : "";
   signal(SIGTERM, leave);
   signal(SIGINT, leave);
   if (!strcmp(verb, "noop")) return 0;
-  if (!strcmp(verb, "pause")) {
-    signal(SIGCHLD, reap);
-    pause_forever();
-  }
   if (argc == 3 && !strcmp(verb, "copy")) return copy_self(argv[2]);
   if (argc == 3 && !strcmp(verb, "hold")) return hold(argv[2]);
-  fprintf(stderr, "usage: podtool noop | copy TO | hold FILE | pause\n");
+  fprintf(stderr, "usage: podtool noop | copy TO | hold FILE\n");
   return 2;
 }

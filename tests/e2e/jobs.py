@@ -170,6 +170,12 @@ class Job:
         check_transitions(status)
         return status
 
+    def completes(self, *, within: float = 120) -> Manifest:
+        """Waits for the end, which must be a good one."""
+        status = self.ends(within=within)
+        assert status["trainingJobStatus"] == "Completed", status.get("failureReason")
+        return status
+
     def trains(self, *, within: float = 90) -> None:
         """Waits until the program says on every host that it is training."""
         self.reaches("Training", within=within)

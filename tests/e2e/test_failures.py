@@ -158,7 +158,7 @@ def test_a_role_that_comes_late_is_waited_for(desk: Desk) -> None:
     job = desk.submit(manifest("late-role", desk.images["test-train"], desk.bucket, roleARN=arn))
     eventually("Accepted is False", lambda: job.condition("Accepted").get("status") == "False", within=10)
     desk.role("late", roleARN=arn)
-    assert job.ends()["trainingJobStatus"] == "Completed"
+    job.completes()
 
 
 def test_a_refused_upload_is_held_with_its_reason_visible_and_then_fails(desk: Desk) -> None:
@@ -188,7 +188,7 @@ def test_a_refused_upload_goes_on_once_access_is_repaired(desk: Desk) -> None:
         desk.eventually_says(job, "UploadBlocked", within=60)
     finally:
         desk.allow_writes()
-    assert job.ends(within=120)["trainingJobStatus"] == "Completed"
+    job.completes(within=120)
     assert job.model() == {"a": b"b"}
 
 

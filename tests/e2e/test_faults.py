@@ -39,9 +39,8 @@ def test_the_operator_killed_in_a_phase_neither_loses_nor_doubles_anything(desk:
     else:
         job.reaches(phase, within=120)
     desk.kill_operator()
-    status = job.ends(within=180)
-
-    assert (status["trainingJobStatus"], path_of(status)) == ("Completed", NORMAL)
+    status = job.completes(within=180)
+    assert path_of(status) == NORMAL
     assert status["attempt"] == 1
     assert len(job.pods) == len(incarnations(desk, name)) == 2
     assert sorted(job.model()) == ["inventory-algo-1.json", "inventory-algo-2.json", "noise"]
@@ -58,8 +57,8 @@ def test_a_job_whose_operator_is_away_until_the_end_is_complete_when_it_returns(
             lambda: desk.bucket.exists(job.key("trainyard-manifest.json")),
             within=90,
         )
-    status = job.ends(within=60)
-    assert (status["trainingJobStatus"], path_of(status)) == ("Completed", NORMAL)
+    status = job.completes(within=60)
+    assert path_of(status) == NORMAL
     assert job.model() == {"a": b"b"}
 
 
@@ -71,8 +70,8 @@ def test_a_sidecar_killed_during_its_upload_is_restarted_and_finishes_it(desk: D
     job.reaches("Uploading", within=120)
     eventually("parts are on their way", desk.bucket.unfinished_uploads, within=60, every=0.05)
     desk.kill_container(job, "sidecar")
-    status = job.ends(within=240)
-    assert (status["trainingJobStatus"], path_of(status)) == ("Completed", NORMAL)
+    status = job.completes(within=240)
+    assert path_of(status) == NORMAL
     sidecar = next(s for s in job.pods[0]["status"]["initContainerStatuses"] if s["name"] == "sidecar")
     assert sidecar["restartCount"] >= 1
     model = job.model()

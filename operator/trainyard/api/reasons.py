@@ -31,6 +31,10 @@ class Reason(StrEnum):
     UPLOAD_BLOCKED = "UploadBlocked"  # S3 refuses the artifacts; retried until the hold window ends
     STOPPING = "Stopping"  # a stop was asked for or a limit reached
 
+    # DataReady, ArtifactsUploaded: what is safe?
+    DATA_STAGED = "DataStaged"  # input and configuration are in place on every host
+    ARTIFACTS_COMMITTED = "ArtifactsCommitted"  # everything is in S3 and its manifest was read back
+
     # Finished: how did it end?
     COMPLETED = "Completed"
     STOPPED = "Stopped"
@@ -48,3 +52,6 @@ class Reason(StrEnum):
     DISK_FULL = "DiskFull"  # the storage volume is full
     POD_LOST = "PodLost"  # a pod vanished, was evicted or its node was lost
     INTERNAL_ERROR = "InternalError"  # ours: worth a report
+
+    # Events only.
+    STOP_IGNORED = "StopIgnored"  # a stop was asked for after the job had ended

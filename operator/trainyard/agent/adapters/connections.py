@@ -1,0 +1,83 @@
+"""A pool of HTTP connections to one endpoint, and what their failures are called."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from trainyard.agent.errors import StoreFault
+
+BLOCK = 128 * 1024
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where requests go: scheme, host (with its port where that is not the scheme's own) and a path that precedes all others."""
+
+    secure: bool
+    host: str
+    base: str = ""
+
+    @staticmethod
+    def parse(url: str) -> Endpoint:
+        parts = urlsplit(url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ValueError(f"the S3 endpoint {url!r} is not of the form http(s)://HOST[:PORT]")
+        return Endpoint(parts.scheme == "https", parts.netloc.rpartition("@")[2], parts.path.rstrip("/"))
+
+
+def fault_of(error: Exception) -> StoreFault:
+    """A connection's failure as facts."""
+    detail = f"{type(error).__name__}: {error}".rstrip(": ")
+    match error:
+        case socket.gaierror():
+            return StoreFault("dns", detail)
+        case ConnectionRefusedError():
+            return StoreFault("refused", detail)
+        case TimeoutError():
+            return StoreFault("timeout", detail)
+    if type(error).__name__ == "SSLCertVerificationError":
+        return StoreFault("tls", detail)
+    return StoreFault("connection", detail)
+
+
+class Pool:
+    """Idle connections, the latest used first. Safe for threads; at most as many as are in use at once."""
+
+    def __init__(self, connect_timeout: float, read_timeout: float) -> None:
+        self._connect_timeout = connect_timeout
+        self._read_timeout = read_timeout
+        self._idle: dict[tuple[bool, str], list[http.client.HTTPConnection]] = {}
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def connection(self, secure: bool, host: str, *, fresh: bool) -> Iterator[tuple[http.client.HTTPConnection, bool]]:
+        """A connected connection, and whether it was used before. It goes back if all went well and it may live on."""
+        found = None if fresh else self._take(secure, host)
+        connection = found or self._connect(secure, host)
+        try:
+            yield connection, found is not None
+        except BaseException:
+            connection.close()
+            raise
+        if connection.sock is not None:
+            with self._lock:
+                self._idle.setdefault((secure, host), []).append(connection)
+
+    def _take(self, secure: bool, host: str) -> http.client.HTTPConnection | None:
+        with self._lock:
+            idle = self._idle.get((secure, host))
+            return idle.pop() if idle else None
+
+    def _connect(self, secure: bool, host: str) -> http.client.HTTPConnection:
+        make = http.client.HTTPSConnection if secure else http.client.HTTPConnection
+        connection = make(host, timeout=self._connect_timeout, blocksize=BLOCK)
+        connection.connect()
+        connection.sock.settimeout(self._read_timeout)
+        connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return connection

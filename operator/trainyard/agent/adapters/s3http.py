@@ -1,0 +1,165 @@
+"""S3 over plain signed HTTP: the engine for listing, small objects, odd keys and multipart uploads, which obstore has not.
+
+One attempt per call (a connection that went stale while idle is replaced unnoticed); every failure is a StoreFault.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from trainyard.agent.adapters import s3xml
+from trainyard.agent.adapters.connections import Endpoint, Pool, fault_of
+from trainyard.agent.adapters.sigv4 import encode_key, encode_query, signed_headers
+from trainyard.agent.errors import StoreFault
+from trainyard.agent.ports import Body, Credentials, FileBody, StoredObject
+
+Query = Sequence[tuple[str, str]]
+DETAIL_BYTES = 300
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    body: bytes
+    etag: str
+
+
+class S3Http:
+    """An ObjectStore. Safe for threads."""
+
+    def __init__(
+        self,
+        endpoint_url: str,
+        region: str,
+        virtual: bool,
+        credentials: Callable[[], Credentials],
+        *,
+        connect_timeout: float = 5,
+        read_timeout: float = 60,
+    ) -> None:
+        """`virtual`: the bucket is part of the host name."""
+        self._endpoint = Endpoint.parse(endpoint_url)
+        self._region = region
+        self._virtual = virtual
+        self._credentials = credentials
+        self._pool = Pool(connect_timeout, read_timeout)
+
+    def list_page(self, bucket: str, prefix: str, after: str | None) -> tuple[list[StoredObject], str | None]:
+        query = [("list-type", "2"), ("prefix", prefix), ("encoding-type", "url")]
+        if after:
+            query.append(("continuation-token", after))
+        return s3xml.listing(self._send("GET", bucket, "", query).body)
+
+    def get(self, bucket: str, key: str, *, first: int = 0, length: int | None = None, etag: str = "") -> Body:
+        headers = {"if-match": etag} if etag else {}
+        if length is not None:
+            headers["range"] = f"bytes={first}-{first + length - 1}"
+        return self._send("GET", bucket, key, headers=headers).body
+
+    def get_small(self, bucket: str, key: str) -> tuple[bytes, str]:
+        answer = self._send("GET", bucket, key)
+        return answer.body, answer.etag
+
+    def put(self, bucket: str, key: str, body: Body | FileBody, *, match: str | None = None) -> None:
+        condition = {} if match is None else {"if-match": match} if match else {"if-none-match": "*"}
+        self._send("PUT", bucket, key, headers=condition, body=body)
+
+    def start_upload(self, bucket: str, key: str) -> str:
+        return s3xml.upload_id(self._send("POST", bucket, key, [("uploads", "")]).body)
+
+    def put_part(self, bucket: str, key: str, upload: str, number: int, body: Body) -> str:
+        return self._send("PUT", bucket, key, [("partNumber", str(number)), ("uploadId", upload)], body=body).etag
+
+    def complete_upload(self, bucket: str, key: str, upload: str, etags: list[str]) -> None:
+        answer = self._send("POST", bucket, key, [("uploadId", upload)], body=s3xml.completion(etags))
+        # This call alone may answer 200 and bring an error nevertheless.
+        code, message = s3xml.error_of(answer.body)
+        if code:
+            raise StoreFault("answer", message[:DETAIL_BYTES], status=500, code=code)
+
+    def abort_upload(self, bucket: str, key: str, upload: str) -> None:
+        self._send("DELETE", bucket, key, [("uploadId", upload)])
+
+    def list_uploads(self, bucket: str, key: str) -> list[str]:
+        found = s3xml.uploads(self._send("GET", bucket, "", [("uploads", ""), ("prefix", key)]).body)
+        return [upload for name, upload in found if name == key]
+
+    def _send(
+        self,
+        method: str,
+        bucket: str,
+        key: str,
+        query: Query = (),
+        *,
+        headers: dict[str, str] | None = None,
+        body: Body | FileBody = b"",
+    ) -> Answer:
+        credentials = self._credentials()
+        host = f"{bucket}.{self._endpoint.host}" if self._virtual else self._endpoint.host
+        path = f"{self._endpoint.base}/" + encode_key(key if self._virtual else f"{bucket}/{key}" if key else bucket)
+        digest = body.sha256 if isinstance(body, FileBody) else hashlib.sha256(body).hexdigest()
+        moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        signed = signed_headers(
+            method,
+            path,
+            query,
+            {"host": host} | (headers or {}),
+            payload_sha256=digest,
+            credentials=credentials,
+            region=self._region,
+            moment=moment,
+        )
+        target = f"{path}?{encode_query(query)}" if query else path
+        for fresh in (False, True):
+            answer = self._attempt(method, host, target, signed, body, fresh=fresh)
+            if answer is not None:
+                return _checked(answer)
+        raise AssertionError("a fresh connection gives an answer or a fault")
+
+    def _attempt(
+        self, method: str, host: str, target: str, headers: dict[str, str], body: Body | FileBody, *, fresh: bool
+    ) -> Answer | None:
+        """None: the connection was an old one and is dead; nothing was answered."""
+        used = False
+        try:
+            with self._pool.connection(self._endpoint.secure, host, fresh=fresh) as (connection, used):
+                _write(connection, method, target, headers, body)
+                response = connection.getresponse()
+                answer = Answer(response.status, response.read(), response.headers.get("etag", ""))
+                if response.will_close:
+                    connection.close()
+                return answer
+        except (ConnectionError, http.client.RemoteDisconnected, http.client.BadStatusLine) as error:
+            if used:
+                return None
+            raise fault_of(error) from error
+        except (OSError, http.client.HTTPException) as error:
+            raise fault_of(error) from error
+
+
+def _write(
+    connection: http.client.HTTPConnection, method: str, target: str, headers: dict[str, str], body: Body | FileBody
+) -> None:
+    connection.putrequest(method, target, skip_host=True, skip_accept_encoding=True)
+    size = body.size if isinstance(body, FileBody) else len(body)
+    if size or method in {"PUT", "POST"}:
+        connection.putheader("content-length", str(size))
+    for name, value in headers.items():
+        connection.putheader(name, value)
+    connection.endheaders()
+    if isinstance(body, FileBody):
+        with body.path.open("rb") as file:
+            connection.send(file)
+    elif size:
+        connection.send(body)
+
+
+def _checked(answer: Answer) -> Answer:
+    if answer.status < 300:
+        return answer
+    code, message = s3xml.error_of(answer.body)
+    raise StoreFault("answer", message[:DETAIL_BYTES] or f"HTTP {answer.status}", status=answer.status, code=code)

@@ -1,0 +1,1 @@
+"""The programs: stage, sidecar, and the sidecar's helpers."""

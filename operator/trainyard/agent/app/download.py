@@ -1,0 +1,144 @@
+"""Objects to files: parallel, within a fixed number of bytes in memory, each file whole or not there."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+
+from trainyard.agent.adapters.files import make_directory
+from trainyard.agent.app.store import Patience, Store
+from trainyard.agent.ports import StoredObject
+
+MIB = 1024 * 1024
+RANGE = 8 * MIB
+WORKERS = 16
+IN_MEMORY = 8 * RANGE
+QUEUED = 4 * WORKERS
+
+
+@dataclass(frozen=True)
+class Item:
+    """One object of `bucket`, and the file it becomes."""
+
+    bucket: str
+    source: StoredObject
+    file: Path
+
+
+class Budget:
+    """Lends bytes of memory; whoever asks for more than are left waits."""
+
+    def __init__(self, size: int) -> None:
+        self._left = size
+        self._change = threading.Condition()
+
+    def take(self, size: int) -> None:
+        with self._change:
+            self._change.wait_for(lambda: self._left >= size)
+            self._left -= size
+
+    def give(self, size: int) -> None:
+        with self._change:
+            self._left += size
+            self._change.notify_all()
+
+
+class Assembly:
+    """A file that grows from ranges in any order; the last one puts it in its place."""
+
+    def __init__(self, item: Item, part: Path) -> None:
+        self.item = item
+        self._part = part
+        self._missing = max(1, -(-item.source.size // RANGE))
+        self._lock = threading.Lock()
+        self._file = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+        os.fchmod(self._file, 0o666)  # any user may write to staged files, whatever the umask says
+        if item.source.size > RANGE:
+            os.posix_fallocate(self._file, 0, item.source.size)
+
+    def ranges(self) -> Iterator[tuple[int, int]]:
+        """(first byte, length) of each request; none for an empty object."""
+        size = self.item.source.size
+        return ((first, min(RANGE, size - first)) for first in range(0, size, RANGE))
+
+    def write(self, first: int, data: bytes | bytearray | memoryview) -> None:
+        view = memoryview(data)
+        while view:
+            written = os.pwrite(self._file, view, first)
+            view, first = view[written:], first + written
+
+    def done(self) -> bool:
+        """One range less to come. True when that was the last: the file is in place."""
+        with self._lock:
+            self._missing -= 1
+            if self._missing:
+                return False
+        os.close(self._file)
+        self._part.rename(self.item.file)
+        return True
+
+
+class Downloader:
+    """Fetches items into place. `progress(objects, bytes)` is called from its threads, with what was added."""
+
+    def __init__(self, store: Store, staging: Path, patience: Patience, progress: Callable[[int, int], None]) -> None:
+        self._store = store
+        self._staging = staging
+        self._patience = patience
+        self._progress = progress
+        self._budget = Budget(IN_MEMORY)
+
+    def run(self, items: Iterable[Item]) -> None:
+        """Returns when all files are in place. The first failure (Refused, OSError) ends it."""
+        make_directory(self._staging, 0o700)
+        pool = ThreadPoolExecutor(WORKERS)
+        try:
+            self._run(pool, items)
+        finally:
+            # After a failure others may be waiting for their next try: nobody waits for them.
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _run(self, pool: ThreadPoolExecutor, items: Iterable[Item]) -> None:
+        pending: set[Future[None]] = set()
+        for number, item in enumerate(items):
+            assembly = Assembly(item, self._staging / str(number))
+            for first, length in assembly.ranges():
+                pending.add(pool.submit(self._fetch, assembly, first, length))
+                pending = self._settle(pending, QUEUED)
+            if not item.source.size:
+                assembly.done()
+                self._progress(1, 0)
+        self._settle(pending, 0)
+
+    def _settle(self, pending: set[Future[None]], most: int) -> set[Future[None]]:
+        """Waits until at most `most` requests are pending; raises the first failure."""
+        while len(pending) > most:
+            done, pending = wait(pending, return_when=FIRST_COMPLETED)
+            for each in done:
+                each.result()
+        return pending
+
+    def _fetch(self, assembly: Assembly, first: int, length: int) -> None:
+        self._budget.take(length)
+        try:
+            data = self._store.read(assembly.item.bucket, assembly.item.source, first, length, self._patience)
+            assembly.write(first, data)
+        finally:
+            self._budget.give(length)
+        self._progress(1 if assembly.done() else 0, length)
+
+
+def make_parents(channel: Path, paths: Iterable[str]) -> None:
+    """The sub-directories that files need, each writable for every user."""
+    made: set[str] = set()
+    for path in paths:
+        parts = path.split("/")[:-1]
+        for count in range(1, len(parts) + 1):
+            folder = "/".join(parts[:count])
+            if folder not in made:
+                make_directory(channel / folder)
+                made.add(folder)

@@ -1,0 +1,102 @@
+"""The two documents in S3 that say who may do what: read and written, with the words for refusals."""
+
+from __future__ import annotations
+
+from trainyard.agent.app.store import Patience, Refused, Store
+from trainyard.agent.core import manifest
+from trainyard.agent.errors import AgentError, ClientFailure, PlatformFailure
+from trainyard.api.base import split_s3_uri
+from trainyard.api.plan import Plan
+from trainyard.api.reasons import Reason
+
+TRIES = 5  # two attempts marking the same place at the same moment
+
+
+def download_failure(refused: Refused) -> AgentError:
+    return ClientFailure(refused.verdict.reason, f"Data download failed:{refused.verdict.text}")
+
+
+def upload_failure(refused: Refused) -> AgentError:
+    reason = refused.verdict.reason
+    if reason is Reason.DATA_DOWNLOAD_FAILED:
+        reason = Reason.ARTIFACT_UPLOAD_FAILED
+    return ClientFailure(reason, f"Artifact upload failed:{refused.verdict.text}")
+
+
+def _denied(refused: Refused) -> bool:
+    return refused.fault.status == 403 and refused.fault.code == "AccessDenied"
+
+
+def _read(store: Store, uri: str, patience: Patience) -> tuple[dict[str, object], str] | None:
+    """A document and its ETag. A refused read counts as none: S3 says 403 for a missing key to those who may not list."""
+    bucket, key = split_s3_uri(uri)
+    try:
+        found = store.read_small(bucket, key, patience)
+    except Refused as refused:
+        if _denied(refused):
+            return None
+        raise
+    return (manifest.parse(found[0]), found[1]) if found else None
+
+
+def already_committed(store: Store, plan: Plan, patience: Patience) -> bool:
+    """Is this job's result in S3 already? Raises AgentError."""
+    try:
+        found = _read(store, plan.manifest_uri, patience)
+    except Refused as refused:
+        raise upload_failure(refused) from refused
+    return found is not None and manifest.committed(found[0], plan.job)
+
+
+def mark(store: Store, plan: Plan, patience: Patience) -> None:
+    """Writes the attempt marker, and thereby shows that this job may write. Raises AgentError."""
+    bucket, key = split_s3_uri(plan.marker_uri)
+    for _ in range(TRIES):
+        denied: Refused | None = None
+        found = None
+        try:
+            try:
+                found = store.read_small(bucket, key, patience)
+            except Refused as refused:
+                if not _denied(refused):
+                    raise
+                denied = refused  # or is it only missing? writing will tell
+            if found and manifest.newer_attempt(manifest.parse(found[0]), plan.job):
+                raise superseded(plan, "before training began")
+            _write(store, plan, patience, match=found[1] if found else "")
+            # Read back: a commit needs it at the end, and a role that cannot shall fail now.
+            if store.read_small(bucket, key, patience) is not None:
+                return
+        except Refused as refused:
+            if refused.fault.status != 412:
+                raise upload_failure(refused) from refused
+            if denied:
+                raise upload_failure(denied) from refused
+            # Somebody else was faster: look again.
+    raise PlatformFailure(
+        Reason.ARTIFACT_UPLOAD_FAILED, f"{plan.marker_uri} is being written by others all the time; try again."
+    )
+
+
+def _write(store: Store, plan: Plan, patience: Patience, match: str) -> None:
+    bucket, key = split_s3_uri(plan.marker_uri)
+    body = manifest.marker(plan.job)
+    try:
+        store.put(bucket, key, body, patience, match=match)
+    except Refused as refused:
+        if refused.fault.status != 501:
+            raise
+        store.put(bucket, key, body, patience)  # a store without conditional writes
+
+
+def may_commit(store: Store, plan: Plan, patience: Patience) -> bool:
+    """Has no later attempt, and no later job of this name, marked the place? Raises Refused."""
+    found = _read(store, plan.marker_uri, patience)
+    return found is None or not manifest.superseded(found[0], plan.job)
+
+
+def superseded(plan: Plan, when: str) -> AgentError:
+    return PlatformFailure(
+        Reason.ARTIFACT_UPLOAD_FAILED,
+        f"Attempt {plan.job.attempt} of this job was superseded {when}: {plan.marker_uri} belongs to a later one. Nothing was written.",
+    )

@@ -1,0 +1,123 @@
+"""The sidecar's report and metrics, made from what it knows at the moment."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from trainyard.agent.adapters import clock, files
+from trainyard.agent.core.finish import Work
+from trainyard.agent.core.lifecycle import Decision, Over
+from trainyard.api.names import FAILURE_REASON_CHARS
+from trainyard.api.reasons import Reason
+from trainyard.api.report import Artifact, Phase, Report, Result
+
+if TYPE_CHECKING:
+    from trainyard.agent.app.sidecar import Sidecar
+
+
+def compose(sidecar: Sidecar, decision: Decision) -> Report:
+    """The report as of now; with a result once the worker or algo-1 is done."""
+    facts = sidecar.facts
+    stage = files.read_json(sidecar.settings.stage_progress)
+    report = Report(
+        host=sidecar.settings.host,
+        phase=_phase(sidecar, decision, stage),
+        stop_reason=decision.stop,
+        training_started_at=_wall(facts.first_probe),
+        training_ended_at=_wall(facts.last_probe) if decision.over is not Over.NO else None,
+        objects=stage.get("objects"),
+        bytes=stage.get("bytes"),
+        failure=_failure(sidecar, decision),
+    )
+    return report.model_copy(update=_ending(sidecar) or _news(sidecar, report.phase, stage))
+
+
+def _wall(moment: float | None) -> datetime | None:
+    return None if moment is None else clock.wall_at(moment)
+
+
+def _phase(sidecar: Sidecar, decision: Decision, stage: dict[str, Any]) -> Phase:
+    if decision.over is not Over.NO:
+        return Phase.UPLOADING
+    if sidecar.facts.first_probe is not None:
+        return Phase.TRAINING
+    return Phase(stage.get("phase", Phase.STARTING))
+
+
+def _failure(sidecar: Sidecar, decision: Decision) -> str | None:
+    """What training wrote about its failure, unless it is known to have had none."""
+    ended = sidecar.facts.ended
+    if decision.over is Over.NO or (ended is not None and ended.exit_code == 0):
+        return None
+    return files.read_text(sidecar.settings.ml / "output/failure", FAILURE_REASON_CHARS)
+
+
+def _news(sidecar: Sidecar, phase: Phase, stage: dict[str, Any]) -> dict[str, Any]:
+    """Why things take their time, if anything is known."""
+    if sidecar.worker.refusal:
+        return {"reason": Reason.UPLOAD_BLOCKED.value, "message": sidecar.worker.refusal}
+    if phase is Phase.WAITING:
+        return {"reason": Reason.WAITING_FOR_HOSTS.value, "message": stage.get("message")}
+    if phase is Phase.UPLOADING and sidecar.hosts.unreachable:
+        return {"message": f"cannot reach {', '.join(sidecar.hosts.unreachable)}"}
+    return {}
+
+
+def _ending(sidecar: Sidecar) -> dict[str, Any]:
+    """Result, reason, message and artifacts; nothing while the work goes on."""
+    answer = sidecar.worker.answer
+    leader = sidecar.hosts.states.get(sidecar.plan.hosts[0].name, {})
+    match sidecar.worker.work:
+        case Work.FAILED:
+            ending = {"result": Result.FAILED, "reason": answer["reason"], "message": answer["message"]}
+        case Work.COMMITTED:
+            ending = _committed(sidecar, answer)
+        case _ if leader.get("result"):
+            ending = {
+                "result": Result(leader["result"]),
+                "reason": leader.get("reason"),
+                "message": leader.get("message"),
+            }
+        case _:
+            return {}
+    return {"phase": Phase.DONE} | ending
+
+
+def _committed(sidecar: Sidecar, answer: dict[str, Any]) -> dict[str, Any]:
+    ending: dict[str, Any] = {"artifacts": [Artifact.model_validate(artifact) for artifact in answer["artifacts"]]}
+    failed = {"result": Result.FAILED, "reason": Reason.ARTIFACT_UPLOAD_FAILED.value}
+    if sidecar.settings.host != sidecar.plan.hosts[0].name:
+        uris = ", ".join(artifact.uri for artifact in ending["artifacts"]) or "none"
+        text = f"algo-1 was lost before it had the files of {sidecar.settings.host}; they are kept apart: {uris}"
+        return ending | failed | {"message": f"InternalServerError: Artifact upload failed:{text}"}
+    if answer["missing"]:
+        text = f"the files of {', '.join(answer['missing'])} are missing: the host could not be reached when training had ended"
+        return ending | failed | {"message": f"InternalServerError: Artifact upload failed:{text}"}
+    if answer["unreadable"]:
+        some = ", ".join(answer["unreadable"][:5])
+        text = (
+            f"{len(answer['unreadable'])} files cannot be read by the agent (such as {some}); all others are uploaded. "
+            f"Let training create them readable for its group and others, or use the baseline security mode."
+        )
+        return ending | failed | {"message": f"ClientError: Artifact upload failed:{text}"}
+    remarks = list(answer["warnings"][:3])
+    if answer["skipped"]:
+        remarks.append(
+            f"{answer['skipped']} entries were left out or changed while they were read; the manifest lists them"
+        )
+    return ending | {"result": Result.COMMITTED, "message": "; ".join(remarks) or None}
+
+
+def metrics(sidecar: Sidecar) -> str:
+    """Prometheus text. No label carries anything a user wrote."""
+    stage = files.read_json(sidecar.settings.stage_progress)
+    values = {
+        "trainyard_agent_staged_objects": stage.get("objects", 0),
+        "trainyard_agent_staged_bytes": stage.get("bytes", 0),
+        "trainyard_agent_liveness_requests_total": sidecar.probes,
+        "trainyard_agent_upload_refusals_total": sidecar.worker.refusals,
+        "trainyard_agent_upload_restarts_total": sidecar.worker.deaths,
+        "trainyard_agent_done": int(sidecar.final is not None),
+    }
+    return "".join(f"{name} {value}\n" for name, value in values.items())

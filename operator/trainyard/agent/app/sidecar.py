@@ -1,0 +1,266 @@
+"""The native sidecar's first process: probe, clock, barrier, report. Small, and always there; the S3 work is the Worker's.
+
+Everything it knows is in the state directory, so that after a restart it carries on where it was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import signal
+from dataclasses import asdict, replace
+from typing import Any
+
+from trainyard.agent.adapters import clock, files
+from trainyard.agent.adapters.podinfo import PodInfo
+from trainyard.agent.adapters.server import serve
+from trainyard.agent.app.barrier import Barrier
+from trainyard.agent.app.hosts import Hosts
+from trainyard.agent.app.reporting import compose, metrics
+from trainyard.agent.app.routes import Routes
+from trainyard.agent.app.settings import Settings
+from trainyard.agent.app.worker import Worker
+from trainyard.agent.core.finish import Step, View, Work, missing, next_step
+from trainyard.agent.core.lifecycle import Decision, Facts, Over, decide, outcome, upload_deadline
+from trainyard.agent.errors import unexpected
+from trainyard.api.names import agent_token
+from trainyard.api.plan import Plan
+from trainyard.api.reasons import Reason
+from trainyard.api.report import Phase, Report, Result, StopOrder, TrainingEnd
+
+log = logging.getLogger(__name__)
+
+
+def load_facts(settings: Settings, now: float) -> Facts:
+    """What a former process of this sidecar knew; only the silence before now says nothing."""
+    kept = files.read_json(settings.facts)
+    if not kept:
+        return Facts(listening_since=now)
+    if kept.get("stop"):
+        kept["stop"] = StopOrder.model_validate(kept["stop"])
+    if kept.get("ended"):
+        kept["ended"] = TrainingEnd.model_validate(kept["ended"])
+    return replace(Facts(**kept), listening_since=now)
+
+
+class Sidecar:
+    def __init__(self, settings: Settings, plan: Plan) -> None:
+        self.settings = settings
+        self.plan = plan
+        self.barrier = Barrier(settings, plan)
+        self.worker = Worker(settings)
+        self.hosts = Hosts(settings, plan)
+        self.facts = load_facts(settings, clock.now())
+        self.probes = 0
+        self._rank = plan.rank(settings.host)
+        self._podinfo = PodInfo(settings.podinfo)
+        self._wake = asyncio.Event()
+        kept = files.read_json(settings.report)
+        self.final = Report.model_validate(kept) if kept else None
+        self._prepared = settings.release.exists()
+        self._leader: dict[str, Any] = {}
+
+    # What the outside tells
+
+    def probed(self) -> bool:
+        """One liveness request: may training live on?"""
+        now = clock.now()
+        live = self._decide(now).live
+        first = self.facts.first_probe is None
+        before = self.facts
+        self.facts = before.probed(now, live)
+        self.probes += 1
+        if first or self.facts.refused_at != before.refused_at:
+            self._save()
+            self._wake.set()
+        return live
+
+    def prestop(self) -> None:
+        # At an ordinary end preStop follows the release; before it, only a deletion can be the reason.
+        if self.facts.deleted_at is None and self.facts.ended is None and not self.settings.release.exists():
+            self._learn(deleted_at=clock.now())
+
+    def training_ended(self, end: TrainingEnd) -> None:
+        if self.facts.ended is None:
+            self._learn(ended=end)
+
+    def terminated(self) -> None:
+        if self.facts.terminated_at is None:
+            self._learn(terminated_at=clock.now())
+
+    def leader_says(self, answer: dict[str, Any]) -> None:
+        self.hosts.heard(self.plan.hosts[0].name, answer)
+        self._wake.set()
+
+    def _learn(self, **facts: Any) -> None:
+        self.facts = replace(self.facts, **facts)
+        self._save()
+        self._wake.set()
+
+    def _save(self) -> None:
+        kept = asdict(self.facts)
+        kept["stop"] = self.facts.stop.to_dict() if self.facts.stop else None
+        kept["ended"] = self.facts.ended.to_dict() if self.facts.ended else None
+        files.write_whole(self.settings.facts, json.dumps(kept))
+
+    # What the outside is told
+
+    def report(self) -> Report:
+        return self.final or compose(self, self._decide(clock.now()))
+
+    def state(self) -> dict[str, Any]:
+        """What other hosts need to know."""
+        decision = self._decide(clock.now())
+        final = self.final
+        return {
+            "host": self.settings.host,
+            "over": decision.over.value,
+            "exitCode": None if decision.stop or not self.facts.ended else self.facts.ended.exit_code,
+            "prepared": self._prepared or self.worker.work is Work.PREPARED,
+            "result": final.result.value if final and final.result else None,
+            "reason": final.reason if final else None,
+            "message": final.message if final else None,
+        }
+
+    def metrics(self) -> str:
+        return metrics(self)
+
+    # The loop
+
+    async def run(self) -> None:
+        """Until SIGTERM has come and all is done."""
+        self.settings.scratch.mkdir(parents=True, exist_ok=True)
+        files.make_ml_tree(self.settings.ml)
+        self._save()
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self.terminated)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+        token = agent_token(self.plan.job.uid, self.plan.job.attempt)
+        servers = await serve(Routes(self, token), self.settings.bind, self.settings.port)
+        while not (self.final and self.facts.terminated_at is not None):
+            try:
+                await self._tick()
+            except Exception:
+                log.exception("a tick failed")  # the probe must be answered whatever happens here
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), self.settings.timing.poll)
+            self._wake.clear()
+        # A host that is told late asks itself: give those that still wait for this one's word a moment.
+        if self._rank == 0 and self.final and self.final.result is not Result.ABANDONED:
+            await self.hosts.tell_committed(self.state())
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # all is said: leave in peace
+        await self.worker.close()
+        for server in servers:
+            server.close()
+
+    async def _tick(self) -> None:
+        if self.final:
+            return
+        self._look()
+        now = clock.now()
+        decision = self._decide(now)
+        if decision.abandoned:
+            self._finish(
+                Report(host=self.settings.host, phase=Phase.DONE, result=Result.ABANDONED, stop_reason=decision.stop)
+            )
+            return
+        if self.facts.first_probe is not None and self._rank == 0:
+            await self.worker.warm()
+        if decision.over is not Over.NO:
+            await self.hosts.look()
+        await self._step(decision, now)
+
+    def _look(self) -> None:
+        """Reads what the operator and `stage` left in files."""
+        if self.facts.stop is None and self._decide(clock.now()).over is Over.NO and (order := self._podinfo.stop()):
+            self._learn(stop=order)
+        if self.facts.ended is None and (end := self._podinfo.training_end()):
+            self._learn(ended=end)
+        if self.facts.staged_at is None:
+            stage = files.read_json(self.settings.stage_progress)
+            if stage.get("began") and self.facts.staging_started is None:
+                self._learn(staging_started=float(stage["began"]))
+            if stage.get("phase") == Phase.STAGED.value:
+                self._learn(staged_at=float(stage["entered"]))
+
+    def _decide(self, now: float) -> Decision:
+        facts = self.facts
+        may_be_short = facts.first_probe is None and (facts.terminated_at is not None or facts.ended is not None)
+        has_files = may_be_short and any(files.has_files(self.settings.tree(name)) for name in ("model", "output"))
+        return decide(facts, now, self.settings.timing, self.plan.max_runtime_seconds, has_files=has_files)
+
+    async def _step(self, decision: Decision, now: float) -> None:
+        since = self.facts.terminated_at or (self.facts.deleted_at if decision.over is Over.SNAPSHOT else None)
+        impatient = since is not None and now - since >= self.settings.timing.peer_wait
+        view = View(self._rank, decision.over, self.worker.work, self.hosts.view(), impatient)
+        word = outcome(self.facts, decision, bool(self.hosts.failed))
+        match next_step(view):
+            case Step.WAIT:
+                return
+            case Step.PREPARE:
+                await self._want("prepare", now, word, missing(view))
+            case Step.COMMIT:
+                await self._want("commit", now, word, missing(view))
+            case Step.SHARE:
+                await self._want("share", now, word, [])
+            case Step.RELEASE:
+                self._release()
+            case Step.FINISH:
+                await self._concluded()
+
+    async def _want(self, command: str, now: float, word: str, without: list[str]) -> None:
+        if self.facts.upload_began is None:
+            self._learn(upload_began=now)
+        until = (
+            upload_deadline(self.facts, self.settings.timing, self.plan.upload_hold_seconds, word == "Failed") or now
+        )
+        if now >= until + self.settings.timing.worker_stuck:
+            why = self.worker.refusal or "the upload process does not answer"
+            self.worker.give_up(
+                Reason.ARTIFACT_UPLOAD_FAILED.value, f"InternalServerError: Artifact upload failed:{why}"
+            )
+        else:
+            await self.worker.want(command, until - now, outcome=word, missing=without)
+
+    async def _concluded(self) -> None:
+        """The report follows from what the worker, or algo-1, has said."""
+        decision = self._decide(clock.now())
+        self._finish(compose(self, decision))
+        if self._rank == 0:
+            await self.hosts.tell_committed(self.state())
+
+    def _release(self) -> None:
+        if not self._prepared:
+            self._prepared = True
+            files.write_whole(self.settings.release, "")
+
+    def _finish(self, report: Report) -> None:
+        """The report first, then the release: whoever sees `hold` gone finds the report."""
+        self.final = report
+        files.write_whole(self.settings.report, report.to_json())
+        files.write_in_place(self.settings.termination_log, report.to_termination_message())
+        files.write_whole(self.settings.release, "")
+        log.info("%s", report.to_json())
+
+
+def main(settings: Settings) -> int:
+    """0: what happened is in the report. 1: it could not even begin; the kubelet starts it again."""
+    try:
+        settings.state.mkdir(parents=True, exist_ok=True)
+        plan = Plan.model_validate_json(settings.plan.read_bytes())
+        asyncio.run(Sidecar(settings, plan).run())
+    except Exception as error:
+        log.exception("cannot go on")
+        failure = unexpected(error)
+        report = Report(
+            host=settings.host,
+            phase=Phase.STARTING,
+            result=Result.FAILED,
+            reason=failure.reason.value,
+            message=failure.message,
+        )
+        files.write_in_place(settings.termination_log, report.to_termination_message())
+        return 1
+    return 0

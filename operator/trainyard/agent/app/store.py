@@ -1,0 +1,185 @@
+"""S3 with patience: both engines behind one face, failures judged, passing ones tried again."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TypeVar
+
+from trainyard.agent.adapters.credentials import CredentialFiles
+from trainyard.agent.adapters.s3http import S3Http
+from trainyard.agent.core.verdict import Target, Verdict, Who, judge, pause
+from trainyard.agent.errors import StoreFault
+from trainyard.agent.ports import Body, ByteReader, FileBody, ObjectStore, StoredObject
+from trainyard.agent.timing import Timing
+from trainyard.api.plan import StorePlan
+
+T = TypeVar("T")
+
+
+def _page(bucket: str, prefix: str, after: str | None, http: ObjectStore) -> tuple[list[StoredObject], str | None]:
+    return http.list_page(bucket, prefix, after)
+
+
+class Refused(Exception):  # noqa: N818 - becomes a ClientFailure where it is known what was being done
+    """The end of patience with one request."""
+
+    def __init__(self, verdict: Verdict, fault: StoreFault) -> None:
+        super().__init__(verdict.text)
+        self.verdict = verdict
+        self.fault = fault
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long one request is tried. `stubborn`: also what looks lasting, because somebody may mend it meanwhile."""
+
+    until: float
+    """On time.monotonic's clock."""
+    stubborn: bool = False
+    notify: Callable[[str | None], None] = lambda _text: None
+    """Told each refusal's text, and None when the request got through after all."""
+
+
+class Store:
+    """What the agent does with S3. All methods raise Refused, and are safe for threads."""
+
+    def __init__(self, plan: StorePlan, credentials: Path, timing: Timing) -> None:
+        self._plan = plan
+        self._timing = timing
+        self._source = CredentialFiles(credentials, plan.credentials_secret)
+        suffix = ".cn" if plan.region.startswith("cn-") else ""
+        self._url = plan.endpoint_url or f"https://s3.{plan.region}.amazonaws.com{suffix}"
+        self.who = Who(plan.role, plan.credentials_secret, self._url, plan.region)
+        self._reached = False
+
+    def _virtual(self, bucket: str) -> bool:
+        if self._plan.addressing_style != "auto":
+            return self._plan.addressing_style == "virtual"
+        # A dot in the name breaks the certificate's wildcard; servers of one's own rarely have wildcard names.
+        return self._plan.endpoint_url is None and "." not in bucket
+
+    @cached_property
+    def _http(self) -> dict[bool, ObjectStore]:
+        return {
+            virtual: S3Http(
+                self._url, self._plan.region, virtual, self._source,
+                connect_timeout=self._timing.connect, read_timeout=self._timing.read,
+            )
+            for virtual in (False, True)
+        }  # fmt: skip
+
+    @cached_property
+    def _bulk(self) -> dict[bool, ByteReader]:
+        from trainyard.agent.adapters.bulk import BulkReader  # noqa: PLC0415 - only staging needs it
+
+        return {
+            virtual: BulkReader(
+                self._url, self._plan.region, virtual, self._source,
+                connect_timeout=self._timing.connect, read_timeout=self._timing.read,
+            )
+            for virtual in (False, True)
+        }  # fmt: skip
+
+    def objects(self, bucket: str, prefix: str, patience: Patience) -> Iterator[StoredObject]:
+        after: str | None = None
+        target = Target("list", bucket, prefix)
+        while True:
+            page, after = self._try(target, patience, partial(_page, bucket, prefix, after))
+            yield from page
+            if after is None:
+                return
+
+    def read(self, bucket: str, item: StoredObject, first: int, length: int, patience: Patience) -> Body:
+        """Bytes of the listed version of an object, exactly as many as asked for."""
+        whole = first == 0 and length == item.size
+        wanted: dict[str, int] = {} if whole else {"first": first, "length": length}
+        from trainyard.agent.adapters.bulk import takes  # noqa: PLC0415 - only staging needs it
+
+        if takes(item.key):
+            try:
+                body = self._bulk[self._virtual(bucket)].get(bucket, item.key, etag=item.etag, **wanted)
+                if len(body) == length:
+                    return body
+            except StoreFault:
+                pass  # the other engine finds out why, and is patient
+
+        def get(http: ObjectStore) -> Body:
+            body = http.get(bucket, item.key, etag=item.etag, **wanted)
+            if len(body) != length:
+                raise StoreFault("connection", f"{len(body)} bytes came instead of {length}")
+            return body
+
+        return self._try(Target("read", bucket, item.key), patience, get)
+
+    def read_small(self, bucket: str, key: str, patience: Patience) -> tuple[bytes, str] | None:
+        """A small object and its ETag; None if there is none."""
+        try:
+            return self._try(Target("read", bucket, key), patience, lambda http: http.get_small(bucket, key))
+        except Refused as refused:
+            if refused.fault.missing:
+                return None
+            raise
+
+    def put(
+        self, bucket: str, key: str, body: Body | FileBody, patience: Patience, *, match: str | None = None
+    ) -> None:
+        self._try(Target("write", bucket, key), patience, lambda http: http.put(bucket, key, body, match=match))
+
+    def start_upload(self, bucket: str, key: str, patience: Patience) -> str:
+        return self._try(Target("write", bucket, key), patience, lambda http: http.start_upload(bucket, key))
+
+    def put_part(self, bucket: str, key: str, upload: str, *, number: int, body: Body, patience: Patience) -> str:
+        return self._try(
+            Target("write", bucket, key), patience, lambda http: http.put_part(bucket, key, upload, number, body)
+        )
+
+    def complete_upload(self, bucket: str, key: str, upload: str, etags: list[str], patience: Patience) -> None:
+        self._try(Target("write", bucket, key), patience, lambda http: http.complete_upload(bucket, key, upload, etags))
+
+    def abort_upload(self, bucket: str, key: str, upload: str) -> None:
+        """Once, as well as it goes: the bucket's lifecycle rule is the last resort."""
+        self._try(Target("write", bucket, key), Patience(0), lambda http: http.abort_upload(bucket, key, upload))
+
+    def list_uploads(self, bucket: str, key: str) -> list[str]:
+        return self._try(Target("list", bucket, key), Patience(0), lambda http: http.list_uploads(bucket, key))
+
+    def _try(self, target: Target, patience: Patience, request: Callable[[ObjectStore], T]) -> T:
+        http = self._http[self._virtual(target.bucket)]
+        began = time.monotonic()
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                answer = request(http)
+            except StoreFault as fault:
+                self._reached = self._reached or fault.kind in {"answer", "timeout"}
+                verdict = judge(fault, target, self.who)
+                if self._hopeless(fault, verdict, patience, began):
+                    raise Refused(verdict, fault) from fault
+                patience.notify(verdict.text)
+                self._wait(attempt, patience)
+            else:
+                self._reached = True
+                if attempt > 1:
+                    patience.notify(None)
+                return answer
+
+    def _hopeless(self, fault: StoreFault, verdict: Verdict, patience: Patience, began: float) -> bool:
+        now = time.monotonic()
+        if now >= patience.until or fault.missing:
+            return True
+        if patience.stubborn:
+            # A condition that failed stays so, and an upload that is gone does not come back.
+            return fault.status == 412 or fault.code == "NoSuchUpload"
+        # An endpoint that answered before is down for a while; one that never did is misspelt.
+        return verdict.lasting or (verdict.unreached and not self._reached and now - began >= self._timing.unreachable)
+
+    def _wait(self, attempt: int, patience: Patience) -> None:
+        dice = random.random()  # noqa: S311 - spreads retries
+        wait = pause(attempt, self._timing.backoff_first, self._timing.backoff_most, dice)
+        time.sleep(max(0.0, min(wait, patience.until - time.monotonic())))

@@ -1,0 +1,75 @@
+"""`upload`: the sidecar's helper that does the S3 work, under a memory limit of its own.
+
+Started when training starts, so that all is loaded when it ends. Commands are lines of JSON on standard input, events on
+standard output; the end of standard input is the end of the process:
+
+    {"do": "prepare", ...Job}   every byte to S3, nothing visible       -> prepared | failed, and refused/going on the way
+    {"do": "commit",  ...Job}   prepare what is not, then make it visible -> committed | failed
+    {"do": "share",   ...Job}   this host's own files, beside the job's   -> committed | failed
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import queue
+import resource
+import sys
+import threading
+import time
+from typing import Any
+
+from trainyard.agent.adapters import files, gzipped, s3http  # noqa: F401 - loaded now, used when training has ended
+from trainyard.agent.app.publish import Job, Publisher
+from trainyard.agent.app.settings import Settings
+from trainyard.agent.errors import AgentError, unexpected
+from trainyard.api.plan import Plan
+
+log = logging.getLogger(__name__)
+THREAD_STACK = 512 * 1024
+
+
+class Channel:
+    """Events out, commands in."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.commands: queue.Queue[dict[str, Any]] = queue.Queue()
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def tell(self, event: str, **fields: object) -> None:
+        with self._lock:
+            sys.stdout.write(json.dumps({"event": event, **fields}) + "\n")
+            sys.stdout.flush()
+
+    def _listen(self) -> None:
+        for line in sys.stdin:
+            self.commands.put(json.loads(line))
+        os._exit(0)  # the supervisor is gone: what was begun is aborted by its successor
+
+
+def main(settings: Settings) -> int:
+    """Runs until standard input ends."""
+    threading.stack_size(THREAD_STACK)
+    resource.setrlimit(resource.RLIMIT_DATA, (settings.memory, settings.memory))
+    plan = Plan.model_validate_json(settings.plan.read_bytes())
+    channel = Channel()
+    publisher = Publisher(settings, plan, channel.tell)
+    channel.tell("ready")
+    while True:
+        command = channel.commands.get()
+        job = Job.parse(command, time.monotonic())
+        try:
+            getattr(publisher, str(command["do"]))(job)
+        except AgentError as error:
+            publisher.abandon()
+            channel.tell("failed", reason=error.reason.value, message=error.message)
+        except MemoryError:
+            log.exception("memory limit reached")
+            os._exit(3)  # a fresh process has a fresh heap
+        except Exception as error:
+            log.exception("%s failed", command["do"])
+            publisher.abandon()
+            failure = unexpected(error)
+            channel.tell("failed", reason=failure.reason.value, message=failure.message)

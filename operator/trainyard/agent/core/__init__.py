@@ -1,0 +1,1 @@
+"""Decisions: no input or output, no clock."""

@@ -1,0 +1,89 @@
+"""The end of a host's work: when to upload, when to commit, when to let `hold` go. A pure step function per tick.
+
+algo-1 uploads for all: its own files, then each other host's, in rank order. The others wait for its word; one that must
+leave before (its pod is being ended, algo-1 is gone) puts its share beside the job's artifacts itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from trainyard.agent.core.lifecycle import Over
+
+
+class Work(StrEnum):
+    """What the upload process has reached."""
+
+    IDLE = "idle"
+    BUSY = "busy"
+    PREPARED = "prepared"  # every byte is in S3, nothing is visible yet
+    COMMITTED = "committed"
+    FAILED = "failed"
+
+
+class Step(StrEnum):
+    """What to do now. Steps repeat until the facts change: doing one twice must be harmless."""
+
+    WAIT = "wait"
+    PREPARE = "prepare"
+    COMMIT = "commit"
+    RELEASE = "release"  # let `hold` go without a commit: only the kubelet can tell what is missing, and only then
+    SHARE = "share"
+    FINISH = "finish"
+
+
+@dataclass(frozen=True)
+class Peer:
+    """What is known of another host. `lost`: it did not answer for longer than is patient."""
+
+    over: Over = Over.NO
+    lost: bool = False
+    prepared: bool = False
+    done: bool = False
+
+
+@dataclass(frozen=True)
+class View:
+    """One host's picture at one tick."""
+
+    rank: int
+    over: Over
+    work: Work
+    peers: Mapping[str, Peer]
+    """For algo-1: all others. For the others: algo-1 alone."""
+    impatient: bool = False
+    """This pod is being ended and has waited long enough for others."""
+
+
+def missing(view: View) -> list[str]:
+    """Hosts whose files algo-1 does without."""
+    return [name for name, peer in view.peers.items() if peer.lost or (view.impatient and peer.over is Over.NO)]
+
+
+def next_step(view: View) -> Step:
+    """The next step of this host."""
+    if view.work in {Work.COMMITTED, Work.FAILED}:
+        return Step.FINISH
+    if view.over is Over.NO:
+        return Step.WAIT
+    return _leader(view) if view.rank == 0 else _follower(view)
+
+
+def _leader(view: View) -> Step:
+    present = [peer for name, peer in view.peers.items() if name not in missing(view)]
+    if any(peer.over is Over.NO for peer in present):
+        return Step.WAIT
+    if view.over.final and (view.impatient or all(peer.over.final for peer in present)):
+        return Step.COMMIT
+    return Step.RELEASE if view.work is Work.PREPARED else Step.PREPARE
+
+
+def _follower(view: View) -> Step:
+    leader = next(iter(view.peers.values()))
+    if leader.done:
+        return Step.FINISH
+    if view.over.final and (leader.lost or view.impatient):
+        return Step.SHARE
+    return Step.RELEASE if leader.prepared or leader.lost else Step.WAIT

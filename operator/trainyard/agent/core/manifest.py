@@ -1,0 +1,67 @@
+"""The two small documents beside a job's artifacts: the attempt marker (who may commit) and the manifest (what is committed)."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from trainyard.api.plan import JobIdentity, Plan
+
+VERSION = 1
+TRUSTED_OUTCOMES = frozenset({"Completed", "Stopped"})
+
+
+def parse(content: bytes) -> dict[str, Any]:
+    """A document's fields; nothing for one that is not ours to understand."""
+    try:
+        document = json.loads(content)
+    except ValueError:
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def marker(job: JobIdentity) -> bytes:
+    return json.dumps(
+        {"version": VERSION, "jobUID": job.uid, "attempt": job.attempt, "namespace": job.namespace, "name": job.name}
+    ).encode()
+
+
+def newer_attempt(found: dict[str, Any], job: JobIdentity) -> bool:
+    """Before training: does the marker belong to a later attempt of this very job?"""
+    return found.get("jobUID") == job.uid and _attempt(found) > job.attempt
+
+
+def superseded(found: dict[str, Any], job: JobIdentity) -> bool:
+    """Before a commit: has anyone else, or a later attempt, marked the place since this attempt did?"""
+    if not found:
+        return False
+    return found.get("jobUID") != job.uid or _attempt(found) > job.attempt
+
+
+def _attempt(found: dict[str, Any]) -> int:
+    attempt = found.get("attempt")
+    return attempt if isinstance(attempt, int) else 0
+
+
+def committed(found: dict[str, Any], job: JobIdentity) -> bool:
+    """Is this job's outcome already in S3, so that there is nothing left to train?"""
+    return found.get("jobUID") == job.uid and found.get("outcome") in TRUSTED_OUTCOMES
+
+
+def share_uri(plan: Plan, host: str, name: str) -> str:
+    """Where a host that must leave alone puts its files: never under a final key."""
+    return f"{plan.output_uri}/trainyard-shares/{plan.job.uid}-{plan.job.attempt}/{host}/{name}.tar.gz"
+
+
+def head(plan: Plan, outcome: str, missing: list[str], warnings: list[str]) -> dict[str, Any]:
+    """The manifest without its long lists."""
+    return {
+        "version": VERSION,
+        "jobUID": plan.job.uid,
+        "attempt": plan.job.attempt,
+        "trainingJobName": plan.job.training_job_name,
+        "outcome": outcome,
+        "hosts": [host.name for host in plan.hosts],
+        "missingHosts": missing,
+        "warnings": warnings,
+    }

@@ -1,0 +1,171 @@
+"""What a failed S3 request means: will it pass by itself, and if not, what should who do about it?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from trainyard.agent.errors import StoreFault
+from trainyard.api.reasons import Reason
+
+Verb = Literal["list", "read", "write"]
+TRANSIENT_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
+TRANSIENT_CODES = frozenset(
+    {"RequestTimeout", "SlowDown", "InternalError", "ServiceUnavailable", "Throttling", "BadDigest"}
+)
+UNKNOWN_KEY = frozenset({"InvalidAccessKeyId", "XAdminUserNotFound"})
+EXPIRED = frozenset({"ExpiredToken", "InvalidToken", "TokenRefreshRequired", "ExpiredTokenException"})
+ELSEWHERE = frozenset(
+    {"PermanentRedirect", "AuthorizationHeaderMalformed", "TemporaryRedirect", "IllegalLocationConstraintException"}
+)
+ACTIONS = {"list": "s3:ListBucket", "read": "s3:GetObject", "write": "s3:PutObject"}
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a request was about."""
+
+    verb: Verb
+    bucket: str
+    key: str = ""
+
+    @property
+    def uri(self) -> str:
+        return f"s3://{self.bucket}/{self.key}"
+
+
+@dataclass(frozen=True)
+class Who:
+    """With which credentials and where."""
+
+    role: str
+    secret: str | None
+    endpoint: str
+    region: str
+
+    @property
+    def keys(self) -> str:
+        return f'the keys in Secret "{self.secret}"' if self.secret else f'the credentials of role "{self.role}"'
+
+    @property
+    def make_secret(self) -> str:
+        """The command that mends it."""
+        return (
+            f"kubectl create secret generic {self.secret or 'NAME'} --from-literal=AWS_ACCESS_KEY_ID=... "
+            f"--from-literal=AWS_SECRET_ACCESS_KEY=..."
+        )
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`lasting`: trying again soon is no use. `unreached`: nothing answered at all."""
+
+    lasting: bool
+    reason: Reason
+    text: str
+    unreached: bool = False
+
+
+def judge(fault: StoreFault, target: Target, who: Who) -> Verdict:
+    """The verdict on one fault. `text` names the object and the fix and fits behind `Data download failed:`."""
+    if fault.kind == "answer":
+        return _judge_answer(fault, target, who)
+    match fault.kind:
+        case "credentials":
+            return Verdict(True, Reason.NO_CREDENTIALS, _no_credentials(fault, who))
+        case "dns":
+            text = f"the S3 endpoint {who.endpoint} has no address ({fault.detail}): correct spec.s3.endpoint of the ExecutionRole"
+            return Verdict(False, Reason.DATA_DOWNLOAD_FAILED, text, unreached=True)
+        case "refused":
+            text = (
+                f"the S3 endpoint {who.endpoint} refuses connections ({fault.detail}): start the server, or correct the "
+                f"ExecutionRole's endpoint"
+            )
+            return Verdict(False, Reason.DATA_DOWNLOAD_FAILED, text, unreached=True)
+        case "tls":
+            text = (
+                f"the S3 endpoint {who.endpoint} has no certificate that can be trusted ({fault.detail}): give it one"
+            )
+            return Verdict(True, Reason.DATA_DOWNLOAD_FAILED, text)
+    text = f"{target.uri} cannot be reached: {who.endpoint} does not answer ({fault.detail})"
+    return Verdict(False, Reason.DATA_DOWNLOAD_FAILED, text)
+
+
+def _no_credentials(fault: StoreFault, who: Who) -> str:
+    if who.secret:
+        return (
+            f'Secret "{who.secret}" of the ExecutionRole for role "{who.role}" is missing or has no key {fault.code}; '
+            f"create it with: {who.make_secret}"
+        )
+    return (
+        f'the ExecutionRole for role "{who.role}" names no Secret and its service account brings no AWS credentials '
+        f"({fault.detail}): name a Secret in it, made with: {who.make_secret}"
+    )
+
+
+def _access(fault: StoreFault, target: Target, who: Who) -> Verdict | None:
+    said = f"{fault.code or fault.status}: {fault.detail}"
+    if fault.code in UNKNOWN_KEY:
+        text = f"S3 at {who.endpoint} does not know {who.keys} ({said}): replace them: {who.make_secret}"
+    elif fault.code == "SignatureDoesNotMatch":
+        text = f"S3 at {who.endpoint} refuses {who.keys} ({said}): the secret access key is wrong; replace it: {who.make_secret}"
+    elif fault.code in EXPIRED:
+        text = f"{who.keys} have expired ({said}): renew them: {who.make_secret}"
+    elif fault.code == "RequestTimeTooSkewed":
+        text = f"the clock of this node is wrong ({said}): set it"
+    elif fault.code == "InvalidObjectState":
+        text = f"{target.uri} is in an archive storage class ({said}): restore it first"
+    elif fault.status in {401, 403}:
+        what = f"{target.bucket}" if target.verb == "list" else f"{target.bucket}/{target.key}"
+        text = f"cannot {target.verb} {target.uri} ({said}): allow {who.keys} the action {ACTIONS[target.verb]} on arn:aws:s3:::{what}"
+        if target.verb == "write":
+            text = text.replace("cannot write", "cannot write to", 1)
+    else:
+        return None
+    return Verdict(True, Reason.ACCESS_DENIED, text)
+
+
+def _bucket(fault: StoreFault, target: Target, who: Who) -> Verdict | None:
+    said = f"{fault.code or fault.status}: {fault.detail}"
+    if fault.code in {"NoSuchBucket", "InvalidBucketName"}:
+        text = f'bucket "{target.bucket}" does not exist at {who.endpoint} ({said}): create it, or correct the S3 URI {target.uri}'
+        return Verdict(True, Reason.NO_SUCH_BUCKET, text)
+    if fault.code in ELSEWHERE or fault.status in {301, 302, 307, 308}:
+        text = (
+            f'bucket "{target.bucket}" is not in region {who.region} at {who.endpoint} ({said}): set region and endpoint of the '
+            f"ExecutionRole to the bucket's"
+        )
+        return Verdict(True, Reason.NO_SUCH_BUCKET, text)
+    return None
+
+
+def _object(fault: StoreFault, target: Target, _who: Who) -> Verdict | None:
+    if fault.missing:
+        text = f"{target.uri} is gone since it was listed: do not delete input data while a job starts"
+    elif fault.status == 412:
+        text = f"{target.uri} has changed since it was listed: do not replace input data while a job starts"
+    else:
+        return None
+    return Verdict(True, Reason.DATA_DOWNLOAD_FAILED, text)
+
+
+_RULES: tuple[Callable[[StoreFault, Target, Who], Verdict | None], ...] = (_access, _bucket, _object)
+
+
+def _judge_answer(fault: StoreFault, target: Target, who: Who) -> Verdict:
+    said = f"{fault.code or fault.status}: {fault.detail}"
+    if fault.status in TRANSIENT_STATUS or fault.code in TRANSIENT_CODES:
+        text = f"S3 at {who.endpoint} keeps failing for {target.uri} ({said})"
+        return Verdict(False, Reason.DATA_DOWNLOAD_FAILED, text)
+    for rule in _RULES:
+        if verdict := rule(fault, target, who):
+            return verdict
+    text = f"S3 at {who.endpoint} refuses to {target.verb} {target.uri} ({said})"
+    return Verdict(True, Reason.DATA_DOWNLOAD_FAILED, text)
+
+
+def pause(attempt: int, first: float, most: float, dice: float) -> float:
+    """Seconds before try number `attempt` + 1 (from 1): doubling, with half of it left to `dice` in [0, 1)."""
+    whole: float = min(most, first * 2 ** min(attempt - 1, 30))
+    return whole * (0.5 + dice / 2)

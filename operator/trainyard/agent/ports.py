@@ -1,0 +1,79 @@
+"""What core, adapters and app hand each other: plain values, and the one interface to object stores."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, TypeAlias
+
+Body: TypeAlias = bytes | bytearray | memoryview
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """One line of a listing. `etag` as the store gave it, quotes included."""
+
+    key: str
+    size: int
+    etag: str
+
+
+@dataclass(frozen=True)
+class Credentials:
+    access_key: str
+    secret_key: str
+    token: str = ""
+
+
+@dataclass(frozen=True)
+class FileBody:
+    """A request body that lies in a file: `size` bytes with that SHA-256 (hex)."""
+
+    path: Path
+    size: int
+    sha256: str
+
+    @staticmethod
+    def of(path: Path) -> FileBody:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            return FileBody(path, file.tell(), digest)
+
+
+class ByteReader(Protocol):
+    """Ranged reads; what the fast engine can do, and the other one too."""
+
+    def get(self, bucket: str, key: str, *, first: int = 0, length: int | None = None, etag: str = "") -> Body:
+        """`length` bytes from `first` on (None: all), of the version with that ETag. Raises StoreFault."""
+        ...
+
+
+class ObjectStore(ByteReader, Protocol):
+    """What is asked of S3. One attempt per call: whether to try again is decided above. All raise StoreFault."""
+
+    def list_page(self, bucket: str, prefix: str, after: str | None) -> tuple[list[StoredObject], str | None]:
+        """Up to 1,000 objects whose key starts with `prefix`, and the token of the next page."""
+        ...
+
+    def get_small(self, bucket: str, key: str) -> tuple[bytes, str]:
+        """A whole small object and its ETag."""
+        ...
+
+    def put(self, bucket: str, key: str, body: Body | FileBody, *, match: str | None = None) -> None:
+        """Writes one object. `match`: only over the version with that ETag; empty: only where none exists."""
+        ...
+
+    def start_upload(self, bucket: str, key: str) -> str: ...
+
+    def put_part(self, bucket: str, key: str, upload: str, number: int, body: Body) -> str:
+        """The part's ETag."""
+        ...
+
+    def complete_upload(self, bucket: str, key: str, upload: str, etags: list[str]) -> None: ...
+
+    def abort_upload(self, bucket: str, key: str, upload: str) -> None: ...
+
+    def list_uploads(self, bucket: str, key: str) -> list[str]:
+        """Unfinished uploads to exactly this key."""
+        ...

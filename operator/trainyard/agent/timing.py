@@ -1,0 +1,62 @@
+"""Every time constant of the agent, in seconds, in one place, so that a test can shrink them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields
+
+from trainyard.api.names import (
+    DELETION_BUDGET_SECONDS,
+    LIVENESS_PERIOD_SECONDS,
+    LIVENESS_THRESHOLD,
+    STOP_GRACE_SECONDS,
+)
+
+
+@dataclass(frozen=True)
+class Timing:
+    """The defaults fit the probe and the graces in trainyard.api.names."""
+
+    poll: float = 0.3
+    """Between looks at annotations, peers and the clock; also the barrier's."""
+    probe_period: float = LIVENESS_PERIOD_SECONDS
+    kill_lead: float = LIVENESS_PERIOD_SECONDS * LIVENESS_THRESHOLD
+    """From the first refused probe to SIGTERM."""
+    grace: float = STOP_GRACE_SECONDS
+    """From SIGTERM to SIGKILL."""
+    silence: float = LIVENESS_PERIOD_SECONDS * 5
+    """Without a probe for so long, training has probably ended. Generous: the operator's word comes sooner as a rule."""
+    never_probed: float = 120
+    """Staged for so long without one probe: training was over before the first was due."""
+    deletion_budget: float = DELETION_BUDGET_SECONDS
+    """For the upload, once a deleted pod's training had its grace."""
+    failed_upload: float = 60
+    """For the upload after training failed: it must not hide the failure."""
+    peer_poll: float = 1.0
+    peer_lost: float = 120
+    """Without an answer from a host for so long, its files are given up."""
+    peer_wait: float = 180
+    """How long a host that is itself being ended waits for others to end."""
+    unreachable: float = 20
+    """An endpoint that was never reached is given up after so long."""
+    backoff_first: float = 0.2
+    backoff_most: float = 10
+    connect: float = 5
+    read: float = 60
+    """Longest pause within an answer."""
+    worker_restart: float = 1
+    """First pause before a dead upload process is started again; doubles to thirty times that."""
+    worker_stuck: float = 30
+    """How long after its window an upload process may take to give up by itself."""
+
+    @staticmethod
+    def from_json(text: str) -> Timing:
+        """Overrides as a JSON object; unknown names are an error."""
+        values = json.loads(text) if text else {}
+        unknown = set(values) - {field.name for field in fields(Timing)}
+        if unknown:
+            raise ValueError(f"unknown time constants: {', '.join(sorted(unknown))}")
+        return Timing(**{name: float(value) for name, value in values.items()})
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))

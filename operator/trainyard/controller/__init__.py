@@ -1,0 +1,1 @@
+"""The operator: watches TrainingJobs, makes their pods, tells what became of them."""

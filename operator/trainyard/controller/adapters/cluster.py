@@ -1,0 +1,234 @@
+"""The apiserver, as raw JSON over one HTTP session. The only module that knows the kubernetes client or aiohttp.
+
+The client library is used for what it is good at, finding and renewing credentials; its generated models cost ten times the
+CPU of the JSON they wrap. Every error that leaves this module is one of `adapters.errors`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import orjson
+from kubernetes.aio import config as kube_config
+from kubernetes.aio.client.configuration import Configuration
+
+from trainyard.controller.adapters.connection import Connection
+from trainyard.controller.adapters.errors import ClusterError, NotFound, Unreachable, from_answer
+
+Raw = dict[str, Any]
+Observe = Callable[[str, str, int, float], None]
+PAGE = 500
+METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+_REPORT_BYTES = 1 << 16
+_TIMEOUT = aiohttp.ClientTimeout(total=30, connect=10)
+
+
+@dataclass(frozen=True)
+class Resource:
+    """A kind as URLs have it."""
+
+    group: str
+    version: str
+    plural: str
+
+    def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:
+        root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
+        parts = [root, f"namespaces/{namespace}" if namespace else "", self.plural, name, subresource]
+        return "/".join(part for part in parts if part)
+
+
+PODS = Resource("", "v1", "pods")
+CONFIG_MAPS = Resource("", "v1", "configmaps")
+SERVICES = Resource("", "v1", "services")
+EVENTS = Resource("", "v1", "events")
+LEASES = Resource("coordination.k8s.io", "v1", "leases")
+
+
+async def connect() -> Configuration:
+    """From KUBECONFIG, else the pod's service account, else the usual kubeconfig."""
+    configuration = Configuration()
+    named = os.pathsep.join(path for path in os.environ.get("KUBECONFIG", "").split(os.pathsep) if Path(path).is_file())  # noqa: ASYNC240 - once, at start
+    if not named and "KUBERNETES_SERVICE_HOST" in os.environ:
+        kube_config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+    else:
+        await kube_config.load_kube_config(  # type: ignore[no-untyped-call]
+            config_file=named or None, client_configuration=configuration, persist_config=False
+        )
+    return configuration
+
+
+class Cluster:
+    """Verbs of the apiserver. `observe(verb, plural, status, seconds)` is called for each request."""
+
+    def __init__(self, configuration: Configuration, observe: Observe | None = None) -> None:
+        self._configuration = configuration
+        self._observe = observe or (lambda *_: None)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def connection(self) -> Connection:
+        configuration = self._configuration
+        # The client library keeps "Bearer <token>" whole, in either case of its first letter.
+        word = (await configuration.get_api_key_with_prefix("BearerToken", alias="authorization") or "").strip()
+        return Connection(
+            server=str(configuration.host).rstrip("/"),
+            ca_path=configuration.ssl_ca_cert,
+            certificate_path=configuration.cert_file,
+            key_path=configuration.key_file,
+            insecure=not configuration.verify_ssl,
+            token=word.split(" ", 1)[-1].strip() or None,
+            proxy=configuration.proxy,
+        )
+
+    async def open(self) -> None:
+        connection = await self.connection()
+        connector = aiohttp.TCPConnector(ssl=connection.tls(), limit=64, keepalive_timeout=60)
+        self._session = aiohttp.ClientSession(connector=connector, timeout=_TIMEOUT)
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def get(self, resource: Resource, namespace: str, name: str) -> Raw:
+        return await self._request("GET", resource.path(namespace, name), resource)
+
+    async def find(self, resource: Resource, namespace: str, name: str) -> Raw | None:
+        """As `get`, None if there is none."""
+        try:
+            return await self.get(resource, namespace, name)
+        except NotFound:
+            return None
+
+    async def list(
+        self, resource: Resource, namespace: str = "", selector: str = "", metadata_only: bool = False
+    ) -> AsyncIterator[Raw]:
+        """All objects, page by page, as the server had them when the first page was read."""
+        query = {"limit": str(PAGE)} | ({"labelSelector": selector} if selector else {})
+        while True:
+            headers = {"Accept": METADATA_ONLY} if metadata_only else None
+            page = await self._request(
+                "GET", resource.path(namespace), resource, query=query, headers=headers, verb="LIST"
+            )
+            for item in page.get("items") or []:
+                yield item
+            token = (page.get("metadata") or {}).get("continue")
+            if not token:
+                return
+            query = query | {"continue": token}
+
+    async def create(self, resource: Resource, manifest: Raw) -> Raw:
+        return await self._request(
+            "POST", resource.path(manifest["metadata"].get("namespace", "")), resource, body=manifest
+        )
+
+    async def replace(self, resource: Resource, manifest: Raw) -> Raw:
+        metadata = manifest["metadata"]
+        return await self._request(
+            "PUT", resource.path(metadata["namespace"], metadata["name"]), resource, body=manifest
+        )
+
+    async def merge(self, resource: Resource, namespace: str, name: str, patch: Raw, subresource: str = "") -> Raw:
+        """JSON merge patch; a resourceVersion or uid in `patch` is a precondition (409)."""
+        path = resource.path(namespace, name, subresource)
+        return await self._request(
+            "PATCH", path, resource, body=patch, headers={"Content-Type": "application/merge-patch+json"}
+        )
+
+    async def delete(self, resource: Resource, namespace: str, name: str, uid: str) -> None:
+        """In the background, and only if it is still the object with that uid; gone already is fine."""
+        body = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"}
+        try:
+            await self._request("DELETE", resource.path(namespace, name), resource, body=body)
+        except NotFound:
+            return
+
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        resource: Resource,
+        *,
+        body: Raw | None = None,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        verb: str = "",
+    ) -> Raw:
+        assert self._session is not None
+        connection = await self.connection()
+        sent = {"Accept": "application/json", "Content-Type": "application/json"} | dict(headers or {})
+        if connection.token:
+            sent["Authorization"] = f"Bearer {connection.token}"
+        clock = asyncio.get_running_loop().time
+        began, status = clock(), 0
+        try:
+            async with self._session.request(
+                method,
+                connection.server + path,
+                data=orjson.dumps(body) if body is not None else None,
+                params=query,
+                headers=sent,
+                proxy=connection.proxy,
+            ) as answer:
+                status, content = answer.status, await answer.read()
+                retry_after = answer.headers.get("Retry-After")
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise Unreachable(f"{method} {path}: {type(error).__name__}: {error}") from error
+        finally:
+            self._observe(verb or method, resource.plural, status, clock() - began)
+        if status >= 400:
+            raise _error(status, content, retry_after)
+        parsed = orjson.loads(content)
+        return parsed if isinstance(parsed, dict) else {}
+
+
+def _error(status: int, content: bytes, retry_after: str | None) -> ClusterError:
+    try:
+        told = orjson.loads(content)
+        message, reason = str(told.get("message", "")), str(told.get("reason", ""))
+    except (orjson.JSONDecodeError, AttributeError):
+        message, reason = content[:500].decode("utf-8", "replace"), ""
+    return from_answer(status, reason, message or f"HTTP {status}", retry_after)
+
+
+class Sidecars:
+    """The agents in the pods. Best effort: whoever does not answer is asked again later, or told by annotation."""
+
+    def __init__(self, port: int, timeout: float = 2.0) -> None:
+        self._port = port
+        self._timeout = aiohttp.ClientTimeout(total=timeout)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def open(self) -> None:
+        # No proxy from the environment: pod addresses are the cluster's own.
+        self._session = aiohttp.ClientSession(
+            timeout=self._timeout, connector=aiohttp.TCPConnector(limit=32), trust_env=False
+        )
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def call(self, method: str, ip: str, path: str, token: str, body: str | None = None) -> str | None:
+        """The answer's text, None for any failure."""
+        assert self._session is not None
+        host = f"[{ip}]" if ":" in ip else ip
+        headers = {"Authorization": f"Bearer {token}"} | (
+            {"Content-Type": "application/json"} if body is not None else {}
+        )
+        try:
+            async with self._session.request(
+                method, f"http://{host}:{self._port}{path}", data=body, headers=headers, allow_redirects=False
+            ) as answer:
+                content = b""
+                async for chunk in answer.content.iter_chunked(1 << 14):
+                    content += chunk
+                    if len(content) > _REPORT_BYTES:
+                        return None
+                return content.decode("utf-8", "replace") if answer.status < 300 else None
+        except (aiohttp.ClientError, TimeoutError, OSError, UnicodeError):
+            return None

@@ -1,0 +1,75 @@
+"""Kubernetes Events: best effort, said once, and never so many that they hurt."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections import OrderedDict
+from collections.abc import Callable
+from datetime import datetime
+
+from trainyard.api import names
+from trainyard.controller.adapters.cluster import EVENTS, Cluster
+from trainyard.controller.adapters.errors import ClusterError
+
+_log = logging.getLogger(__name__)
+_REMEMBERED = 2048
+_MESSAGE_CHARS = 1024
+RATE_PER_SECOND, BURST = 20.0, 200.0
+
+
+class Events:
+    """`monotonic` is in seconds and only measures the rate."""
+
+    def __init__(self, cluster: Cluster, reporter: str, monotonic: Callable[[], float]) -> None:
+        self._cluster = cluster
+        self._reporter = reporter
+        self._monotonic = monotonic
+        self._said: OrderedDict[tuple[str, str, str], None] = OrderedDict()
+        self._tokens, self._refilled = BURST, monotonic()
+
+    def _allowed(self) -> bool:
+        now = self._monotonic()
+        self._tokens = min(BURST, self._tokens + (now - self._refilled) * RATE_PER_SECOND)
+        self._refilled = now
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True
+
+    async def say(
+        self, namespace: str, name: str, uid: str, *, kind: str, reason: str, message: str, now: datetime
+    ) -> None:
+        """`kind` is Normal or Warning. The same words about the same object are not repeated."""
+        said = (uid, reason, message)
+        if said in self._said or not self._allowed():
+            return
+        self._said[said] = None
+        while len(self._said) > _REMEMBERED:
+            self._said.popitem(last=False)
+        time = now.strftime("%Y-%m-%dT%H:%M:%SZ")
+        event = {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"name": f"{name[:200]}.{uuid.uuid4().hex[:16]}", "namespace": namespace},
+            "involvedObject": {
+                "apiVersion": names.API_VERSION,
+                "kind": "TrainingJob",
+                "namespace": namespace,
+                "name": name,
+                "uid": uid,
+            },
+            "type": kind,
+            "reason": reason,
+            "message": message[:_MESSAGE_CHARS],
+            "source": {"component": names.FIELD_MANAGER},
+            "reportingComponent": names.FIELD_MANAGER,
+            "reportingInstance": self._reporter,
+            "firstTimestamp": time,
+            "lastTimestamp": time,
+            "count": 1,
+        }
+        try:
+            await self._cluster.create(EVENTS, event)
+        except ClusterError as error:
+            _log.info("event not written: %s", error.message, extra={"job": f"{namespace}/{name}"})

@@ -1,0 +1,1 @@
+"""Wiring: events to keys, keys to reconciles, and the process around them."""

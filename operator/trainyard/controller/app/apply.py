@@ -1,0 +1,129 @@
+"""Actions as requests. Creates are plain: 409 means look whose it is. What was made is noted at once, not when the watch tells."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from trainyard.api import names
+from trainyard.controller.adapters.cluster import CONFIG_MAPS, PODS, SERVICES, Cluster, Raw, Resource, Sidecars
+from trainyard.controller.adapters.errors import ClusterError, Conflict, NotFound, Refused, Throttled
+from trainyard.controller.app.state import State
+from trainyard.controller.core import read
+from trainyard.controller.core.actions import Actions, Annotate
+from trainyard.controller.core.job import Job
+from trainyard.controller.core.observed import Pod
+
+_log = logging.getLogger(__name__)
+_RESOURCES: dict[str, Resource] = {"ConfigMap": CONFIG_MAPS, "Service": SERVICES, "Pod": PODS}
+_LARGEST_BATCH = 32
+
+
+class NotOurs(Exception):  # noqa: N818 - a fact, not a fault
+    """The apiserver will not make a child: refused, or an object of that name belongs to somebody else."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class Applier:
+    def __init__(self, state: State, cluster: Cluster, sidecars: Sidecars) -> None:
+        self._state = state
+        self._cluster = cluster
+        self._sidecars = sidecars
+
+    async def apply(self, job: Job, actions: Actions) -> None:
+        """Raises NotOurs if a child cannot be made, ClusterError for what may go better later."""
+        if actions.pods:
+            await asyncio.gather(*(self._make(job, manifest) for manifest in actions.shared))
+            await self._make_pods(job, list(actions.pods))
+        tasks = [self._annotate(job, order) for order in actions.annotate] + [
+            self._delete(pod) for pod in actions.delete
+        ]
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+
+    async def _make_pods(self, job: Job, manifests: list[Raw]) -> None:
+        """1, 2, 4 ... at a time: a refusal of all costs one request, not a thousand."""
+        size = 1
+        while manifests:
+            batch, manifests = manifests[:size], manifests[size:]
+            made = await asyncio.gather(*(self._make(job, manifest) for manifest in batch), return_exceptions=True)
+            for result in made:
+                if isinstance(result, BaseException):
+                    raise result
+                self._state.seen("pods", result)
+            size = min(size * 2, _LARGEST_BATCH)
+
+    async def _make(self, job: Job, manifest: Raw) -> Raw:
+        kind, name = manifest["kind"], manifest["metadata"]["name"]
+        try:
+            return await self._cluster.create(_RESOURCES[kind], manifest)
+        except Conflict as conflict:
+            return await self._adopt(job, manifest, conflict)
+        except Refused as refused:
+            raise NotOurs(explain_refusal(kind, name, refused)) from refused
+        except NotFound as gone:
+            raise NotOurs(f"{kind} {name} cannot be made: {gone.message}") from gone
+
+    async def _adopt(self, job: Job, manifest: Raw, conflict: Conflict) -> Raw:
+        """There is one of that name: made by an earlier pass whose answer was lost, or not ours."""
+        kind, metadata = manifest["kind"], manifest["metadata"]
+        found = await self._cluster.find(_RESOURCES[kind], metadata["namespace"], metadata["name"])
+        if found is None:
+            raise Throttled(f"{kind} {metadata['name']} was there and is gone: {conflict.message}")
+        owners = [read.text(owner, "uid") for owner in read.items(found, "metadata", "ownerReferences")]
+        if job.uid in owners:
+            return found
+        raise NotOurs(
+            f"{kind} {metadata['name']} exists and is not this job's; it is waited for. Delete it if nothing else will, or"
+            " create the job under another name"
+        )
+
+    async def _annotate(self, job: Job, order: Annotate) -> None:
+        """By patch, which survives everything, and by a call, which is sooner."""
+        pod = order.pod
+        patch = {"metadata": {"uid": pod.uid, "annotations": order.annotations}}
+        sent = [self._cluster.merge(PODS, pod.namespace, pod.name, patch)]
+        told = None
+        if order.post is not None and pod.ip:
+            token = names.agent_token(job.uid, job.attempt)
+            told = asyncio.ensure_future(
+                self._sidecars.call("POST", pod.ip, names.PATH_TRAINING_ENDED, token, order.post.to_json())
+            )
+        try:
+            self._state.seen("pods", (await asyncio.gather(*sent))[0])
+        except (NotFound, Conflict):
+            # Gone, or another pod has its name now: the watch tells.
+            _log.debug("pod %s is no longer there to be annotated", pod.name)
+        finally:
+            if told is not None:
+                await told
+
+    async def _delete(self, pod: Pod) -> None:
+        try:
+            await self._cluster.delete(PODS, pod.namespace, pod.name, pod.uid)
+        except Conflict:
+            _log.debug("pod %s is another one by now", pod.name)
+
+
+def explain_refusal(kind: str, name: str, refused: ClusterError) -> str:
+    """The apiserver's words, and which setting to change."""
+    told = refused.message.strip()
+    if "violates PodSecurity" in told:
+        advice = (
+            "set securityMode: restricted in the ExecutionRole if the image can run as a non-root user, or relax the namespace's label"
+            " pod-security.kubernetes.io/enforce"
+            if '"restricted' in told
+            else "relax the namespace's label pod-security.kubernetes.io/enforce"
+        )
+    elif "exceeded quota" in told:
+        advice = "it is tried again every minute; free some of the quota, or ask for a smaller instance"
+    elif "being terminated" in told:
+        advice = "the namespace is being deleted"
+    else:
+        advice = "it is tried again every minute"
+    return f"{kind} {name} is refused: {told} ({advice})"

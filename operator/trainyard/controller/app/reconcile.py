@@ -1,0 +1,184 @@
+"""One pass over one job: snapshot, decide, apply, reduce, write once, tell."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from trainyard.api.trainingjob import TERMINAL, JobStatus
+from trainyard.controller.adapters.cache import Key
+from trainyard.controller.adapters.cluster import PODS, Cluster
+from trainyard.controller.adapters.errors import Conflict, NotFound
+from trainyard.controller.adapters.events import Events
+from trainyard.controller.app.apply import Applier, NotOurs
+from trainyard.controller.app.memory import Memories, Memory
+from trainyard.controller.app.metrics import Metrics
+from trainyard.controller.app.reports import Reports
+from trainyard.controller.app.state import JOBS, State
+from trainyard.controller.core import evidence
+from trainyard.controller.core.actions import actions
+from trainyard.controller.core.announce import announcements
+from trainyard.controller.core.job import Job
+from trainyard.controller.core.observed import Pod
+from trainyard.controller.core.policies import Act, Decision, decide
+from trainyard.controller.core.snapshot import Options, Refusal, Snapshot, gang
+from trainyard.controller.core.status import reduce
+
+_log = logging.getLogger(__name__)
+# A custom resource's status is the dearest write there is: a burst of steps becomes one, mere wording waits longer.
+STEP_SECONDS, WORDING_SECONDS = 1.0, 10.0
+# Making children changes what is seen: look again, also after a refusal.
+_LOOKS = 3
+
+
+@dataclass(frozen=True)
+class Reconciler:
+    """`clock` gives UTC in whole seconds; it is read once for each look."""
+
+    state: State
+    cluster: Cluster
+    applier: Applier
+    events: Events
+    reports: Reports
+    memories: Memories
+    metrics: Metrics
+    options: Options
+    clock: Callable[[], datetime]
+
+    async def reconcile(self, key: Key) -> float | None:
+        """Seconds after which to look again though nothing has changed. Raises ClusterError for what may go better later."""
+        job = self.state.jobs.get(key)
+        if job is None:
+            self.memories.forget(key)
+            self.reports.forget(key)
+            return None
+        memory = self.memories.of(key, job.uid)
+        snapshot, decision = await self._settle(job, memory)
+        if decision.act is Act.NOTHING and decision.message:
+            _log.warning("%s", decision.message, extra={"job": f"{key[0]}/{key[1]}", "uid": job.uid})
+        self.reports.follow(key, snapshot)
+        wait = await self._write(snapshot, decision, memory)
+        if decision.act in (Act.CLEAN, Act.NOTHING):
+            self.memories.forget(key)
+        waits = [seconds for seconds in (decision.requeue_after, wait) if seconds is not None]
+        return min(waits, default=None)
+
+    async def _settle(self, job: Job, memory: Memory) -> tuple[Snapshot, Decision]:
+        """Decide and act until there is nothing more to make: the status is never ahead of the pods."""
+        for _ in range(_LOOKS):
+            snapshot = await self._snapshot(job, memory)
+            decision = decide(snapshot)
+            try:
+                await self.applier.apply(job, actions(snapshot, decision))
+                if decision.act is Act.MAKE:
+                    memory.refusal = None
+            except NotOurs as refused:
+                memory.refusal = Refusal(refused.message, snapshot.now)
+            if decision.act is not Act.MAKE:
+                break
+        return snapshot, decision
+
+    async def _snapshot(self, job: Job, memory: Memory) -> Snapshot:
+        now = self.clock()
+        pods = await self._gang(job)
+        for pod in pods:
+            if evidence.blocked(pod) is not None:
+                memory.blocked_since.setdefault(pod.uid, now)
+        spec = job.spec
+        return Snapshot(
+            job=job,
+            now=now,
+            options=self.options,
+            pods=pods,
+            instance_type=self.state.types.get(("", spec.resource_config.instance_type)) if spec is not None else None,
+            instance_types=tuple(name for (_, name), _ in self.state.types),
+            roles=tuple(self.state.roles.group(job.namespace)),
+            name_holder=self.state.name_holder(job),
+            reports=dict(memory.reports),
+            blocked_since=dict(memory.blocked_since),
+            refusal=memory.refusal,
+        )
+
+    async def _gang(self, job: Job) -> tuple[Pod, ...]:
+        """A recorded pod that the cache lacks is asked for: only the apiserver may say that it is lost."""
+        seen = {pod.host: pod for pod in self.state.pods.group(job.uid) if pod.attempt == job.attempt and pod.host}
+        if not job.terminal:
+            unseen = [host for host in job.status.hosts if host.name not in seen]
+            if unseen:
+                found = await asyncio.gather(*(self.cluster.find(PODS, job.namespace, host.pod) for host in unseen))
+                for raw in found:
+                    if raw is not None:
+                        self.state.seen("pods", raw)
+                seen = {
+                    pod.host: pod for pod in self.state.pods.group(job.uid) if pod.attempt == job.attempt and pod.host
+                }
+        return gang(job, seen)
+
+    async def _write(self, snapshot: Snapshot, decision: Decision, memory: Memory) -> float | None:
+        """At most one patch. Returns seconds to wait if it is too early for this one."""
+        job = snapshot.job
+        status = reduce(snapshot, decision)
+        new = status.to_dict()
+        if status is job.status or new == job.raw_status:
+            return None
+        loop_time = asyncio.get_running_loop().time()
+        early = memory.written + _interval(job.status, status) - loop_time
+        if early > 0:
+            return early
+        patch: dict[str, Any] = {name: value for name, value in new.items() if job.raw_status.get(name) != value}
+        patch |= {name: None for name in job.raw_status if name not in new}
+        body = {"metadata": {"resourceVersion": job.resource_version}, "status": patch}
+        try:
+            written = await self.cluster.merge(JOBS, job.namespace, job.name, body, subresource="status")
+        except (Conflict, NotFound) as error:
+            await self._look_again(job)
+            raise Conflict(error.message, error.status, error.reason) from error
+        memory.written = loop_time
+        self.state.seen("jobs", written)
+        await self._tell(job, status)
+        return (
+            0.0 if status.training_job_status in TERMINAL and job.status.training_job_status not in TERMINAL else None
+        )
+
+    async def _look_again(self, job: Job) -> None:
+        """Our copy was old: without a fresh one the next try would fail like this one."""
+        raw = await self.cluster.find(JOBS, job.namespace, job.name)
+        if raw is not None:
+            self.state.seen("jobs", raw)
+
+    async def _tell(self, job: Job, status: JobStatus) -> None:
+        for said in announcements(job, status):
+            await self.events.say(
+                job.namespace,
+                job.name,
+                job.uid,
+                kind=said.kind,
+                reason=said.reason,
+                message=said.message,
+                now=self.clock(),
+            )
+        if status.secondary_status != job.status.secondary_status:
+            extra = {"job": f"{job.namespace}/{job.name}", "uid": job.uid, "generation": job.generation}
+            _log.info("%s", status.secondary_status, extra=extra | {"reason": status.failure_reason})
+        if status.training_job_status in TERMINAL and job.status.training_job_status not in TERMINAL:
+            reason = next((condition.reason for condition in status.conditions if condition.type == "Finished"), "")
+            self.metrics.finished.labels(str(status.training_job_status), reason).inc()
+
+
+def _interval(before: JobStatus, after: JobStatus) -> float:
+    """Seconds that must lie between two writes: none for the first and the last."""
+    if (
+        before.training_job_status is None
+        or after.training_job_status in TERMINAL
+        or len(before.hosts) != len(after.hosts)
+    ):
+        return 0.0
+    same_step = before.secondary_status == after.secondary_status
+    same_words = [condition.reason for condition in before.conditions] == [
+        condition.reason for condition in after.conditions
+    ]
+    return WORDING_SECONDS if same_step and same_words else STEP_SECONDS

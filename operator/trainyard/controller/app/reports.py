@@ -1,0 +1,98 @@
+"""Asks the sidecars of staging and uploading hosts how they are, at most every 10 s each. What they say is shown; nothing rests on it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from trainyard.api import names
+from trainyard.api.report import Report
+from trainyard.controller.adapters.cache import Key
+from trainyard.controller.adapters.cluster import Sidecars
+from trainyard.controller.app.memory import Memories
+from trainyard.controller.app.workqueue import WorkQueue
+from trainyard.controller.core import evidence
+from trainyard.controller.core.observed import Pod, parse_report
+from trainyard.controller.core.snapshot import Snapshot
+
+INTERVAL_SECONDS = 10.0
+# The first question: at once where a decision could use the answer, else late enough that a quick job is never asked.
+FIRST_SECONDS = 5.0
+TICK_SECONDS = 0.5
+AT_ONCE = 64
+
+
+@dataclass
+class _Wanted:
+    key: Key
+    job_uid: str
+    attempt: int
+    ip: str
+    due: float
+
+
+class Reports:
+    def __init__(self, sidecars: Sidecars, memories: Memories, queue: WorkQueue[Key]) -> None:
+        self._sidecars = sidecars
+        self._memories = memories
+        self._queue = queue
+        self._wanted: dict[str, _Wanted] = {}
+        self._by_job: dict[Key, set[str]] = {}
+
+    def follow(self, key: Key, snapshot: Snapshot) -> None:
+        """Ask the hosts of this job that are busy, and no others of it any more."""
+        now = asyncio.get_running_loop().time()
+        busy = {pod.uid: pod for pod in snapshot.pods if _asked(pod)} if not snapshot.job.terminal else {}
+        for uid in self._by_job.get(key, set()) - busy.keys():
+            self._wanted.pop(uid, None)
+        for uid, pod in busy.items():
+            urgent = evidence.may_be_limit(snapshot, pod)
+            known = self._wanted.get(uid)
+            if known is None:
+                due = now if urgent else now + FIRST_SECONDS
+                self._wanted[uid] = _Wanted(key, snapshot.job.uid, snapshot.job.attempt, pod.ip or "", due)
+            elif urgent and known.due > now + TICK_SECONDS * 2:
+                known.due = now
+        if busy:
+            self._by_job[key] = set(busy)
+        else:
+            self._by_job.pop(key, None)
+
+    def forget(self, key: Key) -> None:
+        for uid in self._by_job.pop(key, set()):
+            self._wanted.pop(uid, None)
+
+    async def run(self) -> None:
+        """Never returns."""
+        loop = asyncio.get_running_loop()
+        while True:
+            due = [uid for uid, wanted in self._wanted.items() if wanted.due <= loop.time()][:AT_ONCE]
+            if due:
+                await asyncio.gather(*(self._ask(uid) for uid in due))
+            await asyncio.sleep(TICK_SECONDS)
+
+    async def _ask(self, uid: str) -> None:
+        wanted = self._wanted[uid]
+        wanted.due = asyncio.get_running_loop().time() + INTERVAL_SECONDS
+        token = names.agent_token(wanted.job_uid, wanted.attempt)
+        text = await self._sidecars.call("GET", wanted.ip, names.PATH_REPORT, token)
+        report = parse_report(text) if text is not None else None
+        if report is None or uid not in self._wanted:
+            return
+        memory = self._memories.of(wanted.key, wanted.job_uid)
+        if _gist(memory.reports.get(uid)) != _gist(report):
+            memory.reports[uid] = report
+            self._queue.add(wanted.key)
+
+
+def _asked(pod: Pod) -> bool:
+    staging = evidence.downloading_since(pod) is not None and pod.container(names.CONTAINER_TRAINING).state in (
+        "absent",
+        "waiting",
+    )
+    return bool(pod.ip) and not pod.over and pod.deleting is None and (staging or evidence.training_over(pod))
+
+
+def _gist(report: Report | None) -> tuple[object, ...]:
+    """What of a report is worth a pass: not the bytes that grow all the time."""
+    return () if report is None else (report.phase, report.reason, report.message, report.stop_reason, report.failure)

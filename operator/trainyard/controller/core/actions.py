@@ -1,0 +1,98 @@
+"""A decision as writes: complete manifests, orders and deletions, in the order in which they are to be sent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from trainyard.api import names
+from trainyard.api.report import StopOrder, StopReason, TrainingEnd
+from trainyard.controller.core import children, evidence, pods
+from trainyard.controller.core.children import Manifest
+from trainyard.controller.core.failures import host_failure
+from trainyard.controller.core.jobplan import job_plan
+from trainyard.controller.core.observed import Pod
+from trainyard.controller.core.policies import Act, Decision
+from trainyard.controller.core.snapshot import Snapshot
+
+
+@dataclass(frozen=True)
+class Annotate:
+    """An order on a pod. `post` goes to its sidecar as well, so that it need not wait for the kubelet."""
+
+    pod: Pod
+    annotations: dict[str, str]
+    post: TrainingEnd | None = None
+
+
+@dataclass(frozen=True)
+class Actions:
+    """`shared` must exist before `pods` are made; annotations and deletions are independent of each other."""
+
+    shared: tuple[Manifest, ...] = ()
+    pods: tuple[Manifest, ...] = ()
+    annotate: tuple[Annotate, ...] = ()
+    delete: tuple[Pod, ...] = ()
+
+
+def actions(snapshot: Snapshot, decision: Decision) -> Actions:
+    """Nothing for a snapshot in which everything is as it should be."""
+    if decision.act is Act.MAKE:
+        return _make(snapshot, decision)
+    if decision.act is Act.CLEAN:
+        # One whose containers have all ended is left: its phase follows in a moment, and its logs stay.
+        return Actions(delete=tuple(pod for pod in snapshot.pods if not pod.over and pod.deleting is None and pod.uid))
+    if decision.act in (Act.NOTHING, Act.REFUSE, Act.FINISH):
+        return Actions()
+    return Actions(annotate=_orders(snapshot, decision), delete=_unreachable(snapshot, decision))
+
+
+def _make(snapshot: Snapshot, decision: Decision) -> Actions:
+    job, resolved = snapshot.job, decision.resolved
+    assert resolved is not None
+    shared = [children.config_map(job, job_plan(job, resolved, snapshot.options))]
+    if snapshot.instance_count > 1:
+        shared.append(children.service(job))
+    made = tuple(pods.pod(job, host, resolved, snapshot.options) for host in snapshot.missing)
+    return Actions(shared=tuple(shared), pods=made)
+
+
+def _orders(snapshot: Snapshot, decision: Decision) -> tuple[Annotate, ...]:
+    """The first order on a pod stands; none reaches a pod that is over or being deleted."""
+    orders = []
+    for pod in snapshot.pods:
+        if pod.over or pod.deleting is not None or not pod.uid:
+            continue
+        annotations: dict[str, str] = {}
+        end = training_end(pod)
+        if end is not None:
+            annotations[names.ANNOTATION_TRAINING_ENDED] = end.to_json()
+        elif (order := _stop_order(snapshot, decision, pod)) is not None:
+            annotations[names.ANNOTATION_STOP] = order.to_json()
+        if annotations:
+            orders.append(Annotate(pod, annotations, end))
+    return tuple(orders)
+
+
+def training_end(pod: Pod) -> TrainingEnd | None:
+    """The operator's word that training is gone from this pod, None if it is not or has been told."""
+    training = pod.container(names.CONTAINER_TRAINING)
+    if not training.terminated or pod.training_end is not None:
+        return None
+    return TrainingEnd(exit_code=training.exit_code if training.exit_code is not None else -1, reason=training.reason)
+
+
+def _stop_order(snapshot: Snapshot, decision: Decision, pod: Pod) -> StopOrder | None:
+    if pod.stop_order is not None or evidence.training_over(pod):
+        return None
+    if decision.act is Act.STOP:
+        return StopOrder(reason=StopReason.USER_REQUESTED, message="spec.stop was set")
+    if decision.act is Act.ABORT and host_failure(snapshot, pod) is None:
+        return StopOrder(reason=StopReason.HOST_FAILED, message=decision.message)
+    return None
+
+
+def _unreachable(snapshot: Snapshot, decision: Decision) -> tuple[Pod, ...]:
+    """On a stop, pods that would wait for ever. On a failure they are the evidence, and go after the verdict."""
+    if decision.act is not Act.STOP:
+        return ()
+    return tuple(pod for pod in snapshot.pods if evidence.never_ending(pod) and pod.deleting is None and pod.uid)

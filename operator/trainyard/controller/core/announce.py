@@ -1,0 +1,60 @@
+"""Which Events a change of status deserves: the start, the end, and whatever a person can do something about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from trainyard.api.reasons import Reason
+from trainyard.api.trainingjob import TERMINAL, JobStatus, TrainingJobStatus
+from trainyard.controller.core.job import Job
+
+# Reasons of Ready that a person can act upon.
+ACTIONABLE = frozenset(
+    {
+        Reason.INVALID_SPEC,
+        Reason.INSTANCE_TYPE_NOT_FOUND,
+        Reason.INSTANCE_TYPE_INVALID,
+        Reason.EXECUTION_ROLE_NOT_FOUND,
+        Reason.EXECUTION_ROLE_AMBIGUOUS,
+        Reason.NAME_IN_USE,
+        Reason.PODS_REFUSED,
+        Reason.UNSCHEDULABLE,
+        Reason.IMAGE_PULL_FAILING,
+        Reason.UPLOAD_BLOCKED,
+    }
+)
+
+
+@dataclass(frozen=True)
+class Announcement:
+    kind: Literal["Normal", "Warning"]
+    reason: str
+    message: str
+
+
+def announcements(job: Job, status: JobStatus) -> list[Announcement]:
+    """What to say once `status` has replaced that of `job`."""
+    before = job.status
+    said: list[Announcement] = []
+    if before.training_job_status in TERMINAL:
+        if job.stop and before.observed_generation != status.observed_generation:
+            said.append(
+                Announcement("Normal", Reason.STOP_IGNORED, f"the job had already ended: {before.secondary_status}")
+            )
+        return said
+    doing = next((condition for condition in status.conditions if condition.type == "Ready"), None)
+    if status.training_job_status in TERMINAL:
+        failed = status.training_job_status is TrainingJobStatus.FAILED
+        reason = doing.reason if doing is not None else str(status.secondary_status)
+        message = status.failure_reason or status.secondary_status_transitions[-1].status_message
+        said.append(Announcement("Warning" if failed else "Normal", reason, message))
+        return said
+    if status.hosts and not before.hosts:
+        said.append(
+            Announcement("Normal", Reason.STARTING, f"made {len(status.hosts)} pod(s): {status.hosts[0].pod} ...")
+        )
+    was = next((condition for condition in before.conditions if condition.type == "Ready"), None)
+    if doing is not None and doing.reason in ACTIONABLE and (was is None or was.reason != doing.reason):
+        said.append(Announcement("Warning", doing.reason, doing.message))
+    return said

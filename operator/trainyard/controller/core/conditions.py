@@ -1,0 +1,112 @@
+"""The nine conditions, all present from the first write: one table from where a job is to what tools may wait for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from trainyard.api.reasons import Reason
+from trainyard.api.trainingjob import Condition, SecondaryStatus
+from trainyard.controller.core import evidence
+from trainyard.controller.core.activity import Activity
+from trainyard.controller.core.policies import Act, Decision
+from trainyard.controller.core.references import Unresolved, resolve
+from trainyard.controller.core.snapshot import Snapshot
+
+TYPES = (
+    "Accepted",
+    "Ready",
+    "Reconciling",
+    "Stalled",
+    "DataReady",
+    "ArtifactsUploaded",
+    "Complete",
+    "Failed",
+    "Finished",
+)
+MESSAGE_CHARS = 4096
+
+S = SecondaryStatus
+# secondary status -> which of Ready, Reconciling, Stalled, Complete, Failed, Finished are True. kstatus reads the first
+# three: Reconciling is "in progress", Ready "current", Stalled "failed"; a job that trains for hours is current.
+TABLE: dict[SecondaryStatus, frozenset[str]] = {
+    S.PENDING: frozenset({"Reconciling"}),
+    S.STARTING: frozenset({"Reconciling"}),
+    S.DOWNLOADING: frozenset({"Reconciling"}),
+    S.TRAINING: frozenset({"Ready"}),
+    S.UPLOADING: frozenset({"Ready"}),
+    S.STOPPING: frozenset({"Reconciling"}),
+    S.COMPLETED: frozenset({"Ready", "Complete", "Finished"}),
+    S.STOPPED: frozenset({"Ready", "Finished"}),
+    S.MAX_RUNTIME_EXCEEDED: frozenset({"Ready", "Finished"}),
+    S.FAILED: frozenset({"Stalled", "Failed", "Finished"}),
+}
+
+
+@dataclass(frozen=True)
+class _Claim:
+    holds: bool
+    reason: Reason
+    message: str = ""
+
+
+def conditions(snapshot: Snapshot, decision: Decision, doing: Activity, secondary: SecondaryStatus) -> list[Condition]:
+    """In the order of TYPES. `lastTransitionTime` moves only when a condition's status flips."""
+    true = TABLE[secondary]
+    # One message is enough: on what is True, and on Ready, where people look.
+    claims = {
+        kind: _Claim(kind in true, doing.reason, doing.message if kind in true | {"Ready"} else "") for kind in TYPES
+    }
+    if decision.act is Act.REFUSE and decision.requeue_after is None:
+        # Nothing but another spec helps, and nobody is working on it.
+        claims["Stalled"] = _Claim(True, doing.reason, doing.message)
+        claims["Reconciling"] = _Claim(False, doing.reason)
+    claims["Accepted"] = _accepted(snapshot, decision, doing)
+    claims["DataReady"] = _data_ready(snapshot, doing)
+    claims["ArtifactsUploaded"] = _artifacts(decision, doing)
+    return [_condition(snapshot, kind, claims[kind]) for kind in TYPES]
+
+
+def _accepted(snapshot: Snapshot, decision: Decision, doing: Activity) -> _Claim:
+    if decision.act is Act.REFUSE:
+        return _Claim(False, doing.reason, doing.message)
+    if not snapshot.pods:
+        found = resolve(snapshot)
+        if isinstance(found, Unresolved):
+            return _Claim(False, found.reason, found.message)
+    return _Claim(True, Reason.ACCEPTED, "Every name that the job uses was found")
+
+
+def _data_ready(snapshot: Snapshot, doing: Activity) -> _Claim:
+    before = snapshot.job.condition("DataReady")
+    if (before is not None and before.status == "True") or (
+        snapshot.complete and all(map(evidence.staged, snapshot.pods))
+    ):
+        return _Claim(True, Reason.DATA_STAGED, "Input data and configuration are in place on every host")
+    return _Claim(False, doing.reason)
+
+
+def _artifacts(decision: Decision, doing: Activity) -> _Claim:
+    if decision.verdict is not None and decision.verdict.committed:
+        return _Claim(
+            True, Reason.ARTIFACTS_COMMITTED, "Every artifact is in S3, and the manifest that lists them was read back"
+        )
+    return _Claim(False, doing.reason, doing.message if decision.verdict is not None else "")
+
+
+def _condition(snapshot: Snapshot, kind: str, claim: _Claim) -> Condition:
+    before = snapshot.job.condition(kind)
+    status = "True" if claim.holds else "False"
+    kept = before is not None and before.status == status
+    return Condition(
+        type=kind,
+        status="True" if claim.holds else "False",
+        observed_generation=snapshot.job.generation,
+        last_transition_time=before.last_transition_time if kept and before is not None else snapshot.now,
+        reason=claim.reason.value,
+        message=claim.message[:MESSAGE_CHARS],
+    )
+
+
+def reobserved(before: list[Condition], generation: int) -> list[Condition]:
+    """The same conditions, said to be true of a later generation of the spec."""
+    return [condition.model_copy(update={"observed_generation": generation}) for condition in before]

@@ -1,0 +1,135 @@
+"""What the pods prove: how far each host is, and when it got there. Times are the kubelet's, never when we looked.
+
+pods made      sidecar runs      all training runs     all training over     all sidecars over
+Starting ----> Downloading ----> Training -----------> Uploading ----------> (verdict)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from trainyard.api import names
+from trainyard.api.report import StopReason
+from trainyard.controller.core.observed import Pod, final_report
+from trainyard.controller.core.snapshot import Snapshot
+
+# The kubelet's words for a container that cannot start. PERMANENT ones never heal by waiting.
+PERMANENT_WAITS = frozenset({"InvalidImageName", "ErrImageNeverPull"})
+PULL_WAITS = PERMANENT_WAITS | {
+    "ErrImagePull",
+    "ImagePullBackOff",
+    "ImageInspectError",
+    "RegistryUnavailable",
+    "SignatureValidationFailed",
+}
+CREATE_WAITS = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
+_IN_ORDER = (
+    names.CONTAINER_SIDECAR,
+    names.CONTAINER_PREFETCH,
+    names.CONTAINER_STAGE,
+    names.CONTAINER_TRAINING,
+    names.CONTAINER_HOLD,
+)
+# The agent answers 503 this long before the limit, so that the kill falls on it; plus what its clock and ours may differ.
+LIMIT_MARGIN_SECONDS = names.LIVENESS_PERIOD_SECONDS * names.LIVENESS_THRESHOLD + 15
+
+
+@dataclass(frozen=True)
+class Blocked:
+    """A container that cannot start. `of_agent`: its image is the operator's choice, not the user's."""
+
+    pod: Pod
+    container: str
+    reason: str
+    message: str
+
+    @property
+    def permanent(self) -> bool:
+        return self.reason in PERMANENT_WAITS
+
+    @property
+    def pulling(self) -> bool:
+        return self.reason in PULL_WAITS
+
+    @property
+    def of_agent(self) -> bool:
+        return self.container not in (names.CONTAINER_PREFETCH, names.CONTAINER_TRAINING)
+
+
+def blocked(pod: Pod) -> Blocked | None:
+    """The first container of a live pod that the kubelet says it cannot start."""
+    if not pod.alive:
+        return None
+    for name in _IN_ORDER:
+        state = pod.container(name)
+        if state.state == "waiting" and (state.reason in PULL_WAITS or state.reason in CREATE_WAITS):
+            return Blocked(pod, name, state.reason, state.message)
+    return None
+
+
+def never_ending(pod: Pod) -> bool:
+    """A live pod that no order reaches: its agent does not run, or the kubelet waits for the user's image."""
+    if not pod.alive or training_over(pod):
+        return False
+    sidecar, prefetch = pod.container(names.CONTAINER_SIDECAR), pod.container(names.CONTAINER_PREFETCH)
+    return not sidecar.has_run or not (prefetch.running or prefetch.terminated) or blocked(pod) is not None
+
+
+def training_over(pod: Pod) -> bool:
+    return pod.container(names.CONTAINER_TRAINING).terminated
+
+
+def staged(pod: Pod) -> bool:
+    stage = pod.container(names.CONTAINER_STAGE)
+    return stage.terminated and stage.exit_code == 0
+
+
+def downloading_since(pod: Pod) -> datetime | None:
+    """When its agent began; the earliest evidence, as a restarted sidecar has a later start."""
+    agent = (names.CONTAINER_SIDECAR, names.CONTAINER_PREFETCH, names.CONTAINER_STAGE)
+    return min((at for name in agent if (at := pod.container(name).started) is not None), default=None)
+
+
+def training_since(pod: Pod) -> datetime | None:
+    return pod.container(names.CONTAINER_TRAINING).started
+
+
+def training_until(pod: Pod) -> datetime | None:
+    return pod.container(names.CONTAINER_TRAINING).finished
+
+
+def latest(times: Iterable[datetime | None]) -> datetime | None:
+    """The latest, or None if one is unknown or there are none."""
+    known = list(times)
+    return None if not known or any(at is None for at in known) else max(at for at in known if at is not None)
+
+
+def last_sign(pods: Iterable[Pod]) -> datetime | None:
+    """The latest end of any container that has ended."""
+    return max(
+        (state.finished for pod in pods for state in pod.containers.values() if state.finished is not None),
+        default=None,
+    )
+
+
+def stop_reason(snapshot: Snapshot, pod: Pod) -> StopReason | None:
+    """Why this host's training was ended from outside, as its agent tells it; stage tells it if it ended before training."""
+    for report in (snapshot.report(pod), final_report(pod, names.CONTAINER_STAGE)):
+        if report is not None and report.stop_reason is not None:
+            return report.stop_reason
+    return None
+
+
+def may_be_limit(snapshot: Snapshot, pod: Pod) -> bool:
+    """Its training ended about when the runtime limit would end it, and its agent has not told yet: wait for its word."""
+    ended, began = training_until(pod), downloading_since(pod)
+    if ended is None or began is None or snapshot.job.spec is None or pod.over or snapshot.report(pod) is not None:
+        return False
+    limit = snapshot.job.spec.stopping_condition.max_runtime_in_seconds
+    return ended - began >= timedelta(seconds=limit - LIMIT_MARGIN_SECONDS)
+
+
+def limit_reached(snapshot: Snapshot) -> bool:
+    return any(stop_reason(snapshot, pod) is StopReason.MAX_RUNTIME_EXCEEDED for pod in snapshot.pods)

@@ -1,0 +1,209 @@
+"""Why a host failed, in the contract's words: what happened, where, what to do. An ordered list of pure checks; the first speaks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from trainyard.api import names
+from trainyard.api.reasons import Reason
+from trainyard.api.report import Report, Result, StopReason
+from trainyard.controller.core import evidence
+from trainyard.controller.core.observed import Pod, final_report
+from trainyard.controller.core.quantity import human_bytes, to_bytes
+from trainyard.controller.core.snapshot import Snapshot
+
+OOM_TEXT = "Please use an instance type with more memory, or reduce the size of job data processed on an instance."
+_EXEC = re.compile(r'exec: "(?P<program>[^"]*)": (?P<why>.*?)(?:: unknown)?$', re.DOTALL)
+_VOLUME_FULL = re.compile(
+    r'EmptyDir volume "(?P<volume>[^"]*)" exceeds|[Ee]phemeral.* storage usage exceeds|exceeded its local ephemeral'
+)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """`at`: when it happened on the host, None if nothing tells."""
+
+    host: str
+    rank: int
+    reason: Reason
+    text: str
+    at: datetime | None = None
+
+
+def _failure(pod: Pod, reason: Reason, text: str, at: datetime | None = None) -> Failure:
+    return Failure(pod.host, pod.rank, reason, cut(text), at)
+
+
+def cut(text: str, keep: str = "") -> str:
+    """At most FAILURE_REASON_CHARS characters, `keep` being an end that must survive."""
+    room = names.FAILURE_REASON_CHARS - len(keep)
+    return (text if len(text) <= room else text[: room - 1] + "…") + keep
+
+
+def _reported(pod: Pod, report: Report, fallback: Reason, at: datetime | None) -> Failure:
+    """The agent's own words: it knows the object, the file and the remedy."""
+    known = {reason.value for reason in Reason}
+    reason = Reason(report.reason) if report.reason in known else fallback
+    text = report.message or f"InternalServerError: {report.host} failed without saying why; please report this."
+    return _failure(pod, reason, text, at)
+
+
+def evicted_for_disk(snapshot: Snapshot, pod: Pod) -> Failure | None:
+    match = _VOLUME_FULL.search(pod.message) if pod.reason == "Evicted" else None
+    if match is None:
+        return None
+    at = evidence.last_sign([pod])
+    if match.group("volume") == "shm":
+        text = f"ClientError: {OOM_TEXT} Host {pod.host} was evicted because /dev/shm, which counts as memory, is full: {pod.message}"
+        return _failure(pod, Reason.OUT_OF_MEMORY, text, at)
+    size = snapshot.job.spec.resource_config.volume_size_in_gb if snapshot.job.spec else 0
+    return _failure(
+        pod,
+        Reason.DISK_FULL,
+        f"ClientError: the storage volume of host {pod.host} is full (resourceConfig.volumeSizeInGB: {size}), so its pod was"
+        f" evicted: {pod.message} Raise volumeSizeInGB, or write less under /opt/ml and /tmp.",
+        at,
+    )
+
+
+def lost(snapshot: Snapshot, pod: Pod) -> Failure | None:
+    """Evicted, drained, preempted, deleted by somebody, or its node is gone."""
+    stopped_by_deletion = evidence.stop_reason(snapshot, pod) is StopReason.DELETED
+    training = pod.container(names.CONTAINER_TRAINING)
+    cut_short = pod.deleting is not None and training.terminated and training.exit_code != 0
+    vanished = pod.gone and not pod.sidecar_final and not pod.finished
+    if not (vanished or pod.reason == "Evicted" or stopped_by_deletion or cut_short):
+        return None
+    why = pod.disruption or pod.message or ("it was deleted" if pod.deleting is not None else "it is no longer there")
+    where = f" on node {pod.node}" if pod.node else ""
+    text = (
+        f"InternalServerError: host {pod.host} was lost: pod {pod.name}{where}: {why.rstrip('.')}. What it had not uploaded is"
+        " gone. If the node was drained or removed, create the job again."
+    )
+    return _failure(pod, Reason.POD_LOST, text, evidence.last_sign([pod]))
+
+
+def cannot_start(snapshot: Snapshot, pod: Pod) -> Failure | None:
+    """An image that cannot be had, or a container that cannot be made, for longer than is waited for."""
+    found = evidence.blocked(pod)
+    if found is None:
+        return None
+    since = snapshot.blocked_since.get(pod.uid, snapshot.now)
+    if not found.permanent and snapshot.now - since < timedelta(seconds=snapshot.options.image_pull_timeout):
+        return None
+    told = f"{found.reason}: {found.message}" if found.message else found.reason
+    if found.of_agent:
+        return _failure(
+            pod,
+            Reason.INTERNAL_ERROR,
+            f"InternalServerError: the operator's own container {found.container} cannot start on host {pod.host}: {told}."
+            f" The administrator must make the agent image {snapshot.options.agent_image} available to the nodes.",
+            snapshot.now,
+        )
+    if found.pulling:
+        return _failure(
+            pod,
+            Reason.IMAGE_NOT_PULLED,
+            f"ClientError: the training image {pod.image} cannot be pulled on host {pod.host}: {told}. Check"
+            " algorithmSpecification.trainingImage, and that the pods' service account has a pull secret for its registry.",
+            snapshot.now,
+        )
+    return _failure(
+        pod,
+        Reason.NOT_EXECUTABLE,
+        f"ClientError: the container {found.container} of image {pod.image} cannot be created on host {pod.host}: {told}.",
+        snapshot.now,
+    )
+
+
+def not_staged(_snapshot: Snapshot, pod: Pod) -> Failure | None:
+    """`stage` or `prefetch` failed. A stage that was stopped, or found the job committed, has not."""
+    stage, prefetch = pod.container(names.CONTAINER_STAGE), pod.container(names.CONTAINER_PREFETCH)
+    report = final_report(pod, names.CONTAINER_STAGE)
+    if prefetch.terminated and prefetch.exit_code != 0 and not pod.deleting:
+        text = f"InternalServerError: the training image {pod.image} cannot run on host {pod.host}: {prefetch.message or prefetch.reason}"
+        return _failure(pod, Reason.NOT_EXECUTABLE, text, prefetch.finished)
+    if not stage.terminated or stage.exit_code == 0:
+        return None
+    if report is not None and report.result in (Result.STOPPED, Result.ALREADY_COMMITTED, Result.ABANDONED):
+        return None
+    if report is not None:
+        return _reported(pod, report, Reason.DATA_DOWNLOAD_FAILED, stage.finished)
+    text = (
+        f"InternalServerError: staging on host {pod.host} ended without a report (exit code {stage.exit_code}"
+        f"{', ' + stage.reason if stage.reason else ''}); see the logs of container stage of pod {pod.name}."
+    )
+    return _failure(pod, Reason.INTERNAL_ERROR, text, stage.finished)
+
+
+def nothing_to_execute(_snapshot: Snapshot, pod: Pod) -> Failure | None:
+    training = pod.container(names.CONTAINER_TRAINING)
+    if not training.terminated or training.reason not in ("StartError", "ContainerCannotRun"):
+        return None
+    match = _EXEC.search(training.message.strip())
+    if match is not None:
+        what = f"{match.group('program')!r} cannot be executed: {match.group('why')}"
+    else:
+        what = training.message.strip() or training.reason
+    text = (
+        f"ClientError: the training image {pod.image} could not be started on host {pod.host}: {what}. Name the program in"
+        " algorithmSpecification.containerEntrypoint, or put an executable `train` on the image's PATH."
+    )
+    # The kubelet writes 1970 for a container that never ran; staging was its last sign of life.
+    return _failure(pod, Reason.NOT_EXECUTABLE, text, training.finished or evidence.last_sign([pod]))
+
+
+def out_of_memory(snapshot: Snapshot, pod: Pod) -> Failure | None:
+    """Any exit code but 0 counts: a shell lives on after its child was killed and exits with a code of its own."""
+    training = pod.container(names.CONTAINER_TRAINING)
+    if not training.terminated or training.reason != "OOMKilled" or training.exit_code == 0:
+        return None
+    limit = f" of {human_bytes(to_bytes(pod.memory_limit))}" if pod.memory_limit else ""
+    kind = f" ({snapshot.job.spec.resource_config.instance_type})" if snapshot.job.spec else ""
+    text = f"ClientError: {OOM_TEXT} Training on host {pod.host} was killed at its memory limit{limit}{kind}."
+    return _failure(pod, Reason.OUT_OF_MEMORY, text, training.finished)
+
+
+def algorithm_failed(snapshot: Snapshot, pod: Pod) -> Failure | None:
+    training = pod.container(names.CONTAINER_TRAINING)
+    if not training.terminated or training.exit_code == 0:
+        return None
+    if evidence.stop_reason(snapshot, pod) is not None or evidence.may_be_limit(snapshot, pod):
+        return None
+    report = snapshot.report(pod)
+    told = (report.failure or "").strip() if report is not None else ""
+    text = cut(f"AlgorithmError: {told}", keep=f", exit code: {training.exit_code}")
+    return _failure(pod, Reason.ALGORITHM_ERROR, text, training.finished)
+
+
+def not_uploaded(_snapshot: Snapshot, pod: Pod) -> Failure | None:
+    sidecar, report = pod.container(names.CONTAINER_SIDECAR), final_report(pod, names.CONTAINER_SIDECAR)
+    if report is None or report.result is not Result.FAILED:
+        return None
+    return _reported(pod, report, Reason.ARTIFACT_UPLOAD_FAILED, sidecar.finished)
+
+
+CHECKS: tuple[Callable[[Snapshot, Pod], Failure | None], ...] = (
+    evicted_for_disk,  # the pod's own reason outranks what its killed containers say
+    not_staged,
+    nothing_to_execute,
+    out_of_memory,
+    lost,
+    algorithm_failed,
+    cannot_start,
+    not_uploaded,
+)
+
+
+def host_failure(snapshot: Snapshot, pod: Pod) -> Failure | None:
+    """Why this host failed; None while it has not, or if it was stopped."""
+    return next((failure for check in CHECKS if (failure := check(snapshot, pod)) is not None), None)
+
+
+def failures(snapshot: Snapshot) -> list[Failure]:
+    """Of all hosts, the first to happen first; the lowest host on a tie; those without a time last."""
+    found = [failure for pod in snapshot.pods if (failure := host_failure(snapshot, pod)) is not None]
+    return sorted(found, key=lambda failure: (failure.at is None, failure.at or snapshot.now, failure.rank))

@@ -1,0 +1,101 @@
+"""A TrainingJob as far as decisions look at it. Parsed once, frozen; a poison object reads as one with a problem."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import ValidationError
+
+from trainyard.api.trainingjob import TERMINAL, Condition, JobStatus, TrainingJobSpec
+from trainyard.controller.core import read
+
+DEFAULT_REGION = "us-east-1"
+DEFAULT_ACCOUNT = "000000000000"
+_UNKNOWN_CREATION = datetime(2000, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Job:
+    """`spec` is None if it cannot be read; `problem` then says why. `raw_status` is what a patch is compared with."""
+
+    namespace: str
+    name: str
+    uid: str
+    resource_version: str
+    generation: int
+    created: datetime
+    spec: TrainingJobSpec | None
+    status: JobStatus = field(default_factory=JobStatus)
+    raw_status: dict[str, Any] = field(default_factory=dict)
+    deleting: bool = False
+    problem: str = ""
+    history_lost: bool = False  # the status cannot be read, so nobody can say what was done already
+
+    @property
+    def training_job_name(self) -> str:
+        return (self.spec.training_job_name if self.spec else None) or self.name
+
+    @property
+    def account(self) -> str:
+        """Of the role's ARN, arn:aws:iam::<account>:role/<name>."""
+        parts = (self.spec.role_arn if self.spec else None) or ""
+        return parts.split(":")[4] if parts.count(":") >= 5 else DEFAULT_ACCOUNT
+
+    @property
+    def attempt(self) -> int:
+        return self.status.attempt or 1
+
+    @property
+    def terminal(self) -> bool:
+        return self.status.training_job_status in TERMINAL
+
+    @property
+    def stop(self) -> bool:
+        return self.spec is not None and self.spec.stop
+
+    def arn(self, region: str) -> str:
+        return f"arn:aws:sagemaker:{region}:{self.account}:training-job/{self.training_job_name}"
+
+    def condition(self, type_: str) -> Condition | None:
+        return next((condition for condition in self.status.conditions if condition.type == type_), None)
+
+
+def explain(error: ValidationError) -> str:
+    """pydantic's findings in one line: field path, then what is wrong."""
+    return "; ".join(
+        f"{'.'.join(str(part) for part in finding['loc'])}: {finding['msg']}"
+        for finding in error.errors(include_url=False)[:5]
+    )
+
+
+def parse_job(raw: Any) -> Job:
+    """Total."""
+    metadata = read.mapping(raw, "metadata")
+    spec: TrainingJobSpec | None = None
+    status, problem, history_lost = JobStatus(), "", False
+    raw_status = dict(read.mapping(raw, "status"))
+    try:
+        spec = TrainingJobSpec.model_validate(read.mapping(raw, "spec"))
+    except ValidationError as error:
+        problem = f"spec cannot be read: {explain(error)}"
+    try:
+        status = JobStatus.model_validate(raw_status)
+    except ValidationError as error:
+        spec, history_lost = None, True
+        problem = f"status cannot be read, so nothing is done for this job: {explain(error)}"
+    return Job(
+        namespace=read.text(metadata, "namespace"),
+        name=read.text(metadata, "name"),
+        uid=read.text(metadata, "uid"),
+        resource_version=read.text(metadata, "resourceVersion"),
+        generation=read.number(metadata, "generation") or 0,
+        created=read.time(metadata, "creationTimestamp") or _UNKNOWN_CREATION,
+        spec=spec,
+        status=status,
+        raw_status=raw_status,
+        deleting="deletionTimestamp" in metadata,
+        problem=problem,
+        history_lost=history_lost,
+    )

@@ -1,0 +1,69 @@
+"""The agent's plan for one attempt, from the job, its references and nothing else."""
+
+from __future__ import annotations
+
+from trainyard.api.plan import ChannelPlan, Host, JobIdentity, Plan, StorePlan
+from trainyard.controller.core import naming
+from trainyard.controller.core.job import Job
+from trainyard.controller.core.quantity import GIBIBYTE
+from trainyard.controller.core.references import Resolved
+from trainyard.controller.core.snapshot import Options
+
+LOOPBACK = "127.0.0.1"
+
+
+def address(job: Job, host: str, count: int, options: Options) -> str:
+    """Full name with the dot at its end: no search path is tried, so that nothing in the namespace can shadow it."""
+    if count == 1:
+        return LOOPBACK
+    service = naming.service_name(job.name, job.uid, job.attempt)
+    return f"{host}.{service}.{job.namespace}.svc.{options.cluster_domain}."
+
+
+def job_plan(job: Job, resolved: Resolved, options: Options) -> Plan:
+    """`job.spec` must be readable."""
+    spec = job.spec
+    assert spec is not None
+    count = spec.resource_config.instance_count
+    role = resolved.role
+    return Plan(
+        job=JobIdentity(
+            namespace=job.namespace,
+            name=job.name,
+            uid=job.uid,
+            training_job_name=job.training_job_name,
+            arn=job.arn(role.s3.region),
+            attempt=job.attempt,
+        ),
+        hosts=[
+            Host(
+                name=naming.host_name(rank),
+                address=address(job, naming.host_name(rank), count, options),
+                instance_type=spec.resource_config.instance_type,
+            )
+            for rank in range(count)
+        ],
+        hyper_parameters=spec.hyper_parameters,
+        channels=[
+            ChannelPlan(
+                name=channel.channel_name,
+                s3_uri=channel.data_source.s3_data_source.s3_uri,
+                distribution=channel.data_source.s3_data_source.s3_data_distribution_type,
+                input_mode=channel.input_mode or spec.algorithm_specification.training_input_mode,
+                content_type=channel.content_type,
+            )
+            for channel in spec.input_data_config
+        ],
+        s3_output_path=spec.output_data_config.s3_output_path,
+        store=StorePlan(
+            role=resolved.role_name,
+            endpoint_url=role.s3.endpoint_url,
+            region=role.s3.region,
+            addressing_style=role.s3.addressing_style,
+            credentials_secret=role.credentials_secret_ref.name if role.credentials_secret_ref else None,
+        ),
+        max_runtime_seconds=spec.stopping_condition.max_runtime_in_seconds,
+        download_retry_seconds=role.download_retry_seconds,
+        upload_hold_seconds=role.upload_hold_seconds,
+        volume_bytes=spec.resource_config.volume_size_in_gb * GIBIBYTE,
+    )

@@ -1,0 +1,196 @@
+"""A pod as far as decisions look at it. Parsed once, frozen; the kubelet's gaps and oddities end here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from trainyard.api import names
+from trainyard.api.report import Report
+from trainyard.controller.core import read
+from trainyard.controller.core.naming import rank_of
+
+State = Literal["absent", "waiting", "running", "terminated"]
+
+
+@dataclass(frozen=True)
+class Container:
+    """One container's latest state. `started`, `finished` in whole seconds UTC, None if the kubelet gave none."""
+
+    state: State = "absent"
+    reason: str = ""
+    message: str = ""
+    exit_code: int | None = None
+    started: datetime | None = None
+    finished: datetime | None = None
+    restarts: int = 0
+
+    @property
+    def terminated(self) -> bool:
+        return self.state == "terminated"
+
+    @property
+    def running(self) -> bool:
+        return self.state == "running"
+
+    @property
+    def has_run(self) -> bool:
+        """It runs or ran: a StartError ends without having started."""
+        return self.running or self.started is not None
+
+
+ABSENT = Container()
+
+
+@dataclass(frozen=True)
+class Pod:
+    """One host's pod. `gone`: the apiserver has no such object any more; this is what was last seen of it."""
+
+    name: str
+    namespace: str
+    uid: str
+    resource_version: str = ""
+    owner_uid: str = ""
+    owner_name: str = ""
+    host: str = ""
+    attempt: int = 0
+    created: datetime | None = None
+    deleting: datetime | None = None
+    phase: str = ""
+    reason: str = ""
+    message: str = ""
+    node: str | None = None
+    ip: str | None = None
+    scheduled: bool = False
+    scheduled_at: datetime | None = None
+    unscheduled_at: datetime | None = None
+    unschedulable: str = ""
+    disruption: str = ""
+    memory_limit: str = ""
+    image: str = ""
+    stop_order: str | None = None
+    training_end: str | None = None
+    containers: dict[str, Container] = field(default_factory=dict)
+    gone: bool = False
+
+    def container(self, name: str) -> Container:
+        return self.containers.get(name, ABSENT)
+
+    @property
+    def rank(self) -> int:
+        return rank_of(self.host)
+
+    @property
+    def finished(self) -> bool:
+        """Phase Succeeded or Failed: no container runs or will run again."""
+        return self.phase in ("Succeeded", "Failed")
+
+    @property
+    def alive(self) -> bool:
+        """Something of it runs or may still run."""
+        return not self.gone and not self.finished
+
+    @property
+    def sidecar_final(self) -> bool:
+        """The sidecar will not be restarted: its termination message, or the lack of one, is its last word.
+
+        A sidecar that merely crashed is terminated too for a moment, but then `hold` still runs.
+        """
+        sidecar = self.container(names.CONTAINER_SIDECAR)
+        return sidecar.terminated and (self.finished or self.container(names.CONTAINER_HOLD).terminated)
+
+    @property
+    def over(self) -> bool:
+        """Nothing more will be learned from it."""
+        return self.gone or self.finished or self.sidecar_final
+
+
+def parse_report(message: str) -> Report | None:
+    """A termination message or the answer of /report; None if it is none of ours."""
+    if not message.lstrip().startswith("{"):
+        return None
+    try:
+        return Report.model_validate_json(message)
+    except ValidationError:
+        return None
+
+
+def final_report(pod: Pod, container: str) -> Report | None:
+    """What an agent container said last, once it is over for good."""
+    state = pod.container(container)
+    if not state.terminated or (container == names.CONTAINER_SIDECAR and not pod.over):
+        return None
+    return parse_report(state.message)
+
+
+def _container(raw: read.Raw) -> Container:
+    states = read.mapping(raw, "state")
+    restarts = read.number(raw, "restartCount") or 0
+    if terminated := read.mapping(states, "terminated"):
+        return Container(
+            "terminated",
+            read.text(terminated, "reason"),
+            read.text(terminated, "message"),
+            read.number(terminated, "exitCode"),
+            read.time(terminated, "startedAt"),
+            read.time(terminated, "finishedAt"),
+            restarts,
+        )
+    if "running" in states:
+        return Container("running", started=read.time(read.mapping(states, "running"), "startedAt"), restarts=restarts)
+    waiting = read.mapping(states, "waiting")
+    return Container("waiting", read.text(waiting, "reason"), read.text(waiting, "message"), restarts=restarts)
+
+
+def parse_pod(raw: Any) -> Pod:
+    """Total: whatever is missing or of the wrong type is absent in the result."""
+    metadata, status, spec = read.mapping(raw, "metadata"), read.mapping(raw, "status"), read.mapping(raw, "spec")
+    owner: read.Raw = next(
+        (ref for ref in read.items(metadata, "ownerReferences") if ref.get("controller") is True), {}
+    )
+    labels, annotations = read.texts(metadata, "labels"), read.texts(metadata, "annotations")
+    conditions = {read.text(entry, "type"): entry for entry in read.items(status, "conditions")}
+    scheduled, disruption = conditions.get("PodScheduled", {}), conditions.get("DisruptionTarget", {})
+    is_scheduled = scheduled.get("status") == "True" or bool(spec.get("nodeName"))
+    training: read.Raw = next(
+        (entry for entry in read.items(spec, "containers") if entry.get("name") == names.CONTAINER_TRAINING), {}
+    )
+    attempt = labels.get(names.LABEL_ATTEMPT, "")
+    return Pod(
+        name=read.text(metadata, "name"),
+        namespace=read.text(metadata, "namespace"),
+        uid=read.text(metadata, "uid"),
+        resource_version=read.text(metadata, "resourceVersion"),
+        owner_uid=read.text(owner, "uid"),
+        owner_name=read.text(owner, "name") if owner.get("kind") == "TrainingJob" else "",
+        host=labels.get(names.LABEL_HOST, ""),
+        attempt=int(attempt) if attempt.isdigit() else 0,
+        created=read.time(metadata, "creationTimestamp"),
+        deleting=read.time(metadata, "deletionTimestamp"),
+        phase=read.text(status, "phase"),
+        reason=read.text(status, "reason"),
+        message=read.text(status, "message").strip(),
+        node=read.text(spec, "nodeName") or None,
+        ip=read.text(status, "podIP") or None,
+        scheduled=is_scheduled,
+        scheduled_at=read.time(scheduled, "lastTransitionTime") if is_scheduled else None,
+        unscheduled_at=None if is_scheduled else read.time(scheduled, "lastTransitionTime"),
+        unschedulable=read.text(scheduled, "message") if scheduled.get("reason") == "Unschedulable" else "",
+        disruption=read.text(disruption, "message") if disruption.get("status") == "True" else "",
+        memory_limit=read.texts(training, "resources", "limits").get("memory", ""),
+        image=read.text(training, "image"),
+        stop_order=annotations.get(names.ANNOTATION_STOP),
+        training_end=annotations.get(names.ANNOTATION_TRAINING_ENDED),
+        containers={
+            read.text(entry, "name"): _container(entry)
+            for key in ("initContainerStatuses", "containerStatuses")
+            for entry in read.items(status, key)
+        },
+    )
+
+
+def as_gone(pod: Pod) -> Pod:
+    return replace(pod, gone=True)

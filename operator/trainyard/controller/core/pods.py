@@ -1,0 +1,250 @@
+"""The pod of one host: the user's container, untouched, and the agent's around it. Why there is a `hold`: docs, "One job, in pods"."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from trainyard.api import names
+from trainyard.api.trainingjob import TrainingJobSpec
+from trainyard.controller.core import naming
+from trainyard.controller.core.children import Manifest, metadata
+from trainyard.controller.core.job import Job
+from trainyard.controller.core.quantity import from_bytes, from_millicores
+from trainyard.controller.core.references import Resolved
+from trainyard.controller.core.snapshot import Options
+
+VOLUME_ML, VOLUME_SHM, VOLUME_STATE, VOLUME_TOOLS = "ml", "shm", "state", "tools"
+VOLUME_PLAN, VOLUME_PODINFO, VOLUME_CREDENTIALS = "plan", "podinfo", "credentials"
+PODTOOL = f"{names.TOOLS_DIR}/podtool"
+# The kubelet waits this long for an answer; a busy sidecar on a full node is slow, not dead.
+LIVENESS_TIMEOUT_SECONDS = 5
+
+
+def literal(value: str) -> str:
+    """As a pod's spec must hold it for the container to see `value`: the kubelet expands $(NAME) and turns $$ into $."""
+    return value.replace("$", "$$")
+
+
+def pod(job: Job, host: str, resolved: Resolved, options: Options) -> Manifest:
+    """`job.spec` must be readable."""
+    spec = job.spec
+    assert spec is not None
+    restricted = (resolved.role.security_mode or options.default_security_mode) == "restricted"
+    security = _Security(restricted, options.restricted_uid)
+    several = spec.resource_config.instance_count > 1
+    pod_spec: Manifest = {
+        "restartPolicy": "Never",
+        "serviceAccountName": resolved.role.service_account_name or "default",
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": names.STOP_GRACE_SECONDS + options.deletion_budget,
+        "hostname": host,
+        "securityContext": security.pod(),
+        "initContainers": [
+            _sidecar(host, resolved, security, options),
+            _prefetch(spec, security, options),
+            _stage(host, resolved, security, options),
+        ],
+        "containers": [_training(job, spec, resolved, security, options), _hold(security, options)],
+        "volumes": _volumes(job, spec, resolved),
+    }
+    if several:
+        service = naming.service_name(job.name, job.uid, job.attempt)
+        # The short names that frameworks use. The kubelet appends the search path: a Service algo-1 of the namespace wins.
+        pod_spec["subdomain"] = service
+        pod_spec["dnsConfig"] = {"searches": [f"{service}.{job.namespace}.svc.{options.cluster_domain}"]}
+    if resolved.instance.node_selector:
+        pod_spec["nodeSelector"] = dict(resolved.instance.node_selector)
+    if resolved.instance.tolerations:
+        pod_spec["tolerations"] = list(resolved.instance.tolerations)
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": metadata(job, naming.pod_name(job.name, job.attempt, host), **{names.LABEL_HOST: host}),
+        "spec": pod_spec,
+    }
+
+
+class _Security:
+    """Who the containers run as. baseline: training as its image says. restricted: everything as one non-root user."""
+
+    def __init__(self, restricted: bool, uid: int) -> None:
+        self._restricted = restricted
+        self._uid = uid
+
+    def pod(self) -> Manifest:
+        if not self._restricted:
+            return {}
+        return {
+            "runAsNonRoot": True,
+            "runAsUser": self._uid,
+            "runAsGroup": self._uid,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        }
+
+    def _confined(self) -> Manifest:
+        return {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "seccompProfile": {"type": "RuntimeDefault"},
+        }
+
+    def agent(self) -> Manifest:
+        """uid 0 with DAC_OVERRIDE alone: enough to read a 0600 file of any user, and admitted by Pod Security baseline."""
+        confined = self._confined() | {"readOnlyRootFilesystem": True}
+        if self._restricted:
+            return confined
+        return confined | {"runAsUser": 0, "capabilities": {"drop": ["ALL"], "add": ["DAC_OVERRIDE"]}}
+
+    def bystander(self) -> Manifest:
+        """For what only waits or does nothing."""
+        return self._confined() | {"readOnlyRootFilesystem": True}
+
+    def training(self) -> Manifest:
+        return self._confined() if self._restricted else {}
+
+
+def _mount(volume: str, path: str, read_only: bool = False, sub_path: str | None = None) -> Manifest:
+    mount: Manifest = {"name": volume, "mountPath": path}
+    if read_only:
+        mount["readOnly"] = True
+    if sub_path is not None:
+        mount["subPath"] = sub_path
+    return mount
+
+
+def _agent(name: str, host: str, resolved: Resolved, security: _Security, options: Options) -> Manifest:
+    """What `sidecar` and `stage` share: the S3 identity and the agent's volumes."""
+    mounts = [
+        _mount(VOLUME_ML, names.ML_DIR),
+        _mount(VOLUME_STATE, names.STATE_DIR),
+        _mount(VOLUME_PLAN, names.PLAN_FILE.rsplit("/", 1)[0], read_only=True),
+        _mount(VOLUME_PODINFO, names.PODINFO_DIR, read_only=True),
+    ]
+    if resolved.role.credentials_secret_ref is not None:
+        mounts.append(_mount(VOLUME_CREDENTIALS, names.CREDENTIALS_DIR, read_only=True))
+    return {
+        "name": name,
+        "image": options.agent_image,
+        "imagePullPolicy": options.agent_image_pull_policy,
+        "args": [name],
+        "env": [
+            {"name": names.ENV_HOST, "value": host},
+            {"name": "TMPDIR", "value": f"{names.STATE_DIR}/tmp"},  # noqa: S108 - on a volume of the pod's own
+            {"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+            {"name": "POD_UID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}},
+        ],
+        "securityContext": security.agent(),
+        "volumeMounts": mounts,
+    }
+
+
+def _sidecar(host: str, resolved: Resolved, security: _Security, options: Options) -> Manifest:
+    sidecar = _agent(names.CONTAINER_SIDECAR, host, resolved, security, options)
+    sidecar["volumeMounts"].append(_mount(VOLUME_TOOLS, names.TOOLS_DIR))
+    return sidecar | {
+        "restartPolicy": "Always",
+        "ports": [{"name": "agent", "containerPort": names.AGENT_PORT, "protocol": "TCP"}],
+        "lifecycle": {
+            # Done before the next init container starts: that one runs the tool in the user's image.
+            "postStart": {"exec": {"command": [names.PODTOOL, "copy", PODTOOL]}},
+            "preStop": {"httpGet": {"path": names.PATH_PRESTOP, "port": names.AGENT_PORT}},
+        },
+        "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}},
+    }
+
+
+def _prefetch(spec: TrainingJobSpec, security: _Security, options: Options) -> Manifest:
+    return _user_image(names.CONTAINER_PREFETCH, spec, options) | {
+        "command": [PODTOOL, "noop"],
+        "resources": {"requests": {"cpu": "1m", "memory": "4Mi"}, "limits": {"memory": "32Mi"}},
+        "securityContext": security.bystander(),
+        "volumeMounts": [_mount(VOLUME_TOOLS, names.TOOLS_DIR, read_only=True)],
+    }
+
+
+def _stage(host: str, resolved: Resolved, security: _Security, options: Options) -> Manifest:
+    return _agent(names.CONTAINER_STAGE, host, resolved, security, options) | {
+        "resources": {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}},
+    }
+
+
+def _hold(security: _Security, options: Options) -> Manifest:
+    return {
+        "name": names.CONTAINER_HOLD,
+        "image": options.agent_image,
+        "imagePullPolicy": options.agent_image_pull_policy,
+        "command": [names.PODTOOL, "hold", names.RELEASE_FILE],
+        "resources": {"requests": {"cpu": "1m", "memory": "4Mi"}, "limits": {"memory": "16Mi"}},
+        "securityContext": security.bystander(),
+        "volumeMounts": [_mount(VOLUME_STATE, names.STATE_DIR, read_only=True)],
+    }
+
+
+def _user_image(name: str, spec: TrainingJobSpec, options: Options) -> Manifest:
+    container: Manifest = {"name": name, "image": spec.algorithm_specification.training_image}
+    if options.training_image_pull_policy:
+        container["imagePullPolicy"] = options.training_image_pull_policy
+    return container
+
+
+def _training(job: Job, spec: TrainingJobSpec, resolved: Resolved, security: _Security, options: Options) -> Manifest:
+    """As `docker run IMAGE train` would run it."""
+    algorithm, share = spec.algorithm_specification, resolved.compute
+    container = _user_image(names.CONTAINER_TRAINING, spec, options)
+    if algorithm.container_entrypoint is not None:
+        container["command"] = [literal(part) for part in algorithm.container_entrypoint]
+    if algorithm.container_arguments is not None:
+        container["args"] = [literal(part) for part in algorithm.container_arguments]
+    elif algorithm.container_entrypoint is None:
+        container["args"] = ["train"]
+    region = resolved.role.s3.region
+    platform = {"TRAINING_JOB_NAME": job.training_job_name, "TRAINING_JOB_ARN": job.arn(region), "AWS_REGION": region}
+    environment = platform | spec.environment
+    extended = dict(share.extended)
+    return container | {
+        "env": [{"name": name, "value": literal(value)} for name, value in environment.items()],
+        "resources": {
+            "requests": {"cpu": from_millicores(share.cpu), "memory": from_bytes(share.memory)} | extended,
+            "limits": {"memory": from_bytes(share.memory)} | extended,
+        },
+        "livenessProbe": {
+            "httpGet": {"path": names.PATH_LIVE, "port": names.AGENT_PORT},
+            "periodSeconds": names.LIVENESS_PERIOD_SECONDS,
+            "failureThreshold": names.LIVENESS_THRESHOLD,
+            "timeoutSeconds": LIVENESS_TIMEOUT_SECONDS,
+            "terminationGracePeriodSeconds": names.STOP_GRACE_SECONDS,
+        },
+        "securityContext": security.training(),
+        "volumeMounts": [
+            *(_mount(VOLUME_ML, path, sub_path=sub_path) for sub_path, path in names.ML_SUBPATHS.items()),
+            _mount(VOLUME_SHM, "/dev/shm"),  # noqa: S108 - the contract's path, on a volume of its own
+        ],
+    }
+
+
+def _annotation_item(path: str, annotation: str) -> Manifest:
+    return {"path": path, "fieldRef": {"fieldPath": f"metadata.annotations['{annotation}']"}}
+
+
+def _volumes(job: Job, spec: TrainingJobSpec, resolved: Resolved) -> list[dict[str, Any]]:
+    volumes: list[Manifest] = [
+        {"name": VOLUME_ML, "emptyDir": {"sizeLimit": f"{spec.resource_config.volume_size_in_gb}Gi"}},
+        {"name": VOLUME_SHM, "emptyDir": {"medium": "Memory", "sizeLimit": from_bytes(resolved.compute.shared_memory)}},
+        {"name": VOLUME_STATE, "emptyDir": {}},
+        {"name": VOLUME_TOOLS, "emptyDir": {}},
+        {"name": VOLUME_PLAN, "configMap": {"name": naming.config_map_name(job.name, job.attempt)}},
+        {
+            "name": VOLUME_PODINFO,
+            "downwardAPI": {
+                "items": [
+                    _annotation_item(names.PODINFO_STOP, names.ANNOTATION_STOP),
+                    _annotation_item(names.PODINFO_TRAINING_ENDED, names.ANNOTATION_TRAINING_ENDED),
+                ]
+            },
+        },
+    ]
+    if (secret := resolved.role.credentials_secret_ref) is not None:
+        # Optional: a missing Secret is reported by the agent; a mandatory one would hang the mount without a word.
+        volumes.append({"name": VOLUME_CREDENTIALS, "secret": {"secretName": secret.name, "optional": True}})
+    return volumes

@@ -1,0 +1,104 @@
+"""What a job names: its InstanceType and its ExecutionRole, found or explained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from trainyard.api.platform import ExecutionRoleSpec, InstanceTypeSpec
+from trainyard.api.reasons import Reason
+from trainyard.controller.core.compute import Compute, compute
+from trainyard.controller.core.snapshot import ExecutionRole, Snapshot
+
+DEFAULT_ROLE = "default"
+_LISTED = 8
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """All that a pod is made from besides the job itself."""
+
+    instance: InstanceTypeSpec
+    compute: Compute
+    role_name: str
+    role: ExecutionRoleSpec
+
+
+@dataclass(frozen=True)
+class Unresolved:
+    """What is not there, what is, and what to do."""
+
+    reason: Reason
+    message: str
+
+
+def resolve(snapshot: Snapshot) -> Resolved | Unresolved:
+    if snapshot.name_holder is not None:
+        return Unresolved(
+            Reason.NAME_IN_USE,
+            f"the training job name {snapshot.job.training_job_name!r} is used by TrainingJob {snapshot.name_holder} of this"
+            " namespace; choose another trainingJobName or delete that job",
+        )
+    instance = _instance_type(snapshot)
+    if isinstance(instance, Unresolved):
+        return instance
+    role = _role(snapshot)
+    if isinstance(role, Unresolved):
+        return role
+    spec, share = instance
+    assert role.spec is not None
+    return Resolved(spec, share, role.name, role.spec)
+
+
+def _listed(names: list[str]) -> str:
+    shown = ", ".join(sorted(names)[:_LISTED])
+    return f"{shown} and {len(names) - _LISTED} more" if len(names) > _LISTED else shown
+
+
+def _instance_type(snapshot: Snapshot) -> tuple[InstanceTypeSpec, Compute] | Unresolved:
+    wanted = snapshot.job.spec.resource_config.instance_type if snapshot.job.spec else ""
+    found = snapshot.instance_type
+    if found is None:
+        others = list(snapshot.instance_types)
+        there = f"there are: {_listed(others)}" if others else "the cluster has none: install the chart's or create one"
+        return Unresolved(
+            Reason.INSTANCE_TYPE_NOT_FOUND,
+            f"no InstanceType {wanted!r} (resourceConfig.instanceType); {there}",
+        )
+    if found.spec is None:
+        return Unresolved(
+            Reason.INSTANCE_TYPE_INVALID, f"InstanceType {found.name} cannot be read: {found.problem}; correct it"
+        )
+    try:
+        return found.spec, compute(found.name, found.spec)
+    except (ValueError, KeyError) as error:
+        return Unresolved(Reason.INSTANCE_TYPE_INVALID, str(error))
+
+
+def _role(snapshot: Snapshot) -> ExecutionRole | Unresolved:
+    arn = snapshot.job.spec.role_arn if snapshot.job.spec else None
+    namespace = snapshot.job.namespace
+    if arn is None:
+        found = [role for role in snapshot.roles if role.name == DEFAULT_ROLE]
+        wanted = f"ExecutionRole named {DEFAULT_ROLE!r} in namespace {namespace}, which a job without roleARN uses"
+    else:
+        found = [role for role in snapshot.roles if role.spec is not None and role.spec.role_arn == arn]
+        wanted = f"ExecutionRole in namespace {namespace} with spec.roleARN {arn!r}"
+    if len(found) > 1:
+        return Unresolved(
+            Reason.EXECUTION_ROLE_AMBIGUOUS,
+            f"{len(found)} ExecutionRoles of namespace {namespace} carry spec.roleARN {arn!r}:"
+            f" {_listed([role.name for role in found])}; keep it on one of them",
+        )
+    if not found:
+        others = [
+            f"{role.name} ({role.spec.role_arn or 'without roleARN'})" if role.spec else f"{role.name} (unreadable)"
+            for role in snapshot.roles
+        ]
+        there = f"there are: {_listed(others)}" if others else "the namespace has none: create one"
+        return Unresolved(Reason.EXECUTION_ROLE_NOT_FOUND, f"no {wanted}; {there}")
+    if found[0].spec is None:
+        return Unresolved(
+            Reason.EXECUTION_ROLE_NOT_FOUND,
+            f"ExecutionRole {found[0].name} cannot be read: {found[0].problem}; correct it",
+        )
+    return found[0]

@@ -1,0 +1,127 @@
+"""reduce(snapshot, decision) -> the job's next status. Pure and total; the same state gives the same status."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from trainyard.api import names
+from trainyard.api.trainingjob import (
+    HostStatus,
+    JobStatus,
+    ModelArtifacts,
+    SecondaryStatus,
+    TrainingJobStatus,
+    Transition,
+)
+from trainyard.controller.core.activity import Activity, activity
+from trainyard.controller.core.conditions import conditions, reobserved
+from trainyard.controller.core.job import DEFAULT_REGION, Job
+from trainyard.controller.core.observed import Pod, final_report
+from trainyard.controller.core.policies import Act, Decision
+from trainyard.controller.core.references import Resolved, resolve
+from trainyard.controller.core.snapshot import Snapshot
+from trainyard.controller.core.transitions import extend, milestones
+
+
+def reduce(snapshot: Snapshot, decision: Decision) -> JobStatus:
+    """`lastModifiedTime` moves only if anything else does."""
+    job = snapshot.job
+    if decision.act is Act.NOTHING:
+        return job.status
+    if decision.act is Act.CLEAN:
+        return _acknowledged(job)
+    status = _next(snapshot, decision, activity(snapshot, decision))
+    if status.model_copy(update={"last_modified_time": job.status.last_modified_time}) == job.status:
+        return job.status
+    return status
+
+
+def _acknowledged(job: Job) -> JobStatus:
+    """A terminal state never changes; only that a later generation of the spec was seen is noted."""
+    if job.status.observed_generation == job.generation:
+        return job.status
+    return job.status.model_copy(
+        update={"observed_generation": job.generation, "conditions": reobserved(job.status.conditions, job.generation)}
+    )
+
+
+def _next(snapshot: Snapshot, decision: Decision, doing: Activity) -> JobStatus:
+    job, previous = snapshot.job, snapshot.job.status
+    transitions = extend(previous.secondary_status_transitions, milestones(snapshot, decision, doing), doing)
+    secondary = SecondaryStatus(transitions[-1].status)
+    ending = decision.verdict
+    if ending is not None:
+        primary = ending.status
+    elif secondary is SecondaryStatus.STOPPING:
+        primary = TrainingJobStatus.STOPPING
+    else:
+        primary = TrainingJobStatus.IN_PROGRESS
+    started, ended = _times(transitions, ending is not None)
+    duration = max(int((ended - started).total_seconds()), 1) if started is not None and ended is not None else None
+    return JobStatus(
+        training_job_status=primary,
+        secondary_status=secondary,
+        secondary_status_transitions=transitions,
+        failure_reason=ending.failure_reason[: names.FAILURE_REASON_CHARS]
+        if ending and ending.failure_reason
+        else None,
+        training_job_name=job.training_job_name,
+        training_job_arn=previous.training_job_arn or _arn(snapshot),
+        model_artifacts=previous.model_artifacts or _model(job),
+        creation_time=job.created,
+        training_start_time=started,
+        training_end_time=ended if started is not None else None,
+        last_modified_time=snapshot.now,
+        training_time_in_seconds=duration,
+        billable_time_in_seconds=duration,
+        attempt=job.attempt,
+        hosts=[_host(snapshot, pod) for pod in snapshot.pods],
+        observed_generation=job.generation,
+        conditions=conditions(snapshot, decision, doing, secondary),
+    )
+
+
+def _times(transitions: list[Transition], over: bool) -> tuple[datetime | None, datetime | None]:
+    """From the start of Downloading, when the instances were ready, to the terminal transition."""
+    started = next((entry.start_time for entry in transitions if entry.status == SecondaryStatus.DOWNLOADING), None)
+    return started, transitions[-1].start_time if over else None
+
+
+def _arn(snapshot: Snapshot) -> str | None:
+    """Kept once written. Before the role is known there is no region to build it from."""
+    found = resolve(snapshot) if snapshot.job.spec is not None else None
+    if isinstance(found, Resolved):
+        return snapshot.job.arn(found.role.s3.region)
+    return snapshot.job.arn(DEFAULT_REGION) if snapshot.job.spec is not None and snapshot.pods else None
+
+
+def _model(job: Job) -> ModelArtifacts | None:
+    if job.spec is None:
+        return None
+    path = job.spec.output_data_config.s3_output_path
+    return ModelArtifacts(s3_model_artifacts=model_uri(path, job.training_job_name))
+
+
+def model_uri(output_path: str, training_job_name: str) -> str:
+    """As the agent's plan has it, also for a job that never got a plan."""
+    return f"{output_path.rstrip('/')}/{training_job_name}/output/model.tar.gz"
+
+
+def _host(snapshot: Snapshot, pod: Pod) -> HostStatus:
+    """What was known once stays known after the pod has gone."""
+    known = next((host for host in snapshot.job.status.hosts if host.name == pod.host), None)
+    staged = final_report(pod, names.CONTAINER_STAGE)
+    live = snapshot.report(pod)
+    code = pod.container(names.CONTAINER_TRAINING).exit_code
+    objects = next(
+        (report.objects for report in (staged, live) if report is not None and report.objects is not None), None
+    )
+    size = next((report.bytes for report in (staged, live) if report is not None and report.bytes is not None), None)
+    return HostStatus(
+        name=pod.host,
+        pod=pod.name,
+        node=pod.node or (known.node if known else None),
+        objects=objects if objects is not None else (known.objects if known else None),
+        bytes=size if size is not None else (known.bytes if known else None),
+        exit_code=code if code is not None else (known.exit_code if known else None),
+    )

@@ -1,0 +1,123 @@
+"""How a job ended, once every host has said its last word."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from trainyard.api import names
+from trainyard.api.reasons import Reason
+from trainyard.api.report import Report, Result
+from trainyard.api.trainingjob import SecondaryStatus, TrainingJobStatus
+from trainyard.controller.core import evidence
+from trainyard.controller.core.failures import Failure, failures, not_uploaded
+from trainyard.controller.core.observed import Pod, final_report
+from trainyard.controller.core.snapshot import Snapshot
+
+# How a program that is killed at the runtime limit may look.
+_ENDED_BY_LIMIT = frozenset({Reason.ALGORITHM_ERROR, Reason.OUT_OF_MEMORY})
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A terminal state. `at` is the pods' time; `committed` says whether the artifacts are proven to be in S3."""
+
+    status: TrainingJobStatus
+    secondary: SecondaryStatus
+    reason: Reason
+    message: str
+    at: datetime
+    failure_reason: str | None = None
+    committed: bool = False
+
+
+def failed(failure: Failure, at: datetime, committed: bool = False) -> Verdict:
+    return Verdict(
+        TrainingJobStatus.FAILED,
+        SecondaryStatus.FAILED,
+        failure.reason,
+        failure.text,
+        at,
+        failure.text,
+        committed=committed,
+    )
+
+
+def stopped(message: str, at: datetime, committed: bool = False) -> Verdict:
+    return Verdict(TrainingJobStatus.STOPPED, SecondaryStatus.STOPPED, Reason.STOPPED, message, at, committed=committed)
+
+
+def committed_report(snapshot: Snapshot) -> Report | None:
+    """Proof that the artifacts are in S3: algo-1's last word, or a manifest that an earlier run of this job left."""
+    for pod in snapshot.pods:
+        stage = final_report(pod, names.CONTAINER_STAGE)
+        if stage is not None and stage.result is Result.ALREADY_COMMITTED:
+            return stage
+    first = next((pod for pod in snapshot.pods if pod.rank == 0), None)
+    report = final_report(first, names.CONTAINER_SIDECAR) if first is not None else None
+    return report if report is not None and report.result in (Result.COMMITTED, Result.ALREADY_COMMITTED) else None
+
+
+def _already(snapshot: Snapshot) -> bool:
+    reports = (final_report(pod, names.CONTAINER_STAGE) for pod in snapshot.pods)
+    return any(report is not None and report.result is Result.ALREADY_COMMITTED for report in reports)
+
+
+def _exit_code(snapshot: Snapshot, pod: Pod) -> int | None:
+    """Of the pod, or what was recorded of it before it went."""
+    if (code := pod.container(names.CONTAINER_TRAINING).exit_code) is not None:
+        return code
+    return next((host.exit_code for host in snapshot.job.status.hosts if host.name == pod.host), None)
+
+
+def _unproven(snapshot: Snapshot) -> Failure:
+    silent = next(
+        (pod for pod in snapshot.pods if final_report(pod, names.CONTAINER_SIDECAR) is None), snapshot.pods[0]
+    )
+    state = silent.container(names.CONTAINER_SIDECAR)
+    how = (
+        f"exit code {state.exit_code}{', ' + state.reason if state.reason else ''}"
+        if state.terminated
+        else "its end was not seen"
+    )
+    text = (
+        f"InternalServerError: the sidecar of host {silent.host} ended without a report ({how}), so nobody knows whether the"
+        f" artifacts are complete. Look for trainyard-manifest.json under the output path; without it, create the job again."
+    )
+    return Failure(silent.host, silent.rank, Reason.INTERNAL_ERROR, text)
+
+
+def verdict(snapshot: Snapshot) -> Verdict:
+    """For a snapshot whose pods are all settled. Proof first, then stops, then failures; no proof is a failure."""
+    committed = committed_report(snapshot) is not None
+    at = evidence.last_sign(snapshot.pods) or snapshot.now
+    found = failures(snapshot)
+    codes = [_exit_code(snapshot, pod) for pod in snapshot.pods]
+    stopping = snapshot.job.status.secondary_status is SecondaryStatus.STOPPING
+    ordered = any(evidence.stop_reason(snapshot, pod) is not None for pod in snapshot.pods)
+    if _already(snapshot) or (committed and all(code == 0 for code in codes) and not stopping and not ordered):
+        return Verdict(
+            TrainingJobStatus.COMPLETED,
+            SecondaryStatus.COMPLETED,
+            Reason.COMPLETED,
+            "Training job completed",
+            at,
+            committed=True,
+        )
+    if snapshot.job.stop:
+        # Exit codes and what was not begun yet are excused; artifacts that S3 did not take are not.
+        refused = next((failure for pod in snapshot.pods if (failure := not_uploaded(snapshot, pod)) is not None), None)
+        if refused is not None:
+            return failed(refused, at, committed)
+        return stopped("Training job stopped", at, committed)
+    if evidence.limit_reached(snapshot) and all(failure.reason in _ENDED_BY_LIMIT for failure in found):
+        limit = snapshot.job.spec.stopping_condition.max_runtime_in_seconds if snapshot.job.spec else 0
+        return Verdict(
+            TrainingJobStatus.STOPPED,
+            SecondaryStatus.MAX_RUNTIME_EXCEEDED,
+            Reason.MAX_RUNTIME_EXCEEDED,
+            f"Training job stopped at its limit of {limit} s (stoppingCondition.maxRuntimeInSeconds)",
+            at,
+            committed=committed,
+        )
+    return failed(found[0] if found else _unproven(snapshot), at, committed)

@@ -1,0 +1,432 @@
+"""`sidecar` as a process against a real S3 server, the test playing kubelet and operator: nothing that training wrote is lost."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from tests.integration.agent_rig import Job, Proxy, S3Server, children, find_versitygw, job, rss, wait_for
+from trainyard.api.report import Phase, Result, StopReason
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    binary = find_versitygw()
+    if binary is None:
+        pytest.skip("no versitygw: run `make setup`, or set TRAINYARD_VERSITYGW")
+    made = S3Server(binary, tmp_path_factory.mktemp("s3"))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def one(server: S3Server, tmp_path: Path) -> Iterator[Job]:
+    with job(server, tmp_path, f"b-{uuid4().hex}") as made:
+        yield made
+
+
+@pytest.fixture
+def two(server: S3Server, tmp_path: Path) -> Iterator[Job]:
+    with job(server, tmp_path, f"b-{uuid4().hex}", hosts=2) as made:
+        yield made
+
+
+def begin(one: Job, files: dict[str, bytes] | None = None) -> None:
+    one.pod.start()
+    one.pod.run_training(files)
+
+
+def begin_both(two: Job, files: list[dict[str, bytes]]) -> None:
+    for pod in two.pods:
+        pod.start()
+    other = two.pods[1].stage_in_background()
+    two.pods[0].run_training(files[0])
+    assert other.wait(20) == 0
+    two.pods[1].stage()
+    two.pods[1].run_training(files[1])
+
+
+def test_a_model_is_committed_and_its_manifest_tells_the_truth(one: Job) -> None:
+    begin(one, {"xgboost-model": b"weights", "deep/er/vocab.json": b"{}"})
+    one.pod.write({"metrics.csv": b"1,2"}, "output/data")
+    assert one.pod.report().phase is Phase.TRAINING
+    one.pod.training_ends()
+    report = one.pod.end()
+    assert report.result is Result.COMMITTED
+    assert one.model() == {"xgboost-model": b"weights", "deep": b"", "deep/er": b"", "deep/er/vocab.json": b"{}"}
+    assert one.server.archive(one.bucket, "out/Job/output/output.tar.gz") == {"metrics.csv": b"1,2"}
+    manifest = one.manifest()
+    assert (manifest["outcome"], manifest["jobUID"], manifest["attempt"]) == ("Completed", "uid-1", 1)
+    model = manifest["artifacts"][0]
+    stored = one.server.read(one.bucket, "out/Job/output/model.tar.gz")
+    assert (model["size"], model["sha256"]) == (len(stored), hashlib.sha256(stored).hexdigest())
+    assert {
+        "path": "xgboost-model",
+        "size": 7,
+        "sha256": hashlib.sha256(b"weights").hexdigest(),
+        "host": "algo-1",
+    } in model["files"]
+    assert [artifact.uri for artifact in report.artifacts] == [model["uri"], manifest["artifacts"][1]["uri"]]
+
+
+def test_a_large_model_goes_in_parts_within_little_memory(one: Job) -> None:
+    content = os.urandom(60_000_000)
+    begin(one, {"big": content})
+    assert one.pod.process
+    supervisor = one.pod.process.pid
+    wait_for("the warm upload process", lambda: children(supervisor))
+    one.pod.training_ends()
+    most = 0
+    while not (one.pod.state / "release").exists():
+        most = max([most, *map(rss, children(supervisor))])
+        time.sleep(0.05)
+    idle = rss(supervisor)
+    one.pod.end()
+    assert one.model() == {"big": content}
+    assert not one.server.uploads(one.bucket)
+    print(f"\nupload process {most / 1e6:.0f} MB, supervisor {idle / 1e6:.0f} MB")
+    assert most < 130_000_000
+    assert idle < 60_000_000
+
+
+def test_empty_directories_make_no_objects_but_a_manifest(one: Job) -> None:
+    begin(one)
+    one.pod.training_ends()
+    assert one.pod.end().result is Result.COMMITTED
+    assert sorted(one.server.keys(one.bucket)) == ["out/Job/trainyard-attempt.json", "out/Job/trainyard-manifest.json"]
+
+
+def test_a_failed_training_is_uploaded_too_and_its_failure_file_is_reported(one: Job) -> None:
+    begin(one, {"half": b"x"})
+    (one.pod.ml / "output/failure").write_text("divergence " * 200)
+    one.pod.training_ends(code=7)
+    report = one.pod.end()
+    assert report.result is Result.COMMITTED
+    assert report.failure is not None
+    assert report.failure.startswith("divergence ")
+    assert one.manifest()["outcome"] == "Failed"
+    assert one.model() == {"half": b"x"}
+
+
+def test_links_out_of_the_model_and_special_files_are_left_out_and_listed(one: Job) -> None:
+    begin(one, {"sub/real": b"content"})
+    model = one.pod.ml / "model"
+    secret = one.credentials / "AWS_SECRET_ACCESS_KEY"
+    (model / "inside").symlink_to("sub/real")
+    (model / "absolute").symlink_to("/opt/ml/model/sub/real")
+    (model / "escape").symlink_to(os.path.relpath(secret, model))
+    (model / "environment").symlink_to("/proc/self/environ")
+    (model / "loop").symlink_to("loop")
+    (model / "dangling").symlink_to("nothing")
+    (model / "folder").symlink_to("sub")
+    (model / "up").symlink_to("../model/sub/real")
+    os.mkfifo(model / "fifo")
+    os.link(model / "sub/real", model / "hard")
+    (model / "new\nline").write_bytes(b"n")
+    os.close(os.open(os.fsencode(model) + b"/\xff\xfe", os.O_CREAT))
+    one.pod.training_ends()
+    assert one.pod.end().result is Result.COMMITTED
+    assert set(one.model()) == {"absolute", "hard", "inside", "new\nline", "sub", "sub/real", "\udcff\udcfe"}
+    assert one.model()["absolute"] == one.model()["inside"] == b"content"
+    why = {entry["path"]: entry["why"] for entry in one.manifest()["skipped"]}
+    assert set(why) == {"dangling", "environment", "escape", "fifo", "folder", "loop", "up"}
+    assert why["fifo"] == "is a FIFO"
+    assert "out of the directory" in why["escape"]
+
+
+def test_a_sidecar_killed_in_the_middle_of_an_upload_finishes_after_its_restart(
+    server: S3Server, tmp_path: Path
+) -> None:
+    with job(server, tmp_path, f"b-{uuid4().hex}") as one:
+        proxy = Proxy(server, limit=20_000_000)
+        one.change(store=one.plan.store.model_copy(update={"endpoint_url": proxy.url}))
+        content = os.urandom(40_000_000)
+        begin(one, {"big": content})
+        one.pod.training_ends()
+        assert proxy.held.wait(30)
+        assert one.server.uploads(one.bucket) == ["out/Job/output/model.tar.gz"]
+        one.pod.kill()
+        assert not (one.pod.state / "release").exists()
+        proxy.open()
+        one.pod.start()
+        assert one.pod.end().result is Result.COMMITTED
+        proxy.close()
+        assert one.model() == {"big": content}
+        assert one.manifest()["outcome"] == "Completed"
+        assert not one.server.uploads(one.bucket)
+
+
+def test_connections_that_break_during_an_upload_cost_a_retry_and_no_data(server: S3Server, tmp_path: Path) -> None:
+    with job(server, tmp_path, f"b-{uuid4().hex}") as one:
+        proxy = Proxy(server)
+        one.change(store=one.plan.store.model_copy(update={"endpoint_url": proxy.url}))
+        content = os.urandom(40_000_000)
+        begin(one, {"big": content})
+        proxy.cuts = 6
+        one.pod.training_ends()
+        assert one.pod.end().result is Result.COMMITTED
+        assert proxy.cuts == 0
+        proxy.close()
+        assert one.model() == {"big": content}
+        assert not one.server.uploads(one.bucket)
+
+
+def test_an_upload_process_that_dies_is_started_again(one: Job) -> None:
+    begin(one, {"m": b"1"})
+    assert one.pod.process
+    supervisor = one.pod.process.pid
+    child = wait_for("the upload process", lambda: children(supervisor))[0]
+    os.kill(child, signal.SIGKILL)
+    wait_for("its successor", lambda: child not in children(supervisor))
+    one.pod.training_ends()
+    assert one.pod.end().result is Result.COMMITTED
+    assert one.model() == {"m": b"1"}
+
+
+def test_without_the_operator_silence_uploads_and_sigterm_commits(one: Job) -> None:
+    begin(one, {"m": b"1"})
+    one.pod.training_ends(code=None)
+    one.pod.released()
+    keys = one.server.keys(one.bucket)
+    assert keys == ["out/Job/trainyard-attempt.json"]  # nothing is visible before the end is certain
+    assert one.pod.end().result is Result.COMMITTED
+    assert one.model() == {"m": b"1"}
+    assert one.manifest()["outcome"] == "Unknown"
+
+
+def test_what_training_writes_after_a_wrong_guess_is_in_the_archive(one: Job) -> None:
+    begin(one, {"m": b"1"})
+    one.pod.training_ends(code=None)
+    one.pod.released()
+    one.pod.write({"late": b"2"})
+    one.pod.end()
+    assert one.model() == {"m": b"1", "late": b"2"}
+    assert not one.server.uploads(one.bucket)
+
+
+def test_training_too_short_for_a_probe_is_uploaded(one: Job) -> None:
+    one.pod.start()
+    one.pod.stage()
+    one.pod.write({"m": b"1"})
+    one.pod.training_ends()
+    assert one.pod.end().result is Result.COMMITTED
+    assert one.model() == {"m": b"1"}
+
+
+def test_the_annotation_says_the_same_as_the_post(one: Job) -> None:
+    begin(one, {"m": b"1"})
+    one.pod.probing.clear()
+    (one.pod.root / "podinfo/training-ended").write_text('{"exitCo')  # half there
+    one.pod.annotate("training-ended", {"exitCode": 0})
+    assert one.pod.end().result is Result.COMMITTED
+    assert one.manifest()["outcome"] == "Completed"
+
+
+def test_a_stop_order_turns_the_probe_and_ends_in_stopped(one: Job) -> None:
+    begin(one, {"m": b"1"})
+    assert set(one.pod.answers) == {200}
+    one.pod.annotate("stop", {"reason": "UserRequested"})
+    wait_for("a refused probe", lambda: one.pod.answers[-1] == 503)
+    time.sleep(one.timing.silence)  # refused probes are probes: training is still there
+    assert one.pod.report().phase is Phase.TRAINING
+    one.pod.training_ends(code=137)
+    report = one.pod.end()
+    assert (report.result, report.stop_reason) == (Result.COMMITTED, StopReason.USER_REQUESTED)
+    assert one.manifest()["outcome"] == "Stopped"
+
+
+def test_the_time_limit_needs_no_operator_and_is_kept_over_a_restart(one: Job) -> None:
+    one.change(max_runtime_seconds=6)
+    begin(one, {"m": b"1"})
+    one.pod.kill()
+    one.pod.start()
+    wait_for("a refused probe", lambda: one.pod.answers[-1] == 503)
+    one.pod.training_ends(code=None)  # the kubelet has killed it
+    report = one.pod.end()
+    assert report.stop_reason is StopReason.MAX_RUNTIME_EXCEEDED
+    assert one.manifest()["outcome"] == "Stopped"
+
+
+def test_a_deleted_pod_whose_training_ignores_sigterm_keeps_a_snapshot(one: Job) -> None:
+    begin(one, {"m": b"1"})
+    one.pod.probing.clear()
+    assert one.pod.get("/prestop") == 200
+    time.sleep(0.2)
+    one.pod.write({"later": b"2"})
+    one.pod.released()
+    report = one.pod.terminate()
+    assert (report.result, report.stop_reason) == (Result.COMMITTED, StopReason.DELETED)
+    assert one.model() == {"m": b"1", "later": b"2"}
+    assert one.manifest()["outcome"] == "Stopped"
+
+
+def test_prestop_called_by_training_itself_changes_nothing(one: Job) -> None:
+    begin(one, {"m": b"1"})
+    assert one.pod.get("/prestop") == 200
+    time.sleep(one.timing.grace + 0.5)
+    assert one.pod.report().phase is Phase.TRAINING
+    one.pod.training_ends()
+    assert one.pod.end().result is Result.COMMITTED
+    assert one.manifest()["outcome"] == "Completed"
+
+
+def test_a_pod_that_ends_before_training_began_leaves_nothing(one: Job) -> None:
+    one.pod.start()
+    assert one.pod.get("/prestop") == 200
+    began = time.monotonic()
+    assert one.pod.terminate().result is Result.ABANDONED
+    assert time.monotonic() - began < 3
+    assert one.server.keys(one.bucket) == []
+
+
+def test_a_signal_that_comes_while_the_sidecar_starts_is_not_lost(one: Job) -> None:
+    process = subprocess.Popen(one.pod.command("sidecar"), stderr=subprocess.DEVNULL)
+    status = Path(f"/proc/{process.pid}/status")
+    blocked = 1 << (signal.SIGTERM - 1)
+    wait_for("the first line", lambda: int(status.read_text().split("SigBlk:")[1].split()[0], 16) & blocked)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(10) == 0
+    assert '"Abandoned"' in (one.pod.root / "termination-log").read_text()
+
+
+def test_a_container_that_cannot_start_is_abandoned_on_the_operators_word(one: Job) -> None:
+    one.pod.start()
+    one.pod.stage()
+    one.pod.training_ends(code=128, reason="StartError")
+    assert one.pod.end().result is Result.ABANDONED
+
+
+def test_a_blocked_upload_says_why_and_goes_on_when_it_is_repaired(one: Job) -> None:
+    begin(one, {"m": b"1"})
+    one.set_credentials(secret="revoked")
+    one.pod.training_ends()
+    report = wait_for("the block", lambda: (r := one.pod.report()).reason == "UploadBlocked" and r)
+    assert 'refuses the keys in Secret "s3-keys"' in report.message
+    assert not (one.pod.state / "release").exists()
+    one.set_credentials()
+    assert one.pod.end().result is Result.COMMITTED
+    assert one.model() == {"m": b"1"}
+
+
+def test_an_upload_blocked_to_the_end_fails_and_says_why(one: Job) -> None:
+    one.change(upload_hold_seconds=2)
+    begin(one, {"m": b"1"})
+    one.set_credentials(secret="revoked")
+    one.pod.training_ends()
+    report = one.pod.end()
+    assert (report.result, report.reason) == (Result.FAILED, "AccessDenied")
+    assert (report.message or "").startswith("ClientError: Artifact upload failed:S3 at http://127.0.0.1:")
+    assert one.server.keys(one.bucket) == ["out/Job/trainyard-attempt.json"]
+
+
+def test_a_failed_training_does_not_wait_out_the_hold_window(one: Job) -> None:
+    begin(one, {"m": b"1"})
+    one.set_credentials(secret="revoked")
+    began = time.monotonic()
+    one.pod.training_ends(code=1)
+    assert one.pod.end().result is Result.FAILED
+    assert time.monotonic() - began < 10  # of 20 s
+
+
+def test_a_zombie_attempt_commits_nothing(one: Job) -> None:
+    begin(one, {"m": b"1"})
+    one.put("out/Job/trainyard-attempt.json", body=json.dumps({"jobUID": "uid-1", "attempt": 2}).encode())
+    one.pod.training_ends()
+    report = one.pod.end()
+    assert report.result is Result.FAILED
+    assert (report.message or "").startswith("InternalServerError: Attempt 1 of this job was superseded")
+    assert one.server.keys(one.bucket) == ["out/Job/trainyard-attempt.json"]
+
+
+def test_only_the_attempts_token_opens_what_is_not_for_training(one: Job) -> None:
+    one.pod.start()
+    for method, path in [
+        ("GET", "/report"),
+        ("POST", "/training-ended"),
+        ("POST", "/barrier?host=algo-1"),
+        ("GET", "/peer/archive?tree=model"),
+    ]:
+        assert one.pod.request(method, path)[0] == 401
+    assert one.pod.get("/metrics") == 200
+    assert one.pod.get("/nothing") == 404
+    assert one.pod.request("GET", "/peer/archive?tree=../state", token=True)[0] == 404
+
+
+def test_files_of_two_hosts_become_one_archive_and_the_lower_host_wins(two: Job) -> None:
+    begin_both(
+        two, [{"model": b"master", "same": b"s", "d/x": b"1"}, {"model": b"other", "same": b"s", "rank-2": b"2"}]
+    )
+    two.pods[0].training_ends()
+    time.sleep(0.5)
+    assert not (two.pods[0].state / "release").exists()  # algo-2 still trains
+    two.pods[1].training_ends()
+    reports = [pod.end() for pod in reversed(two.pods)]
+    assert [report.result for report in reports] == [Result.COMMITTED, Result.COMMITTED]
+    assert two.model() == {"model": b"master", "same": b"s", "d": b"", "d/x": b"1", "rank-2": b"2"}
+    manifest = two.manifest()
+    assert manifest["outcome"] == "Completed"
+    assert manifest["warnings"] == [
+        "algo-2: model/model is dropped: a lower-numbered host has other bytes under that name"
+    ]
+    assert {(f["path"], f["host"]) for f in manifest["artifacts"][0]["files"]} >= {
+        ("rank-2", "algo-2"),
+        ("model", "algo-1"),
+    }
+
+
+def test_two_hosts_without_an_operator_commit_together(two: Job) -> None:
+    begin_both(two, [{"a": b"1"}, {"b": b"2"}])
+    for pod in two.pods:
+        pod.training_ends(code=None)
+    for pod in two.pods:
+        pod.released()
+    assert two.server.keys(two.bucket) == ["out/Job/trainyard-attempt.json"]
+    for pod in two.pods:
+        assert pod.process
+        pod.process.send_signal(signal.SIGTERM)
+    assert [pod.terminate().result for pod in two.pods] == [Result.COMMITTED, Result.COMMITTED]
+    assert two.model() == {"a": b"1", "b": b"2"}
+
+
+def test_a_host_that_is_lost_is_named_and_the_rest_is_kept(two: Job) -> None:
+    begin_both(two, [{"a": b"1"}, {"b": b"2"}])
+    two.pods[1].probing.clear()
+    two.pods[1].kill()
+    two.pods[0].training_ends()
+    report = two.pods[0].end()
+    assert report.result is Result.FAILED
+    assert report.message is not None
+    assert report.message.startswith("InternalServerError: Artifact upload failed:the files of algo-2 are missing")
+    assert two.model() == {"a": b"1"}
+    assert (two.manifest()["outcome"], two.manifest()["missingHosts"]) == ("Failed", ["algo-2"])
+
+
+def test_when_algo_1_is_lost_the_others_keep_their_share(two: Job) -> None:
+    begin_both(two, [{"a": b"1"}, {"b": b"2"}])
+    two.pods[0].probing.clear()
+    two.pods[0].kill()
+    two.pods[1].training_ends()
+    report = two.pods[1].end()
+    assert report.result is Result.FAILED
+    assert "they are kept apart: s3://" in (report.message or "")
+    assert two.server.archive(two.bucket, "out/Job/trainyard-shares/uid-1-1/algo-2/model.tar.gz") == {"b": b"2"}
+
+
+def test_a_peer_that_restarts_in_the_middle_is_waited_for(two: Job) -> None:
+    begin_both(two, [{"a": b"1"}, {"b": b"2"}])
+    two.pods[1].kill()
+    two.pods[0].training_ends()
+    time.sleep(0.3)
+    two.pods[1].start()
+    two.pods[1].training_ends()
+    assert [pod.end().result for pod in reversed(two.pods)] == [Result.COMMITTED, Result.COMMITTED]
+    assert two.model() == {"a": b"1", "b": b"2"}

@@ -1,0 +1,305 @@
+"""`stage` as a process against a real S3 server: what arrives on disk, and what is said when it cannot."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from tests.integration.agent_rig import Job, Proxy, S3Server, find_versitygw, free_port, job, wait_for
+from trainyard.agent.app.store import Patience, Refused, Store
+from trainyard.api.report import Report, Result, StopReason
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    binary = find_versitygw()
+    if binary is None:
+        pytest.skip("no versitygw: run `make setup`, or set TRAINYARD_VERSITYGW")
+    made = S3Server(binary, tmp_path_factory.mktemp("s3"))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def one(server: S3Server, tmp_path: Path) -> Iterator[Job]:
+    with job(server, tmp_path, f"b-{uuid4().hex}") as made:
+        yield made
+
+
+def tree(directory: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+
+
+def staged(one: Job) -> dict[str, bytes]:
+    return tree(one.pod.ml / "input/data/train")
+
+
+def failure(one: Job) -> tuple[str | None, str]:
+    report = one.pod.stage(code=1)
+    assert report.result is Result.FAILED
+    return report.reason, report.message or ""
+
+
+def test_a_prefix_is_a_plain_name_prefix_and_folder_markers_are_no_data(one: Job) -> None:
+    one.put("data/train/a.csv", "data/train/deep/b.csv", "data/train-extra/c.csv", "data/train.csv", "data/other")
+    one.put("data/train/", "data/train/empty", body=b"")
+    one.channel("data/train")
+    report = one.pod.stage()
+    assert report.result is Result.STAGED
+    assert report.objects == 5
+    assert staged(one) == {
+        "a.csv": b"data/train/a.csv",
+        "deep/b.csv": b"data/train/deep/b.csv",
+        "train-extra/c.csv": b"data/train-extra/c.csv",
+        "train.csv": b"data/train.csv",
+        "empty": b"",
+    }
+
+
+def test_training_finds_a_tree_that_any_user_may_write_to_and_its_configuration(one: Job) -> None:
+    one.put("d/x/y")
+    one.channel("d/")
+    one.pod.stage()
+    ml = one.pod.ml
+    modes = {str(path.relative_to(ml)): oct(path.stat().st_mode & 0o7777) for path in ml.rglob("*") if path.is_dir()}
+    assert modes.pop("tmp") == "0o1777"
+    assert modes.pop(".trainyard-staging", "0o700") == "0o700"
+    assert set(modes.values()) == {"0o777"}
+    assert "output/intermediate" not in modes
+    assert (ml / "input/data/train/x/y").stat().st_mode & 0o777 == 0o666
+    assert json.loads((ml / "input/config/resourceconfig.json").read_text())["current_host"] == "algo-1"
+    assert not list((ml / ".trainyard-staging").iterdir())
+
+
+def test_more_objects_than_one_page_of_a_listing_all_arrive(one: Job) -> None:
+    names = [f"many/{number:04}" for number in range(1005)]
+    one.put(*names)
+    one.channel("many/")
+    assert one.pod.stage().objects == 1005
+    assert len(staged(one)) == 1005
+
+
+def test_objects_of_many_ranges_arrive_whole(one: Job) -> None:
+    content = os.urandom(8 * 1024 * 1024 * 3 + 12345)
+    one.put("big/file", body=content)
+    one.channel("big/file")
+    one.pod.stage()
+    assert staged(one) == {"file": content}
+
+
+@pytest.mark.parametrize("name", ["we ird+%2B&=?#", "ünï", "*[x]", "a'\"b", "tab\there", "100%", "~.-_"])
+def test_keys_with_any_character_arrive(one: Job, name: str) -> None:
+    one.put(f"odd/{name}", body=b"x")
+    one.channel("odd/")
+    one.pod.stage()
+    assert staged(one) == {name: b"x"}
+
+
+def test_nothing_that_matches_fails_with_sagemakers_words(one: Job) -> None:
+    one.put("empty-folder/", body=b"")
+    one.channel("empty-folder/")
+    reason, message = failure(one)
+    assert reason == "NoData"
+    assert message == (
+        f'ClientError: Data download failed:No S3 objects found under S3 URL "s3://{one.bucket}/empty-folder/" given in input '
+        f"data source. Please ensure that the bucket exists in the selected region (us-east-1), that objects exist under that "
+        f'S3 prefix, and that the role "arn:role" has "s3:ListBucket" permissions on bucket "{one.bucket}".'
+    )
+
+
+def test_a_bucket_that_does_not_exist_is_named(one: Job) -> None:
+    one.channel("x", bucket="no-such-bucket-here")
+    reason, message = failure(one)
+    assert reason == "NoSuchBucket"
+    assert message.startswith(
+        'ClientError: Data download failed:bucket "no-such-bucket-here" does not exist at http://'
+    )
+
+
+def test_an_output_bucket_that_does_not_exist_fails_before_anything_is_downloaded(one: Job) -> None:
+    one.change(s3_output_path="s3://no-such-output/here")
+    reason, message = failure(one)
+    assert reason == "NoSuchBucket"
+    assert message.startswith('ClientError: Artifact upload failed:bucket "no-such-output"')
+
+
+def test_an_unknown_access_key_names_the_secret_and_the_command(one: Job) -> None:
+    one.set_credentials(access="nobody")
+    reason, message = failure(one)
+    assert reason == "AccessDenied"
+    assert 'does not know the keys in Secret "s3-keys"' in message
+    assert "kubectl create secret generic s3-keys --from-literal=AWS_ACCESS_KEY_ID=" in message
+
+
+def test_a_wrong_secret_key_names_the_secret(one: Job) -> None:
+    one.set_credentials(secret="wrong")
+    reason, message = failure(one)
+    assert reason == "AccessDenied"
+    assert 'refuses the keys in Secret "s3-keys" (SignatureDoesNotMatch' in message
+
+
+def test_a_missing_secret_is_reported_with_the_command_that_makes_it(one: Job) -> None:
+    (one.credentials / "AWS_ACCESS_KEY_ID").unlink()
+    reason, message = failure(one)
+    assert reason == "NoCredentials"
+    assert message.startswith('ClientError: Artifact upload failed:Secret "s3-keys" of the ExecutionRole')
+    assert "has no key AWS_ACCESS_KEY_ID; create it with: kubectl create secret generic s3-keys" in message
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [("http://127.0.0.1:{port}", "refuses connections"), ("http://s3.nowhere.invalid", "has no address")],
+    ids=["refused", "no address"],
+)
+def test_an_endpoint_that_is_not_there_fails_soon_and_is_named(one: Job, url: str, words: str) -> None:
+    url = url.format(port=free_port())
+    one.change(store=one.plan.store.model_copy(update={"endpoint_url": url}), download_retry_seconds=900)
+    began = time.monotonic()
+    _, message = failure(one)
+    assert time.monotonic() - began < 10
+    assert f"the S3 endpoint {url} {words}" in message
+
+
+def test_two_objects_for_one_file_are_refused_before_any_download(one: Job) -> None:
+    one.put("p/train/x", "p/x")
+    one.put("p/train-dir")
+    one.channel("p/train")
+    one.pod.stage()  # p/train/x -> x, p/train-dir -> train-dir: no clash
+    one.put("r/t/tt", "r/tt")
+    one.channel("r/t")
+    reason, message = failure(one)
+    assert reason == "DataDownloadFailed"
+    assert f"s3://{one.bucket}/r/t/tt and s3://{one.bucket}/r/tt of channel" in message
+    assert not staged(one).get("tt")
+
+
+def test_more_data_than_the_volume_has_names_both_numbers(one: Job) -> None:
+    one.put("d/x", body=b"12345")
+    one.channel("d/")
+    one.change(volume_bytes=3)
+    reason, message = failure(one)
+    assert reason == "DiskFull"
+    assert "needs 5 bytes and its storage volume has 3 free" in message
+
+
+def test_a_committed_job_is_not_trained_again_and_a_failed_one_is(one: Job) -> None:
+    key = "out/Job/trainyard-manifest.json"
+    one.put(key, body=json.dumps({"jobUID": "uid-1", "outcome": "Completed"}).encode())
+    assert one.pod.stage(code=1).result is Result.ALREADY_COMMITTED
+    for document in ({"jobUID": "uid-1", "outcome": "Failed"}, {"jobUID": "another", "outcome": "Completed"}):
+        one.put(key, body=json.dumps(document).encode())
+        assert one.pod.stage().result is Result.STAGED
+
+
+def test_an_older_attempt_finds_itself_superseded(one: Job) -> None:
+    one.put("out/Job/trainyard-attempt.json", body=json.dumps({"jobUID": "uid-1", "attempt": 2}).encode())
+    _, message = failure(one)
+    assert message.startswith("InternalServerError: Attempt 1 of this job was superseded before training began")
+
+
+def test_a_stop_order_ends_a_download_at_once(server: S3Server, tmp_path: Path) -> None:
+    with job(server, tmp_path, f"b-{uuid4().hex}") as one:
+        one.put("d/big", body=os.urandom(30_000_000))
+        proxy = Proxy(server, limit=3000)
+        one.change(store=one.plan.store.model_copy(update={"endpoint_url": proxy.url}))
+        one.channel("d/")
+        process = one.pod.stage_in_background()
+        assert proxy.held.wait(20)
+        one.pod.annotate("stop", {"reason": "UserRequested"})
+        assert process.wait(5) == 1
+        proxy.close()
+        assert one.pod.staged_report().result is Result.STOPPED
+        assert one.pod.staged_report().stop_reason is StopReason.USER_REQUESTED
+
+
+def test_a_time_limit_that_is_over_while_staging_stops_it(server: S3Server, tmp_path: Path) -> None:
+    with job(server, tmp_path, f"b-{uuid4().hex}") as one:
+        proxy = Proxy(server, limit=0)
+        one.change(store=one.plan.store.model_copy(update={"endpoint_url": proxy.url}), max_runtime_seconds=0)
+        report: Report = one.pod.stage(code=1)
+        proxy.close()
+        assert report.stop_reason is StopReason.MAX_RUNTIME_EXCEEDED
+
+
+@pytest.mark.parametrize(("objects", "shares"), [(5, [3, 2]), (1, [1, 0])])
+def test_hosts_share_objects_and_wait_for_each_other(
+    server: S3Server, tmp_path: Path, objects: int, shares: list[int]
+) -> None:
+    with job(server, tmp_path, f"b-{uuid4().hex}", hosts=2) as two:
+        names = [f"d/{number}" for number in range(objects)]
+        two.put(*names)
+        two.channel("d/", distribution="ShardedByS3Key")
+        first, second = two.pods
+        late = second.stage_in_background()  # algo-1's sidecar is not there yet
+        first.start()
+        with pytest.raises(Exception, match="timed out"):
+            late.wait(0.7)
+        early = first.stage_in_background()
+        assert (early.wait(20), late.wait(20)) == (0, 0)
+        found = [tree(pod.ml / "input/data/train") for pod in two.pods]
+        assert [len(share) for share in found] == shares
+        assert sorted(name for share in found for name in share) == [name.removeprefix("d/") for name in names]
+        assert first.report().phase.value == "Staged"
+
+
+def test_a_hosts_report_says_for_whom_it_waits(server: S3Server, tmp_path: Path) -> None:
+    with job(server, tmp_path, f"b-{uuid4().hex}", hosts=2) as two:
+        first, _ = two.pods
+        first.start()
+        process = first.stage_in_background()
+        wait_for("the barrier", lambda: first.report().message == "waiting for algo-2")
+        assert first.report().reason == "WaitingForHosts"
+        first.annotate("stop", {"reason": "HostFailed", "message": "algo-2 failed"})
+        assert process.wait(5) == 1
+
+
+def test_connections_that_break_cost_a_retry_and_no_data(server: S3Server, tmp_path: Path) -> None:
+    with job(server, tmp_path, f"b-{uuid4().hex}") as one:
+        content = os.urandom(30_000_000)
+        one.put("d/big", body=content)
+        proxy = Proxy(server, cuts=6)
+        one.change(store=one.plan.store.model_copy(update={"endpoint_url": proxy.url}), download_retry_seconds=30)
+        one.channel("d/")
+        assert one.pod.stage().bytes == len(content)
+        assert proxy.cuts == 0
+        proxy.close()
+        assert staged(one) == {"big": content}
+
+
+@pytest.mark.parametrize("name", ["plain", "ünusual"], ids=["obstore", "own engine"])
+def test_an_object_that_is_replaced_after_the_listing_is_refused(one: Job, name: str) -> None:
+    one.put(f"d/{name}", body=b"listed")
+    store = Store(one.plan.store, one.credentials, one.timing)
+    patience = Patience(time.monotonic() + 5)
+    (item,) = store.objects(one.bucket, "d/", patience)
+    assert bytes(store.read(one.bucket, item, 0, 6, patience)) == b"listed"
+    one.put(f"d/{name}", body=b"change")
+    with pytest.raises(Refused, match="has changed since it was listed"):
+        store.read(one.bucket, item, 0, 6, patience)
+
+
+def test_sigterm_while_staging_ends_it_at_once(server: S3Server, tmp_path: Path) -> None:
+    with job(server, tmp_path, f"b-{uuid4().hex}") as one:
+        proxy = Proxy(server, limit=0)
+        one.change(store=one.plan.store.model_copy(update={"endpoint_url": proxy.url}))
+        process = one.pod.stage_in_background()
+        assert proxy.held.wait(20)
+        process.terminate()
+        assert process.wait(5) == 1
+        proxy.close()
+        assert one.pod.staged_report().stop_reason is StopReason.DELETED
+
+
+def test_a_repaired_secret_in_time_is_not_needed_twice(one: Job) -> None:
+    one.put("d/x")
+    one.channel("d/")
+    one.set_credentials(secret="wrong")
+    assert one.pod.stage(code=1).result is Result.FAILED
+    one.set_credentials()
+    assert one.pod.stage().result is Result.STAGED

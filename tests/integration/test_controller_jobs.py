@@ -1,0 +1,330 @@
+"""The operator against a real apiserver. No kubelet takes part: no node fits the pods, and the tests write their states."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.jobs import Bucket, Job, Kubectl, Manifest, eventually, manifest
+from tests.support import objects as o
+from tests.support.operator import OperatorProcess
+from trainyard.api import names
+
+NOWHERE = "ml.test.nowhere"
+IMAGE = "registry.example.com/image:1"
+
+
+@pytest.fixture(scope="module")
+def namespace(crds: Kubectl) -> Iterator[str]:
+    name = f"it-{uuid.uuid4().hex[:8]}"
+    crds("create", "namespace", name)
+    prepare(crds, name)
+    yield name
+    crds("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture(scope="module")
+def operator(crds: Kubectl, namespace: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OperatorProcess]:
+    process = OperatorProcess(crds.kubeconfig, namespace, tmp_path_factory.mktemp("operator") / "log")
+    process.start()
+    yield process
+    process.kill()
+
+
+@pytest.fixture
+def alone(crds: Kubectl, scratch: str, tmp_path: Path) -> Iterator[OperatorProcess]:
+    """An operator that a test may kill, not started yet, with a namespace of its own."""
+    prepare(crds, scratch)
+    process = OperatorProcess(crds.kubeconfig, scratch, tmp_path / "log")
+    yield process
+    process.kill()
+
+
+def prepare(kubectl: Kubectl, namespace: str) -> None:
+    spec = {"capacity": {"cpu": "1", "memory": "2Gi"}, "nodeSelector": {"trainyard.dev/no-such": "node"}}
+    kubectl.apply(
+        {"apiVersion": names.API_VERSION, "kind": "InstanceType", "metadata": {"name": NOWHERE}, "spec": spec},
+        {"apiVersion": names.API_VERSION, "kind": "ExecutionRole", "metadata": {"name": "default", "namespace": namespace}, "spec": {}},
+    )
+
+
+def submit(kubectl: Kubectl, namespace: str, name: str, *, hosts: int = 1, kind: str = NOWHERE, **more: Any) -> Job:
+    bucket = Bucket(None, "b")
+    made = manifest(name, IMAGE, bucket, hosts=hosts, **more)
+    made["metadata"]["namespace"] = namespace
+    made["spec"]["resourceConfig"]["instanceType"] = kind
+    kubectl.apply(made)
+    return Job(kubectl, bucket, namespace, name)
+
+
+def pods_made(job: Job, count: int) -> list[Manifest]:
+    eventually(f"{count} pods", lambda: len(job.pods) == count, within=20, every=0.05)
+    return job.pods
+
+
+def become(job: Job, pod: Manifest, containers: dict[str, Manifest], **status: Any) -> None:
+    """Writes a pod's status as a kubelet would."""
+    raw = o.raw_pod(containers=containers, status=status)["status"]
+    for entry in raw["initContainerStatuses"] + raw["containerStatuses"]:
+        entry |= {"image": IMAGE, "imageID": "", "ready": False, "restartCount": 0}
+    del raw["podIP"], raw["conditions"]
+    name = pod["metadata"]["name"]
+    job.kubectl("patch", "pod", name, "-n", job.namespace, "--subresource=status", "-p", json.dumps({"status": raw}))
+
+
+def run_through(job: Job, pod: Manifest, code: int = 0) -> None:
+    """Training, then over with the given exit code."""
+    staged = o.staged()
+    become(job, pod, staged | {"training": o.running(6), "hold": o.running(6)})
+    job.reaches("Training", within=15)
+    become(job, pod, staged | {"training": o.ended(6, 60, code), "hold": o.running(6)})
+    job.reaches("Uploading", within=15)
+    over = staged | {"training": o.ended(6, 60, code), "hold": o.ended(6, 70), "sidecar": o.ended(2, 70, message=o.report())}
+    become(job, pod, over, phase="Failed" if code else "Succeeded")
+
+
+def test_a_job_s_status_follows_its_pod_and_few_writes_are_made(crds: Kubectl, namespace: str, operator: OperatorProcess) -> None:
+    before = operator.writes()
+    job = submit(crds, namespace, "follows")
+    (pod,) = pods_made(job, 1)
+    job.reaches("Pending", within=10)
+    assert (job.condition("Ready")["reason"], job.condition("Reconciling")["status"]) == ("Unschedulable", "True")
+    assert pod["metadata"]["ownerReferences"][0]["uid"]
+    run_through(job, pod)
+    status = job.ends(within=15)
+
+    assert [entry["status"] for entry in status["secondaryStatusTransitions"]][-4:] == [
+        "Downloading",
+        "Training",
+        "Uploading",
+        "Completed",
+    ]
+    assert status["hosts"] == [{"name": "algo-1", "pod": "follows-1-algo-1", "objects": 7, "bytes": 700, "exitCode": 0}]
+    annotations = job.pods[0]["metadata"]["annotations"]
+    assert json.loads(annotations[names.ANNOTATION_TRAINING_ENDED]) == {"exitCode": 0, "reason": "Completed"}
+
+    def made() -> dict[str, float]:
+        return {key: count - before.get(key, 0) for key, count in operator.writes().items() if count > before.get(key, 0)}
+
+    # One Event more than a healthy job has: nothing fits the pod. Events follow the status.
+    eventually("the last Event", lambda: made().get("POST events") == 3, within=10)
+    writes = made()
+    assert writes.pop("PATCH trainingjobs") <= 6, writes
+    assert writes == {"POST configmaps": 1, "POST pods": 1, "PATCH pods": 1, "POST events": 3}
+
+
+def test_nothing_is_written_while_nothing_changes(crds: Kubectl, namespace: str, operator: OperatorProcess) -> None:
+    job = submit(crds, namespace, "quiet")
+    pods_made(job, 1)
+    job.reaches("Pending", within=10)
+    compared, written = "trainyard_resync_timestamp_seconds", {}
+
+    def settled() -> bool:
+        nonlocal written
+        before, written = written, operator.writes()
+        return before == written
+
+    eventually("the first writes are over", settled, within=20, every=1.5)
+    for _ in range(2):
+        last = operator.metric(compared)
+        eventually("a compare ends", lambda last=last: operator.metric(compared) > last, within=20)
+    assert operator.writes() == written
+    assert operator.metric("trainyard_watch_missed_total") == 0
+    assert operator.liveness() == "ok"
+
+
+def test_a_failed_host_ends_the_other_and_gives_the_reason(crds: Kubectl, namespace: str, operator: OperatorProcess) -> None:
+    job = submit(crds, namespace, "half", hosts=2)
+    first, second = pods_made(job, 2)
+    staged = o.staged()
+    become(job, first, staged | {"training": o.running(6), "hold": o.running(6)})
+    become(job, second, staged | {"training": o.ended(6, 9, 4), "hold": o.running(6)})
+    order = eventually(
+        "the other host is told to stop",
+        lambda: job.pods[0]["metadata"].get("annotations", {}).get(names.ANNOTATION_STOP),
+        within=10,
+    )
+    assert json.loads(order)["reason"] == "HostFailed"
+    service = json.loads(crds("get", "service", "-n", namespace, "-l", f"{names.LABEL_JOB_NAME}=half", "-o", "json"))["items"][0]
+    assert (service["spec"]["clusterIP"], service["spec"]["publishNotReadyAddresses"]) == ("None", True)
+    assert first["spec"]["subdomain"] == service["metadata"]["name"]
+
+
+def test_a_pod_that_was_seen_and_is_deleted_is_a_loss_and_not_made_again(
+    crds: Kubectl, namespace: str, operator: OperatorProcess
+) -> None:
+    job = submit(crds, namespace, "lost")
+    pods_made(job, 1)
+    eventually("the pod is recorded", lambda: job.status.get("hosts"), within=10)
+    crds("delete", "pod", "lost-1-algo-1", "-n", namespace)
+    status = job.ends(within=15)
+    assert status["failureReason"].startswith("InternalServerError: host algo-1 was lost")
+    assert job.pods == []
+
+
+def test_a_stop_deletes_pods_that_no_order_reaches(crds: Kubectl, namespace: str, operator: OperatorProcess) -> None:
+    job = submit(crds, namespace, "stopped", hosts=2)
+    pods_made(job, 2)
+    eventually("the pods are recorded", lambda: len(job.status.get("hosts", [])) == 2, within=10)
+    job.stop()
+    status = job.ends(within=15)
+    assert (status["trainingJobStatus"], "failureReason" in status) == ("Stopped", False)
+    assert job.pods == []
+
+
+def test_a_stop_before_pods_makes_none(crds: Kubectl, namespace: str, operator: OperatorProcess) -> None:
+    job = submit(crds, namespace, "never", kind="ml.not-there")
+    eventually("Accepted is False", lambda: job.condition("Accepted").get("status") == "False", within=10)
+    job.stop()
+    assert job.ends(within=15)["trainingJobStatus"] == "Stopped"
+    assert job.pods == []
+
+
+def test_what_a_job_names_is_waited_for_and_then_missed(crds: Kubectl, namespace: str, operator: OperatorProcess) -> None:
+    arn = "arn:aws:iam::123456789012:role/late"
+    late, never = (submit(crds, namespace, name, roleARN=arn + name) for name in ("late", "no-role"))
+    eventually("Accepted is False", lambda: late.condition("Accepted").get("reason") == "ExecutionRoleNotFound", within=10)
+    role = {"apiVersion": names.API_VERSION, "kind": "ExecutionRole", "metadata": {"name": "late", "namespace": namespace}}
+    crds.apply(role | {"spec": {"roleARN": f"{arn}late"}})
+    pods_made(late, 1)
+    eventually("Accepted is True", lambda: late.condition("Accepted").get("status") == "True", within=10)
+    status = never.ends(within=20)
+    assert f"{arn}no-role" in status["failureReason"]
+
+
+def test_a_training_job_name_in_use_is_refused(crds: Kubectl, namespace: str, operator: OperatorProcess) -> None:
+    first = submit(crds, namespace, "first", trainingJobName="Same-Name")
+    pods_made(first, 1)
+    second = submit(crds, namespace, "second", trainingJobName="Same-Name")
+    status = second.ends(within=20)
+    assert "TrainingJob first" in status["failureReason"]
+    assert second.pods == []
+
+
+def test_a_foreign_pod_of_the_same_name_is_left_alone_and_named(crds: Kubectl, namespace: str, operator: OperatorProcess) -> None:
+    foreign = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "taken-1-algo-1", "namespace": namespace},
+        "spec": {"nodeSelector": {"no": "node"}, "containers": [{"name": "x", "image": "x"}]},
+    }
+    crds.apply(foreign)
+    job = submit(crds, namespace, "taken")
+    eventually("it is named", lambda: "taken-1-algo-1" in job.condition("Ready").get("message", ""), within=10)
+    assert job.condition("Ready")["reason"] == "PodsRefused"
+    assert job.status["secondaryStatus"] == "Pending"
+
+
+@pytest.mark.parametrize(
+    ("word", "obstacle"),
+    [
+        ("exceeded quota", lambda k, n: k("create", "quota", "none", "-n", n, "--hard=pods=0")),
+        ("securityMode: restricted", lambda k, n: k("label", "ns", n, "pod-security.kubernetes.io/enforce=restricted")),
+    ],
+)
+def test_refused_pods_are_a_condition_and_no_storm(
+    crds: Kubectl, alone: OperatorProcess, word: str, obstacle: Callable[[Kubectl, str], str]
+) -> None:
+    obstacle(crds, alone.namespace)
+    alone.start()
+    job = submit(crds, alone.namespace, "refused", hosts=8)
+    eventually("the refusal is shown", lambda: word in job.condition("Ready").get("message", ""), within=15)
+    assert (job.status["trainingJobStatus"], job.condition("Ready")["reason"]) == ("InProgress", "PodsRefused")
+    last = alone.metric("trainyard_resync_timestamp_seconds")
+    eventually("a compare ends", lambda: alone.metric("trainyard_resync_timestamp_seconds") > last, within=20)
+    assert alone.writes()["POST pods"] <= 2
+
+
+class Births:
+    """The uids of all pods that a namespace ever had, by a watch of its own."""
+
+    def __init__(self, kubectl: Kubectl, namespace: str) -> None:
+        command = [kubectl.program, "--kubeconfig", kubectl.kubeconfig, "get", "pods", "-n", namespace]
+        self._process = subprocess.Popen(
+            [*command, "-w", "-o", "jsonpath={.metadata.name}={.metadata.uid}{'\\n'}"], stdout=subprocess.PIPE, text=True
+        )
+        self.seen: set[str] = set()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        self.seen.update(line.strip() for line in self._process.stdout)
+
+    def end(self) -> None:
+        self._process.terminate()
+
+
+def test_killed_at_any_write_each_pod_is_made_once(crds: Kubectl, alone: OperatorProcess) -> None:
+    births = Births(crds, alone.namespace)
+    try:
+        jobs = []
+        for round_number, enough in enumerate((1, 2, 4, 6)):
+            alone.start()
+            job = submit(crds, alone.namespace, f"killed-{round_number}", hosts=6)
+            eventually(f"{enough} pods", lambda job=job, enough=enough: len(job.pods) >= enough, within=20, every=0.01)
+            alone.kill()
+            jobs.append(job)
+        alone.start()
+        for job in jobs:
+            pods_made(job, 6)
+            eventually("all are recorded", lambda job=job: len(job.status.get("hosts", [])) == 6, within=20)
+            assert job.status["attempt"] == 1
+        eventually("the watch has seen them", lambda: len(births.seen) == 24, within=10)
+        assert len({line.split("=")[0] for line in births.seen}) == 24
+    finally:
+        births.end()
+
+
+def test_a_job_that_ran_while_the_operator_was_away_reads_the_same(crds: Kubectl, alone: OperatorProcess) -> None:
+    alone.start()
+    job = submit(crds, alone.namespace, "away")
+    (pod,) = pods_made(job, 1)
+    eventually("the pod is recorded", lambda: job.status.get("hosts"), within=10)
+    alone.kill()
+    over = o.staged() | {"training": o.ended(6, 60), "hold": o.ended(6, 70), "sidecar": o.ended(2, 70, message=o.report())}
+    become(job, pod, over, phase="Succeeded")
+    alone.start()
+    status = job.ends(within=20)
+    path = [entry["status"] for entry in status["secondaryStatusTransitions"]]
+    assert path[-4:] == ["Downloading", "Training", "Uploading", "Completed"]
+    assert status["trainingTimeInSeconds"] >= 1
+
+
+def test_a_stale_copy_is_read_again_and_the_status_still_written(crds: Kubectl, alone: OperatorProcess) -> None:
+    alone.start()
+    job = submit(crds, alone.namespace, "conflict")
+    (pod,) = pods_made(job, 1)
+    eventually("the pod is recorded", lambda: job.status.get("hosts"), within=10)
+    alone.signal(signal.SIGSTOP)
+    try:
+        become(job, pod, o.staged() | {"training": o.running(6), "hold": o.running(6)})
+        for number in range(3):
+            crds("label", "--overwrite", "trainingjob", "conflict", "-n", alone.namespace, f"changed={number}")
+    finally:
+        alone.signal(signal.SIGCONT)
+    job.reaches("Training", within=20)
+
+
+def test_a_second_operator_waits_for_the_lease_and_takes_it_when_the_first_dies(
+    crds: Kubectl, alone: OperatorProcess, tmp_path: Path
+) -> None:
+    alone.start()
+    second = OperatorProcess(crds.kubeconfig, alone.namespace, tmp_path / "second")
+    second.start(ready=False)
+    try:
+        eventually("it stands by", lambda: second.readiness().startswith("standby"), within=20)
+        alone.kill()
+        eventually("it leads", lambda: second.readiness() == "leader", within=20)
+        pods_made(submit(crds, alone.namespace, "after"), 1)
+        assert second.stop() == 0
+        alone.start()  # at once: the lease was released
+    finally:
+        second.kill()

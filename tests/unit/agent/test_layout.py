@@ -1,0 +1,122 @@
+"""Which objects a host gets, and under which names."""
+
+from __future__ import annotations
+
+import posixpath
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.agent.builders import channel
+from trainyard.agent.core import layout
+from trainyard.agent.errors import ClientFailure
+from trainyard.agent.ports import StoredObject
+
+
+def stored(*keys: str, size: int = 1) -> list[StoredObject]:
+    return [StoredObject(key, size, '"e"') for key in keys]
+
+
+@pytest.mark.parametrize(
+    ("prefix", "key", "path"),
+    [
+        ("p/train/", "p/train/x/a.csv", "x/a.csv"),
+        ("p/train", "p/train/x/a.csv", "x/a.csv"),
+        ("p/train", "p/train-data.csv", "train-data.csv"),
+        ("p/f.csv", "p/f.csv", "f.csv"),
+        ("", "a/b.csv", "a/b.csv"),
+        ("p/train", "p/train/x", "x"),
+        ("p/train", "p/train_lst/y", "train_lst/y"),
+        ("tr", "train.csv", "train.csv"),
+    ],
+)
+def test_the_contracts_table_of_prefixes_holds(prefix: str, key: str, path: str) -> None:
+    assert layout.local_path(prefix, key) == path
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "p/train/../x",
+        "p/train//x",
+        "p/train/a//b",
+        "p/train/./x",
+        "p/train/a/..",
+        "p/train/n\0",
+        f"p/train/{'x' * 256}",
+    ],
+)
+def test_a_key_that_is_no_file_name_is_refused_by_name(key: str) -> None:
+    with pytest.raises(ClientFailure) as caught:
+        layout.place(channel(), "b", "p/train", stored(key))
+    assert f"s3://b/{key}" in caught.value.message
+    assert caught.value.message.startswith("ClientError: Data download failed:the object ")
+
+
+def test_two_dots_inside_a_name_are_no_way_up() -> None:
+    (placed,) = layout.place(channel(), "b", "p/train", stored("p/train/a..b"))
+    assert placed.path == "a..b"
+
+
+@pytest.mark.parametrize(
+    ("prefix", "keys", "words"),
+    [
+        ("r/t", ("r/t/tt", "r/tt"), 'both would be the file "tt"'),
+        ("r/t", ("r/t/a", "r/t/a/b"), '"a" would have to be a file and a directory'),
+        ("r/t", ("r/t/tx/c/d", "r/tx"), '"tx" would have to be a file and a directory'),
+    ],
+)
+def test_objects_that_cannot_lie_side_by_side_are_both_named(prefix: str, keys: tuple[str, str], words: str) -> None:
+    with pytest.raises(ClientFailure) as caught:
+        layout.place(channel(), "b", prefix, stored(*keys))
+    assert words in caught.value.text
+    assert all(f"s3://b/{key} " in caught.value.text for key in keys)
+
+
+def test_folder_markers_do_not_count_and_empty_objects_do() -> None:
+    items = [StoredObject("p/train/", 0, ""), StoredObject("p/train/sub/", 0, ""), StoredObject("p/train/empty", 0, "")]
+    assert [placed.path for placed in layout.place(channel(), "b", "p/train/", items)] == ["empty"]
+
+
+def test_keys_are_shared_in_bytewise_order() -> None:
+    placed = layout.place(channel(), "b", "p/", stored("p/b", "p/B", "p/ä", "p/a"))
+    sharded = channel(distribution="ShardedByS3Key")
+    assert [[p.path for p in layout.share(sharded, placed, rank, 2)] for rank in (0, 1)] == [["B", "b"], ["a", "ä"]]
+
+
+def test_a_host_beyond_the_number_of_objects_gets_nothing() -> None:
+    placed = layout.place(channel(), "b", "p/", stored("p/a"))
+    assert layout.share(channel(distribution="ShardedByS3Key"), placed, 1, 2) == []
+
+
+@given(st.sets(st.text(st.characters(codec="utf-8"), min_size=1, max_size=8), max_size=40), st.integers(1, 7))
+def test_shares_are_disjoint_complete_and_differ_by_one_at_most(names: set[str], hosts: int) -> None:
+    placed = [layout.Placement(item, item.key) for item in sorted(stored(*names), key=lambda item: item.key.encode())]
+    sharded = channel(distribution="ShardedByS3Key")
+    shares = [layout.share(sharded, placed, rank, hosts) for rank in range(hosts)]
+    assert sorted(p.path for share in shares for p in share) == sorted(names)
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+    assert all(len(layout.share(channel(), placed, rank, hosts)) == len(names) for rank in range(hosts))
+
+
+PARTS = st.sampled_from(["", ".", "..", "a", "b", "train", "train-x", "a.b"])
+
+
+@given(
+    st.lists(PARTS, max_size=4).map("/".join),
+    st.lists(st.lists(PARTS, min_size=1, max_size=5).map("/".join), max_size=6),
+)
+def test_whatever_is_placed_stays_below_its_channel(prefix: str, tails: list[str]) -> None:
+    keys = {prefix + tail for tail in tails if prefix + tail}
+    try:
+        placed = layout.place(channel(), "b", prefix, stored(*keys))
+    except ClientFailure:
+        return
+    paths = [item.path for item in placed]
+    assert len(set(paths)) == len(paths)
+    for path in paths:
+        assert posixpath.normpath(path) == path
+        assert not path.startswith(("/", "../"))
+        assert path not in {"", ".", ".."}
+        assert not any(other.startswith(f"{path}/") for other in paths)

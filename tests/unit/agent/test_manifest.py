@@ -1,0 +1,57 @@
+"""Who may train, who may commit."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.unit.agent.builders import job, plan
+from trainyard.agent.core import manifest
+
+ME = job(attempt=2)
+
+
+@pytest.mark.parametrize(
+    ("found", "train", "commit"),
+    [
+        ({}, True, True),
+        ({"jobUID": "u1", "attempt": 2}, True, True),
+        ({"jobUID": "u1", "attempt": 1}, True, True),
+        ({"jobUID": "u1", "attempt": 3}, False, False),
+        ({"jobUID": "other", "attempt": 9}, True, False),
+    ],
+)
+def test_a_later_attempt_fences_and_a_later_job_of_the_name_too(
+    found: dict[str, Any], train: bool, commit: bool
+) -> None:
+    assert manifest.newer_attempt(found, ME) is not train
+    assert manifest.superseded(found, ME) is not commit
+
+
+@pytest.mark.parametrize("outcome", ["Completed", "Stopped", "Failed", "Unknown"])
+def test_only_a_known_good_outcome_of_this_very_job_spares_training(outcome: str) -> None:
+    known = outcome in {"Completed", "Stopped"}
+    assert manifest.committed({"jobUID": "u1", "outcome": outcome}, ME) is known
+    assert not manifest.committed({"jobUID": "u2", "outcome": outcome}, ME)
+
+
+def test_documents_that_are_not_ours_count_as_none() -> None:
+    assert manifest.parse(b"<html>") == manifest.parse(b"[1]") == {}
+    assert manifest.parse(manifest.marker(ME)) == {
+        "version": 1,
+        "jobUID": "u1",
+        "attempt": 2,
+        "namespace": "ns",
+        "name": "job",
+    }
+
+
+def test_the_manifests_head_names_all_hosts_and_those_that_are_missing() -> None:
+    head = manifest.head(plan(hosts=2), "Failed", ["algo-2"], ["w"])
+    assert json.loads(json.dumps(head))["missingHosts"] == ["algo-2"]
+    assert (
+        manifest.share_uri(plan(hosts=2), "algo-2", "model")
+        == "s3://out/prefix/Job/trainyard-shares/u1-2/algo-2/model.tar.gz"
+    )

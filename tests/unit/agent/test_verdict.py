@@ -1,0 +1,68 @@
+"""Every refusal names the object and the fix; only what passes by itself is tried again."""
+
+from __future__ import annotations
+
+import pytest
+
+from trainyard.agent.core.verdict import Target, Who, judge, pause
+from trainyard.agent.errors import StoreFault
+from trainyard.api.reasons import Reason
+
+WHO = Who("arn:role", "s3-keys", "http://s3:9000", "us-east-1")
+OBJECT = Target("read", "data", "train/x")
+
+
+def answer(status: int, code: str, detail: str = "said") -> StoreFault:
+    return StoreFault("answer", detail, status=status, code=code)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        answer(503, "SlowDown"), answer(500, "InternalError"), answer(429, ""), answer(502, ""), answer(400, "RequestTimeout"),
+        StoreFault("timeout", "t"), StoreFault("connection", "c"), StoreFault("dns", "d"), StoreFault("refused", "r"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_passes_by_itself_is_tried_again(fault: StoreFault) -> None:
+    assert not judge(fault, OBJECT, WHO).lasting
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason", "words"),
+    [
+        (answer(403, "AccessDenied"), Reason.ACCESS_DENIED, 'allow the keys in Secret "s3-keys" the action s3:GetObject on '),
+        (answer(403, "InvalidAccessKeyId"), Reason.ACCESS_DENIED, "kubectl create secret generic s3-keys"),
+        (answer(404, "XAdminUserNotFound"), Reason.ACCESS_DENIED, "does not know the keys"),
+        (answer(403, "SignatureDoesNotMatch"), Reason.ACCESS_DENIED, "the secret access key is wrong"),
+        (answer(400, "ExpiredToken"), Reason.ACCESS_DENIED, "have expired"),
+        (answer(404, "NoSuchBucket"), Reason.NO_SUCH_BUCKET, 'bucket "data" does not exist'),
+        (answer(404, "NoSuchKey"), Reason.DATA_DOWNLOAD_FAILED, "s3://data/train/x is gone"),
+        (answer(412, "PreconditionFailed"), Reason.DATA_DOWNLOAD_FAILED, "s3://data/train/x has changed"),
+        (answer(301, "PermanentRedirect"), Reason.NO_SUCH_BUCKET, "is not in region us-east-1"),
+        (answer(403, "InvalidObjectState"), Reason.ACCESS_DENIED, "archive storage class"),
+        (answer(400, "Strange"), Reason.DATA_DOWNLOAD_FAILED, "refuses to read s3://data/train/x (Strange: said)"),
+        (StoreFault("credentials", "", code="AWS_ACCESS_KEY_ID"), Reason.NO_CREDENTIALS, "has no key AWS_ACCESS_KEY_ID; create it with: kubectl"),
+        (StoreFault("tls", "self-signed"), Reason.DATA_DOWNLOAD_FAILED, "no certificate that can be trusted"),
+    ],
+)  # fmt: skip
+def test_what_lasts_says_what_to_do(fault: StoreFault, reason: Reason, words: str) -> None:
+    verdict = judge(fault, OBJECT, WHO)
+    assert verdict.lasting
+    assert verdict.reason is reason
+    assert words in verdict.text
+
+
+def test_a_refused_write_says_so_in_the_contracts_words() -> None:
+    text = judge(answer(403, "AccessDenied", "no"), Target("write", "out", "k"), WHO).text
+    assert text.startswith("cannot write to s3://out/k (AccessDenied: no): allow ")
+
+
+def test_without_a_secret_the_role_is_named() -> None:
+    who = Who("arn:role", None, "http://s3", "r")
+    assert 'the credentials of role "arn:role"' in judge(answer(403, "AccessDenied"), OBJECT, who).text
+
+
+def test_pauses_double_up_to_a_limit_and_are_spread() -> None:
+    assert [pause(attempt, 0.2, 10, 1.0) for attempt in (1, 2, 3, 20)] == [0.2, 0.4, 0.8, 10]
+    assert pause(3, 0.2, 10, 0.0) == 0.4

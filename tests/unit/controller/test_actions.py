@@ -1,0 +1,106 @@
+"""Which orders and deletions follow from a decision: each once, and only to pods that can hear."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from tests.support import objects as o
+from trainyard.api import names
+from trainyard.controller.core.actions import Actions, actions
+from trainyard.controller.core.announce import announcements
+from trainyard.controller.core.observed import Pod, as_gone
+from trainyard.controller.core.policies import decide
+from trainyard.controller.core.status import reduce
+
+STOP, ENDED = names.ANNOTATION_STOP, names.ANNOTATION_TRAINING_ENDED
+
+
+def do(*pods: Pod, **job: Any) -> Actions:
+    snapshot = o.snapshot(o.job(hosts=max(len(pods), 1), **job), list(pods))
+    return actions(snapshot, decide(snapshot))
+
+
+def orders(found: Actions) -> dict[str, dict[str, Any]]:
+    return {
+        order.pod.host: {key.split("/")[1]: json.loads(value) for key, value in order.annotations.items()}
+        for order in found.annotate
+    }
+
+
+def test_nothing_is_done_while_pods_work() -> None:
+    assert do(o.training(), o.training("algo-2")) == Actions()
+
+
+def test_the_end_of_training_is_told_by_annotation_and_by_call() -> None:
+    found = do(o.uploading(code=137, reason="OOMKilled"))
+    assert orders(found) == {"algo-1": {"training-ended": {"exitCode": 137, "reason": "OOMKilled"}}}
+    assert found.annotate[0].post is not None
+
+
+def test_an_end_that_was_told_is_not_told_again() -> None:
+    assert do(o.uploading(annotations={ENDED: "{}"})) == Actions()
+
+
+def test_an_end_that_is_over_is_not_told() -> None:
+    done = o.over()
+    assert do(done, o.training("algo-2")) == Actions()
+
+
+def test_a_stop_is_ordered_on_every_host_that_trains_once() -> None:
+    found = do(o.training(), o.training("algo-2", annotations={STOP: "{}"}), stop=True)
+    assert orders(found) == {"algo-1": {"stop": {"reason": "UserRequested", "message": "spec.stop was set"}}}
+
+
+def test_a_stop_deletes_the_pods_that_no_order_reaches() -> None:
+    found = do(o.unscheduled(), o.starting("algo-2"), o.pulling("algo-3"), o.staging("algo-4"), stop=True)
+    assert [pod.host for pod in found.delete] == ["algo-1", "algo-2", "algo-3"]
+
+
+def test_a_failed_host_ends_the_others_and_not_itself() -> None:
+    found = do(o.training(), o.uploading("algo-2", code=4), o.uploading("algo-3"))
+    told = orders(found)
+    assert told["algo-1"]["stop"]["reason"] == "HostFailed"
+    assert set(told["algo-2"]) == set(told["algo-3"]) == {"training-ended"}
+
+
+def test_a_pod_that_is_being_deleted_hears_nothing() -> None:
+    leaving = o.training(metadata={"deletionTimestamp": o.stamp(90)})
+    assert do(leaving, stop=True) == Actions()
+
+
+def test_an_ended_job_deletes_what_runs_and_keeps_what_has_ended() -> None:
+    found = do(o.over(), o.training("algo-2"), as_gone(o.training("algo-3")), status={"trainingJobStatus": "Failed"})
+    assert [pod.host for pod in found.delete] == ["algo-2"]
+
+
+def test_a_half_made_gang_is_completed_and_not_made_twice() -> None:
+    snapshot = o.snapshot(o.job(hosts=3), [o.starting(), o.starting("algo-3")])
+    found = actions(snapshot, decide(snapshot))
+    assert [pod["metadata"]["name"] for pod in found.pods] == ["diamonds-1-algo-2"]
+
+
+# -- events
+
+
+def said(pods: list[Pod], **job: Any) -> list[tuple[str, str]]:
+    of = o.job(hosts=max(len(pods), 1), **job)
+    snapshot = o.snapshot(of, pods)
+    return [(entry.kind, entry.reason) for entry in announcements(of, reduce(snapshot, decide(snapshot)))]
+
+
+def test_the_start_and_the_end_are_announced() -> None:
+    assert said([o.starting()]) == [("Normal", "Starting")]
+    assert said([o.over()]) == [("Normal", "Completed")]
+    assert said([o.over(code=1)]) == [("Warning", "AlgorithmError")]
+
+
+def test_what_a_person_can_mend_is_a_warning() -> None:
+    assert ("Warning", "Unschedulable") in said([o.unscheduled()])
+    assert ("Warning", "ImagePullFailing") in said([o.pulling(reason="ErrImagePull")])
+
+
+def test_a_stop_that_comes_too_late_is_answered_once() -> None:
+    ended = {"trainingJobStatus": "Completed", "secondaryStatus": "Completed", "observedGeneration": 1}
+    assert said([], stop=True, status=ended) == [("Normal", "StopIgnored")]
+    assert said([], stop=True, status=ended | {"observedGeneration": 2}) == []

@@ -1,0 +1,199 @@
+"""Why a job failed: the words of the contract, for each way a host can fail."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.support import objects as o
+from trainyard.api.reasons import Reason
+from trainyard.api.report import Result, StopReason
+from trainyard.controller.core.failures import failures
+from trainyard.controller.core.observed import Pod, as_gone
+from trainyard.controller.core.policies import Act, decide
+from trainyard.controller.core.verdict import Verdict
+
+NOT_FOUND = 'failed to create containerd task: runc: exec: "train": executable file not found in $PATH: unknown'
+NOT_EXECUTABLE = 'error during container init: exec: "/opt/train": permission denied: unknown'
+EMPTY_DIR = 'Usage of EmptyDir volume "ml" exceeds the limit "30Gi". '
+EPHEMERAL = "Pod ephemeral local storage usage exceeds the total limit of containers 100Mi. "
+PRESSURE = "The node was low on resource: memory. Threshold quantity: 100Mi, available: 80Mi. "
+
+
+def start_error(message: str) -> Pod:
+    states = o.staged() | {
+        "training": o.ended(-1, -1, 128, "StartError", message),
+        "hold": o.ended(6, 8),
+        "sidecar": o.ended(2, 8, message=o.report()),
+    }
+    return o.pod(containers=states, status={"phase": "Failed"})
+
+
+def evicted(message: str) -> Pod:
+    return o.over(code=137, message="", status={"phase": "Failed", "reason": "Evicted", "message": message})
+
+
+def finish(*pods: Pod, **job: Any) -> Verdict:
+    decision = decide(o.snapshot(o.job(hosts=len(pods), **job), list(pods)))
+    assert decision.act is Act.FINISH, decision
+    assert decision.verdict is not None
+    return decision.verdict
+
+
+CASES: dict[str, tuple[Pod, Reason, str, list[str]]] = {
+    "an exit code with a failure file": (
+        o.over(code=3, message=o.report(failure="boom\n")),
+        Reason.ALGORITHM_ERROR,
+        "AlgorithmError: boom, exit code: 3",
+        [],
+    ),
+    "an exit code without one": (o.over(code=1), Reason.ALGORITHM_ERROR, "AlgorithmError: , exit code: 1", []),
+    "memory": (
+        o.over(code=137, reason="OOMKilled"),
+        Reason.OUT_OF_MEMORY,
+        "ClientError: Please use an instance type with more memory, or reduce the size of job data",
+        ["algo-1", "11.7 GiB", o.INSTANCE],
+    ),
+    "memory of a child, and a shell that goes on": (
+        o.over(code=3, reason="OOMKilled"),
+        Reason.OUT_OF_MEMORY,
+        "ClientError: Please use an instance type with more memory",
+        [],
+    ),
+    "no train in the image": (
+        start_error(NOT_FOUND),
+        Reason.NOT_EXECUTABLE,
+        "ClientError: ",
+        ["'train'", o.IMAGE, "executable file not found", "containerEntrypoint", "`train`"],
+    ),
+    "a program that is not executable": (
+        start_error(NOT_EXECUTABLE),
+        Reason.NOT_EXECUTABLE,
+        "ClientError: ",
+        ["'/opt/train'", "permission denied"],
+    ),
+    "data that is not there": (
+        o.stage_failed(message="ClientError: Data download failed:No S3 objects", reason="NoData"),
+        Reason.NO_DATA,
+        "ClientError: Data download failed:No S3 objects",
+        [],
+    ),
+    "a stage without a report": (
+        o.stage_failed(),
+        Reason.INTERNAL_ERROR,
+        "InternalServerError: staging on host algo-1",
+        ["exit code 1"],
+    ),
+    "an upload that S3 did not take": (
+        o.over(message=o.report(result=Result.FAILED, message="ClientError: Artifact upload failed:403", reason="AccessDenied")),
+        Reason.ACCESS_DENIED,
+        "ClientError: Artifact upload failed:403",
+        [],
+    ),
+    "a full volume": (
+        evicted(EMPTY_DIR),
+        Reason.DISK_FULL,
+        "ClientError: the storage volume of host algo-1 is full (resourceConfig.volumeSizeInGB: 30)",
+        ["Raise volumeSizeInGB"],
+    ),
+    "ephemeral storage": (evicted(EPHEMERAL), Reason.DISK_FULL, "ClientError: ", ["volumeSizeInGB"]),
+    "an evicted pod": (evicted(PRESSURE), Reason.POD_LOST, "InternalServerError: host algo-1 was lost", ["low on resource"]),
+    "a vanished pod": (
+        as_gone(o.training()),
+        Reason.POD_LOST,
+        "InternalServerError: host algo-1 was lost: pod diamonds-1-algo-1 on node node-1",
+        [],
+    ),
+    "a drained host": (
+        o.over(code=137, message=o.report(stop_reason=StopReason.DELETED, result=Result.COMMITTED)),
+        Reason.POD_LOST,
+        "InternalServerError: host algo-1 was lost",
+        [],
+    ),
+    "a sidecar that was killed": (
+        o.over(message=""),
+        Reason.INTERNAL_ERROR,
+        "InternalServerError: the sidecar of host algo-1 ended without a report",
+        ["trainyard-manifest.json"],
+    ),
+    "an image name that is none": (
+        o.pulling(reason="InvalidImageName", message='couldn\'t parse image name "A B"'),
+        Reason.IMAGE_NOT_PULLED,
+        f"ClientError: the training image {o.IMAGE} cannot be pulled",
+        ["couldn't parse image name"],
+    ),
+    "an agent's image that is none": (
+        o.pod(status={"phase": "Pending"}, containers={"sidecar": o.waiting("ErrImageNeverPull")}),
+        Reason.INTERNAL_ERROR,
+        "InternalServerError: the operator's own container sidecar cannot start",
+        [o.OPTIONS.agent_image],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_each_failure_is_told_in_its_words(case: str) -> None:
+    pod, reason, beginning, words = CASES[case]
+    ending = finish(pod)
+    assert ending.reason == reason
+    assert ending.failure_reason is not None
+    assert ending.failure_reason.startswith(beginning), ending.failure_reason
+    assert all(word in ending.failure_reason for word in words), ending.failure_reason
+    assert len(ending.failure_reason) <= 1024
+
+
+def test_a_long_failure_text_is_cut_and_keeps_its_exit_code() -> None:
+    reason = finish(o.over(code=3, message=o.report(failure="x" * 3000))).failure_reason
+    assert reason is not None
+    assert len(reason) == 1024
+    assert reason.endswith(", exit code: 3")
+
+
+def test_the_first_host_to_fail_gives_the_reason() -> None:
+    ending = finish(o.over(code=1, until=50), o.over("algo-2", code=2, until=40), o.over("algo-3", code=3, until=60))
+    assert ending.failure_reason == "AlgorithmError: , exit code: 2"
+
+
+def test_the_lowest_host_gives_the_reason_on_a_tie() -> None:
+    pods = [o.over(f"algo-{n}", code=n, until=50) for n in (10, 2, 3)]
+    rest = [o.over(f"algo-{n}") for n in (1, 4, 5, 6, 7, 8, 9)]
+    assert finish(*pods, *rest).failure_reason == "AlgorithmError: , exit code: 2"
+
+
+def test_a_host_that_was_told_to_end_does_not_give_the_reason() -> None:
+    told = o.over(code=137, until=30, message=o.report(stop_reason=StopReason.HOST_FAILED))
+    assert finish(told, o.over("algo-2", code=4, until=50)).failure_reason == "AlgorithmError: , exit code: 4"
+
+
+def test_exit_codes_do_not_matter_in_a_stop() -> None:
+    ending = finish(o.stopped(code=137), stop=True)
+    assert (ending.status, ending.failure_reason, ending.committed) == ("Stopped", None, True)
+
+
+def test_a_stop_whose_artifacts_s3_refused_is_a_failure() -> None:
+    told = o.report(result=Result.FAILED, message="ClientError: Artifact upload failed:403", reason="AccessDenied")
+    assert finish(o.over(code=143, message=told), stop=True).status == "Failed"
+
+
+def test_a_stop_that_came_after_everything_was_done_changes_nothing() -> None:
+    assert finish(o.over(), stop=True).status == "Completed"
+
+
+def test_the_runtime_limit_is_no_failure_whatever_the_exit_code() -> None:
+    ending = finish(o.stopped(why=StopReason.MAX_RUNTIME_EXCEEDED, code=137))
+    assert (ending.status, ending.secondary) == ("Stopped", "MaxRuntimeExceeded")
+
+
+def test_an_exit_at_the_limit_waits_for_the_agent_s_word() -> None:
+    near = o.job(stoppingCondition={"maxRuntimeInSeconds": 60})
+    assert failures(o.snapshot(near, [o.uploading(code=137)])) == []
+    assert decide(o.snapshot(near, [o.uploading(code=137)])).act is Act.WATCH
+
+
+def test_a_finished_peer_that_was_deleted_after_the_merge_does_not_fail_the_job() -> None:
+    hosts = [{"name": f"algo-{n}", "pod": f"diamonds-1-algo-{n}", "exitCode": 0} for n in (1, 2)]
+    job = o.job(hosts=2, status={"hosts": hosts})
+    decision = decide(o.snapshot(job, [o.over()]))
+    assert decision.verdict is not None
+    assert decision.verdict.status == "Completed"

@@ -1,0 +1,126 @@
+"""Every child of a job, as it is sent: diffed against tests/golden/children. TRAINYARD_UPDATE_GOLDEN=1 writes them anew."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.support import objects as o
+from trainyard.api import names
+from trainyard.api.plan import Plan
+from trainyard.controller.core.actions import Actions, actions
+from trainyard.controller.core.job import parse_job
+from trainyard.controller.core.policies import Act, decide
+from trainyard.controller.core.snapshot import Options, Snapshot
+from trainyard.controller.core.status import model_uri
+
+GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "children"
+CHANNEL = {
+    "channelName": "train",
+    "contentType": "text/csv",
+    "dataSource": {"s3DataSource": {"s3URI": "s3://data/train", "s3DataDistributionType": "ShardedByS3Key"}},
+}
+CASES: dict[str, Snapshot] = {
+    "one-host": o.snapshot(
+        o.job(hyperParameters={"eta": "0.30"}, inputDataConfig=[CHANNEL], environment={"PRICE": "$(cost) $5"})
+    ),
+    "two-hosts-gpu-restricted": o.snapshot(
+        o.job(
+            hosts=2,
+            trainingJobName="Diamonds-2026",
+            algorithmSpecification={
+                "trainingImage": o.IMAGE,
+                "containerEntrypoint": ["python3", "-c"],
+                "containerArguments": ["print('$HOME')"],
+            },
+        ),
+        instance_type=o.instance_type(
+            capacity={"cpu": "8", "memory": "64Gi", "nvidia.com/gpu": "1"},
+            nodeSelector={"pool": "gpu"},
+            tolerations=[{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],
+        ),
+        roles=(
+            o.role(securityMode="restricted", serviceAccountName="trainer", credentialsSecretRef=None, uploadHoldSeconds=60),
+        ),
+        options=Options(agent_image="agent:1", training_image_pull_policy="Always", cluster_domain="example.org"),
+    ),
+}
+
+
+def made(snapshot: Snapshot) -> Actions:
+    decision = decide(snapshot)
+    assert decision.act is Act.MAKE
+    return actions(snapshot, decision)
+
+
+def containers(pod: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {entry["name"]: entry for entry in pod["spec"]["initContainers"] + pod["spec"]["containers"]}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_children_are_as_they_were_reviewed(case: str) -> None:
+    found = made(CASES[case])
+    manifests = json.loads(json.dumps([*found.shared, *found.pods]))
+    for manifest in manifests:
+        if manifest["kind"] == "ConfigMap":
+            manifest["data"]["plan.json"] = json.loads(manifest["data"]["plan.json"])
+    path = GOLDEN / f"{case}.yaml"
+    if os.environ.get("TRAINYARD_UPDATE_GOLDEN"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(yaml.safe_dump_all(manifests, sort_keys=False, width=120))
+    assert list(yaml.safe_load_all(path.read_text())) == manifests
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_same_job_gives_the_same_bytes(case: str) -> None:
+    assert json.dumps(made(CASES[case]).pods) == json.dumps(made(CASES[case]).pods)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_only_the_agent_sees_credentials_plan_and_orders(case: str) -> None:
+    for pod in made(CASES[case]).pods:
+        for name in (names.CONTAINER_TRAINING, names.CONTAINER_PREFETCH, names.CONTAINER_HOLD):
+            mounted = {mount["name"] for mount in containers(pod)[name]["volumeMounts"]}
+            assert not mounted & {"credentials", "plan", "podinfo"}
+        assert pod["spec"]["automountServiceAccountToken"] is False
+
+
+def test_the_storage_volume_does_not_hide_the_image_s_own_code() -> None:
+    training = containers(made(CASES["one-host"]).pods[0])["training"]
+    assert "/opt/ml" not in [mount["mountPath"] for mount in training["volumeMounts"]]
+
+
+def test_a_dollar_reaches_the_program_as_it_was_written() -> None:
+    environment = containers(made(CASES["one-host"]).pods[0])["training"]["env"]
+    assert {"name": "PRICE", "value": "$$(cost) $$5"} in environment
+
+
+def test_the_whole_pod_asks_for_no_more_than_the_instance_holds() -> None:
+    pod = made(CASES["one-host"]).pods[0]
+    agent = sum(int(containers(pod)[name]["resources"]["requests"]["memory"].removesuffix("Mi")) for name in ("sidecar", "hold"))
+    training = int(containers(pod)["training"]["resources"]["requests"]["memory"].removesuffix("Mi"))
+    assert training + agent <= 16 * 1024
+
+
+def test_the_status_and_the_plan_name_the_same_model() -> None:
+    found = made(CASES["two-hosts-gpu-restricted"])
+    plan = Plan.model_validate_json(found.shared[0]["data"]["plan.json"])
+    assert model_uri("s3://models/out", "Diamonds-2026") == plan.model_uri
+    assert model_uri("s3://models/out/", "Diamonds-2026") == plan.model_uri
+
+
+def test_names_stay_within_their_limits() -> None:
+    long = o.raw_job(hosts=2)
+    long["metadata"]["name"] = "j" + "x" * 62
+    snapshot = o.snapshot(parse_job(long))
+    found = made(snapshot)
+    assert all(len(manifest["metadata"]["name"]) <= 253 for manifest in [*found.shared, *found.pods])
+    service = next(manifest for manifest in found.shared if manifest["kind"] == "Service")["metadata"]["name"]
+    assert len(service) <= 63
+    assert found.pods[0]["spec"]["subdomain"] == service
+    assert all(len(value) <= 63 for manifest in found.pods for value in manifest["metadata"]["labels"].values())

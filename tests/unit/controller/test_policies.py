@@ -1,0 +1,170 @@
+"""What is done about a job: one row for each situation and what it asks for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.support import objects as o
+from trainyard.api.reasons import Reason
+from trainyard.api.report import Result, StopReason
+from trainyard.controller.core.observed import Pod, as_gone
+from trainyard.controller.core.policies import Act, decide
+from trainyard.controller.core.snapshot import Refusal, Snapshot
+
+RECORDED = [{"name": "algo-1", "pod": "diamonds-1-algo-1"}]
+REFUSED = [
+    {
+        "type": "Accepted",
+        "status": "False",
+        "reason": "InstanceTypeNotFound",
+        "lastTransitionTime": o.stamp(0),
+    }
+]
+
+
+def of(*pods: Pod, now: float = 1000, more: dict[str, Any] | None = None, **job: Any) -> Snapshot:
+    return o.snapshot(o.job(hosts=max(len(pods), 1), **job), list(pods), now=now, **(more or {}))
+
+
+SITUATIONS: dict[str, tuple[Snapshot, Act, str | None]] = {
+    "a new job gets its pods": (of(), Act.MAKE, Reason.STARTING),
+    "a job that is being deleted is left alone": (
+        o.snapshot(replace(o.job(), deleting=True)),
+        Act.NOTHING,
+        None,
+    ),
+    "a status that cannot be read is left alone": (of(status={"hosts": "poison"}), Act.NOTHING, Reason.INVALID_SPEC),
+    "a spec that cannot be read is refused": (of(outputDataConfig=None), Act.REFUSE, Reason.INVALID_SPEC),
+    "an ended job is only cleaned up": (of(o.training(), status={"trainingJobStatus": "Failed"}), Act.CLEAN, None),
+    "an unknown instance type is waited for": (
+        of(more={"instance_type": None}),
+        Act.REFUSE,
+        Reason.INSTANCE_TYPE_NOT_FOUND,
+    ),
+    "an unknown instance type fails after its time": (
+        of(more={"instance_type": None}, status={"conditions": REFUSED}, now=16),
+        Act.FINISH,
+        Reason.INSTANCE_TYPE_NOT_FOUND,
+    ),
+    "an unknown role is waited for": (of(more={"roles": ()}), Act.REFUSE, Reason.EXECUTION_ROLE_NOT_FOUND),
+    "two roles with one ARN are refused": (
+        of(more={"roles": (o.role("a"), o.role("b"))}),
+        Act.REFUSE,
+        Reason.EXECUTION_ROLE_AMBIGUOUS,
+    ),
+    "a job without roleARN uses the role named default": (
+        of(roleARN=None, more={"roles": (o.role("default", roleARN=None),)}),
+        Act.MAKE,
+        Reason.STARTING,
+    ),
+    "a training job name in use is refused": (of(more={"name_holder": "other"}), Act.REFUSE, Reason.NAME_IN_USE),
+    "an instance type too small is refused": (
+        of(more={"instance_type": o.instance_type(capacity={"cpu": "1", "memory": "512Mi"})}),
+        Act.REFUSE,
+        Reason.INSTANCE_TYPE_INVALID,
+    ),
+    "refused pods are not asked for again at once": (
+        of(more={"refusal": Refusal("exceeded quota", o.at(970))}),
+        Act.WAIT,
+        Reason.PODS_REFUSED,
+    ),
+    "refused pods are asked for again after a minute": (
+        of(more={"refusal": Refusal("exceeded quota", o.at(930))}),
+        Act.MAKE,
+        Reason.STARTING,
+    ),
+    "a half-made gang is completed": (o.snapshot(o.job(hosts=2), [o.starting()]), Act.MAKE, Reason.STARTING),
+    "pods at work are watched": (of(o.training()), Act.WATCH, None),
+    "references that vanish later do not matter": (
+        of(o.training(), more={"roles": (), "instance_type": None}),
+        Act.WATCH,
+        None,
+    ),
+    "a recorded pod that is gone is a loss, not a create": (of(status={"hosts": RECORDED}), Act.FINISH, Reason.POD_LOST),
+    "a lost host ends the others first": (
+        of(as_gone(o.training()), o.training("algo-2")),
+        Act.ABORT,
+        Reason.POD_LOST,
+    ),
+    "a stop before pods needs none": (of(stop=True), Act.FINISH, Reason.STOPPED),
+    "a stop orders every host": (of(o.training(), stop=True), Act.STOP, Reason.STOPPING),
+    "a stop outranks a failure": (of(o.uploading(code=1), o.training("algo-2"), stop=True), Act.STOP, Reason.STOPPING),
+    "a stop is over when the pods are": (of(o.stopped(), stop=True), Act.FINISH, Reason.STOPPED),
+    "a stop that deleted its pending pods is over when they are gone": (
+        of(as_gone(o.unscheduled()), stop=True),
+        Act.FINISH,
+        Reason.STOPPED,
+    ),
+    "a failing host ends the others": (
+        of(o.training(), o.uploading("algo-2", code=4)),
+        Act.ABORT,
+        Reason.ALGORITHM_ERROR,
+    ),
+    "a failing job is over when all hosts are": (
+        of(o.over(code=143, message=o.report(stop_reason=StopReason.HOST_FAILED)), o.over("algo-2", code=4)),
+        Act.FINISH,
+        Reason.ALGORITHM_ERROR,
+    ),
+    "a failing host does not wait for one that will never start": (
+        of(o.pulling(reason="ImagePullBackOff"), o.stage_failed("algo-2", message="ClientError: no", reason="NoData")),
+        Act.FINISH,
+        Reason.NO_DATA,
+    ),
+    "a bad image name fails at once": (of(o.pulling(reason="InvalidImageName")), Act.FINISH, Reason.IMAGE_NOT_PULLED),
+    "an image that stays away is waited for": (of(o.pulling(reason="ImagePullBackOff")), Act.WATCH, None),
+    "an image that stays away fails the job after its time": (
+        of(o.pulling(reason="ErrImagePull"), more={"blocked_since": {"pod-algo-1": o.at(399)}}),
+        Act.FINISH,
+        Reason.IMAGE_NOT_PULLED,
+    ),
+    "all hosts over and committed is completed": (of(o.over()), Act.FINISH, Reason.COMPLETED),
+    "a killed sidecar in a running pod is not the end": (
+        of(
+            o.pod(
+                containers=o.staged()
+                | {"training": o.ended(6, 60), "hold": o.running(6), "sidecar": o.ended(2, 61, 137)}
+            )
+        ),
+        Act.WATCH,
+        None,
+    ),
+    "a committed manifest found while staging is completed": (
+        of(o.stage_failed(result=Result.ALREADY_COMMITTED, message="committed before")),
+        Act.FINISH,
+        Reason.COMPLETED,
+    ),
+}
+
+
+@pytest.mark.parametrize("situation", SITUATIONS)
+def test_each_situation_has_its_answer(situation: str) -> None:
+    snapshot, act, reason = SITUATIONS[situation]
+    decision = decide(snapshot)
+    assert (decision.act, decision.reason) == (act, reason), decision
+
+
+def test_waiting_for_a_reference_wakes_by_itself() -> None:
+    decision = decide(of(more={"roles": ()}, status={"conditions": REFUSED}, now=5))
+    assert decision.requeue_after == 10
+
+
+def test_waiting_for_an_image_wakes_by_itself() -> None:
+    decision = decide(of(o.pulling(reason="ErrImagePull"), more={"blocked_since": {"pod-algo-1": o.at(500)}}))
+    assert decision.requeue_after == 100
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"instance_type": None, "instance_types": ("ml.a", "ml.b")}, ["ml.m5.xlarge", "ml.a, ml.b"]),
+        ({"instance_type": None, "instance_types": ()}, ["ml.m5.xlarge", "the cluster has none"]),
+        ({"roles": (o.role("other", roleARN=None),)}, [o.ARN, "other (without roleARN)"]),
+        ({"roles": (o.role("a"), o.role("b"))}, [o.ARN, "a, b", "keep it on one"]),
+    ],
+)
+def test_what_is_missing_is_named_with_what_there_is(more: dict[str, Any], words: list[str]) -> None:
+    message = decide(of(more=more)).message
+    assert all(word in message for word in words), message

@@ -1,0 +1,86 @@
+"""What was seen last: old news is ignored, what containers said last is kept, and the right jobs are woken."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.support import objects as o
+from trainyard.controller.adapters.cache import Store
+from trainyard.controller.app.state import State
+
+KEY = (o.NAMESPACE, o.NAME)
+POD_KEY = (o.NAMESPACE, f"{o.NAME}-1-algo-1")
+
+
+def version(raw: dict[str, Any], number: int) -> dict[str, Any]:
+    return raw | {"metadata": raw["metadata"] | {"resourceVersion": str(number)}}
+
+
+def test_old_and_repeated_news_wake_nobody() -> None:
+    state = State()
+    assert state.seen("jobs", version(o.raw_job(), 5)) == {KEY}
+    assert state.seen("jobs", version(o.raw_job(), 5)) == set()
+    assert state.seen("jobs", version(o.raw_job(), 4)) == set()
+    assert state.seen("jobs", version(o.raw_job(), 10)) == {KEY}
+
+
+def test_a_pod_wakes_its_job() -> None:
+    state = State()
+    assert state.seen("pods", o.raw_pod()) == {KEY}
+    assert [pod.host for pod in state.pods.group(o.UID)] == ["algo-1"]
+
+
+def test_a_deleted_pod_is_remembered_while_its_job_is_there() -> None:
+    state = State()
+    state.seen("jobs", o.raw_job())
+    state.seen("pods", version(o.raw_pod(), 7))
+    assert state.seen("pods", version(o.raw_pod(), 8), deleted=True) == {KEY}
+    assert [pod.gone for pod in state.pods.group(o.UID)] == [True]
+    state.seen("jobs", version(o.raw_job(), 200), deleted=True)
+    assert state.pods.group(o.UID) == []
+
+
+def test_a_pod_of_an_unknown_job_is_forgotten_when_it_goes() -> None:
+    state = State()
+    state.seen("pods", version(o.raw_pod(), 7))
+    state.seen("pods", version(o.raw_pod(), 8), deleted=True)
+    assert len(state.pods) == 0
+
+
+def test_an_instance_type_wakes_the_jobs_that_still_lack_pods() -> None:
+    state = State()
+    state.seen("jobs", o.raw_job())
+    raw = {"metadata": {"name": "x", "resourceVersion": "1"}, "spec": {"capacity": {"cpu": "1", "memory": "1Gi"}}}
+    assert state.seen("types", raw) == {KEY}
+    state.seen("jobs", version(o.raw_job(status={"hosts": [{"name": "algo-1", "pod": "p"}]}), 300))
+    assert state.seen("types", version(raw, 2)) == set()
+
+
+def test_the_older_job_holds_the_name() -> None:
+    state = State()
+    older, younger = o.raw_job(trainingJobName="Same"), o.raw_job(trainingJobName="Same")
+    younger["metadata"] = younger["metadata"] | {"name": "younger", "uid": "2", "creationTimestamp": o.stamp(60)}
+    state.seen("jobs", older)
+    state.seen("jobs", younger)
+    first, second = state.jobs.get(KEY), state.jobs.get((o.NAMESPACE, "younger"))
+    assert first is not None
+    assert second is not None
+    assert (state.name_holder(first), state.name_holder(second)) == (None, o.NAME)
+    assert (o.NAMESPACE, "younger") in state.seen("jobs", version(older, 200), deleted=True)
+
+
+def test_poison_objects_are_taken_as_they_are() -> None:
+    state = State()
+    for raw in (None, 1, {}, {"metadata": None}, {"metadata": {"name": "x"}, "spec": [], "status": "?"}):
+        for kind in ("jobs", "pods", "types", "roles"):
+            state.seen(kind, raw)  # type: ignore[arg-type]
+
+
+def test_a_store_keeps_its_index_in_step() -> None:
+    store = Store[str](len)
+    store.put(("n", "a"), "1", "1", "xx")
+    store.put(("n", "a"), "1", "2", "yyy")
+    store.put(("n", "b"), "2", "3", "zzz")
+    assert (store.group(2), sorted(store.group(3))) == ([], ["yyy", "zzz"])
+    store.drop(("n", "a"))
+    assert store.group(3) == ["zzz"]

@@ -144,9 +144,7 @@ def _report(kubectl: Kubectl, image: str, results: Results) -> Iterator[str]:
     failed = results.runs[FAILS]
     yield "\nWhere the time went\n"
     for run in results.runs.values():
-        yield f"  {run.name:18} {run.outcome:10} " + " · ".join(
-            f"{name} {seconds:.0f} s" for name, seconds in run.phases()
-        )
+        yield f"  {run.name:18} {run.outcome:10} " + " · ".join(_span(*phase) for phase in run.phases())
     yield "\nWhat came of it\n"
     for file, score in results.scores.items():
         run = results.runs[file]

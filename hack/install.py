@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -19,9 +20,18 @@ def operator(kubeconfig: Path, images: Mapping[str, str], values: Mapping[str, s
         repository, _, tag = images[image].rpartition(":")
         chosen |= {f"{setting}.repository": repository, f"{setting}.tag": tag}
     settings = [argument for name, value in chosen.items() for argument in ("--set", f"{name}={value}")]
-    shell.run(
-        *(tools.HELM.binary, "upgrade", RELEASE, REPO / "charts/trainyard", "--install", "--reset-values"),
-        *("--kubeconfig", kubeconfig, "--namespace", NAMESPACE, "--create-namespace"),
-        # Objects of our names may have come by other ways: CRDs by kubectl, kept ones from a release elsewhere.
-        *("--take-ownership", "--wait", "--timeout", "3m", *settings),
-    )
+    where: tuple[str | Path, ...] = ("--kubeconfig", kubeconfig, "--namespace", NAMESPACE)
+    with shell.locked("operator installation"):
+        _recover(where)
+        shell.run(
+            *(tools.HELM.binary, "upgrade", RELEASE, REPO / "charts/trainyard", "--install", "--reset-values"),
+            # Objects of our names may have come by other ways: CRDs by kubectl, kept ones from a release elsewhere.
+            *(*where, "--create-namespace", "--take-ownership", "--wait", "--timeout", "3m", *settings),
+        )
+
+
+def _recover(where: tuple[str | Path, ...]) -> None:
+    """A helm that was killed leaves its release locked for ever; CRDs and jobs outlive its removal."""
+    releases = json.loads(shell.output(tools.HELM.binary, "list", "--pending", "-o", "json", *where))
+    if any(release["name"] == RELEASE for release in releases):
+        shell.run(tools.HELM.binary, "uninstall", RELEASE, "--wait", *where)

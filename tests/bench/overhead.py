@@ -144,10 +144,8 @@ def report(jobs: list[Run], pods: list[Run]) -> None:
         cells = (statistics.median(values), p90(values), min(values), max(values))
         print(f"{name:36}" + "".join(f"{cell:8.2f}" for cell in cells))
     job, pod, finish = (statistics.median(values) for values in rows.values())
-    ratio = {
-        "start_ratio": round(job / pod, 2),
-        "start_ratio_p90": round(p90(list(rows.values())[0]) / p90(list(rows.values())[1]), 2),
-    }
+    slow_job, slow_pod, _ = (p90(values) for values in rows.values())
+    ratio = {"start_ratio": round(job / pod, 2), "start_ratio_p90": round(slow_job / slow_pod, 2)}
     print(f"start, job / bare pod: {ratio['start_ratio']} at p50, {ratio['start_ratio_p90']} at p90")
     print(json.dumps({"start_over_bare_pod_s": round(job - pod, 2), "finish_s": round(finish, 2), **ratio}))
 

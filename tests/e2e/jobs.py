@@ -87,7 +87,7 @@ class Bucket:
     def put(self, key: str, body: bytes | str = b"") -> None:
         self.client.put_object(Bucket=self.name, Key=key, Body=body)
 
-    def keys(self, prefix: str = "") -> list[str]:
+    def list(self, prefix: str = "") -> list[str]:
         pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix=prefix)
         return [item["Key"] for page in pages for item in page.get("Contents", [])]
 

@@ -45,7 +45,12 @@ def instance_type(name: str, **more: Any) -> Manifest:
         "capacity": {"cpu": "150m", "memory": "512Mi"},
         "systemReserve": {"cpu": "100m", "memory": "128Mi"},
     }
-    return {"apiVersion": "trainyard.dev/v1alpha1", "kind": "InstanceType", "metadata": {"name": name}, "spec": spec | more}
+    return {
+        "apiVersion": "trainyard.dev/v1alpha1",
+        "kind": "InstanceType",
+        "metadata": {"name": name},
+        "spec": spec | more,
+    }
 
 
 @contextmanager
@@ -60,7 +65,7 @@ def open_desk(site: Site, word: str) -> Iterator[Desk]:
     try:
         yield desk
     finally:
-        site.kubectl("delete", "namespace", name, "--wait=false")
+        site.kubectl("delete", "namespace", name, "--wait=false", "--ignore-not-found")
         desk.empty_bucket()
 
 
@@ -89,7 +94,12 @@ class Desk:
     def role(self, name: str, *, secret: str = "s3", **more: Any) -> None:
         spec = {"s3": {"endpointURL": s3server.INSIDE}, "credentialsSecretRef": {"name": secret}}
         self._apply(
-            {"apiVersion": "trainyard.dev/v1alpha1", "kind": "ExecutionRole", "metadata": {"name": name}, "spec": spec | more}
+            {
+                "apiVersion": "trainyard.dev/v1alpha1",
+                "kind": "ExecutionRole",
+                "metadata": {"name": name},
+                "spec": spec | more,
+            }
         )
 
     def instance_type(self, name: str, **more: Any) -> None:
@@ -162,7 +172,7 @@ class Desk:
             with contextlib.suppress(client.exceptions.ClientError):
                 for upload in client.list_multipart_uploads(Bucket=name).get("Uploads", []):
                     client.abort_multipart_upload(Bucket=name, Key=upload["Key"], UploadId=upload["UploadId"])
-                for key in self.bucket.keys():
+                for key in self.bucket.list():
                     client.delete_object(Bucket=name, Key=key)
                 client.delete_bucket(Bucket=name)
             return name not in [bucket["Name"] for bucket in client.list_buckets()["Buckets"]]
@@ -178,7 +188,16 @@ class Desk:
     @contextmanager
     def operator_away(self) -> Iterator[None]:
         self.kubectl("scale", *OPERATOR, "--replicas=0")
-        self.kubectl("wait", "pod", "-l", "app.kubernetes.io/name=trainyard", "-n", install.NAMESPACE, "--for=delete", "--timeout=60s")
+        self.kubectl(
+            "wait",
+            "pod",
+            "-l",
+            "app.kubernetes.io/name=trainyard",
+            "-n",
+            install.NAMESPACE,
+            "--for=delete",
+            "--timeout=60s",
+        )
         try:
             yield
         finally:
@@ -193,6 +212,5 @@ def kill(pod: Manifest, container: str) -> None:
     """SIGKILL to all of a container, from the node's side."""
     statuses = pod["status"].get("initContainerStatuses", []) + pod["status"].get("containerStatuses", [])
     found = [status["containerID"].removeprefix("containerd://") for status in statuses if status["name"] == container]
-    assert found and found[0], f"{pod['metadata']['name']} runs no container {container}"
+    assert any(found), f"{pod['metadata']['name']} runs no container {container}"
     providers.choose().kill(found[0])
-

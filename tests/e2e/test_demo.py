@@ -25,7 +25,12 @@ def test_the_demo_trains_two_models_and_explains_a_failure(site: Site, kubectl: 
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    for words in ("RMSE", "s3://trainyard-demo/models/xgboost-two-hosts/output/model.tar.gz", "exit code: 3", "describe tj"):
+    for words in (
+        "RMSE",
+        "s3://trainyard-demo/models/xgboost-two-hosts/output/model.tar.gz",
+        "exit code: 3",
+        "describe tj",
+    ):
         assert words in done.stdout
 
     jobs = {job["metadata"]["name"]: job["status"] for job in kubectl.list("trainingjobs", "trainyard-demo")}

@@ -16,7 +16,7 @@ def test_an_exit_code_with_a_failure_file_is_told_in_its_words(desk: Desk) -> No
             "exit-3",
             desk.images["test-train"],
             desk.bucket,
-            hyper={"exit": "3", "failure": "x" * 3000, "write": {"a": "b"}},
+            hyper={"exit": "3", "failure": "x" * 2400, "write": {"a": "b"}},
         )
     )
     status = job.ends()

@@ -63,10 +63,10 @@ def test_a_job_whose_operator_is_away_until_the_end_is_complete_when_it_returns(
 
 
 def test_a_sidecar_killed_during_its_upload_is_restarted_and_finishes_it(desk: Desk) -> None:
-    desk.slow_store()
-    job = desk.submit(
-        manifest("sidecar", desk.images["test-train"], desk.bucket, hyper={"megabytes": "200", "write": {"a": "b"}})
-    )
+    # Random bytes, so many that the upload takes seconds: the kill must fall into it.
+    spec = manifest("sidecar", desk.images["test-train"], desk.bucket, hyper={"megabytes": "600", "write": {"a": "b"}})
+    spec["spec"]["resourceConfig"]["volumeSizeInGB"] = 2
+    job = desk.submit(spec)
     job.reaches("Uploading", within=120)
     eventually("parts are on their way", desk.bucket.unfinished_uploads, within=60, every=0.05)
     desk.kill_container(job, "sidecar")
@@ -75,5 +75,5 @@ def test_a_sidecar_killed_during_its_upload_is_restarted_and_finishes_it(desk: D
     sidecar = next(s for s in job.pods[0]["status"]["initContainerStatuses"] if s["name"] == "sidecar")
     assert sidecar["restartCount"] >= 1
     model = job.model()
-    assert (model["a"], len(model["noise"])) == (b"b", 200 << 20)
+    assert (model["a"], len(model["noise"])) == (b"b", 600 << 20)
     eventually("no unfinished upload", lambda: desk.bucket.unfinished_uploads() == [], within=30)

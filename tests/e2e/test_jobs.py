@@ -176,7 +176,7 @@ def test_an_empty_model_writes_no_object_and_completes(desk: Desk) -> None:
     job = desk.submit(manifest("empty", desk.images["test-train"], desk.bucket))
     status = job.completes()
     assert status["modelArtifacts"]["s3ModelArtifacts"].endswith("/out/empty/output/model.tar.gz")
-    assert not [key for key in desk.bucket.keys("out/empty/") if key.endswith(".tar.gz")]
+    assert not [key for key in desk.bucket.list("out/empty/") if key.endswith(".tar.gz")]
 
 
 def test_more_than_a_thousand_objects_and_folder_keys_are_staged_once_each(desk: Desk) -> None:

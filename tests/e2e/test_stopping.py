@@ -93,7 +93,7 @@ def test_a_deleted_program_that_ignores_sigterm_is_gone_after_120_s_and_its_file
 
 
 def test_a_stop_before_any_pod_runs_needs_no_pod(desk: Desk) -> None:
-    desk.instance_type("ml.test.nowhere", node_selector={"no-such": "node"})
+    desk.instance_type("ml.test.nowhere", nodeSelector={"no-such": "node"})
     spec = manifest("early", desk.images["test-train"], desk.bucket)
     spec["spec"]["resourceConfig"]["instanceType"] = "ml.test.nowhere"
     job = desk.submit(spec)

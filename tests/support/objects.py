@@ -116,7 +116,9 @@ def report(host: str = "algo-1", result: Result | None = Result.COMMITTED, **mor
 INIT = (names.CONTAINER_SIDECAR, names.CONTAINER_PREFETCH, names.CONTAINER_STAGE)
 
 
-def raw_pod(host: str = "algo-1", *, containers: dict[str, Raw] | None = None, status: Raw | None = None, **more: Any) -> Raw:
+def raw_pod(
+    host: str = "algo-1", *, containers: dict[str, Raw] | None = None, status: Raw | None = None, **more: Any
+) -> Raw:
     """`status` and `more` (annotations, labels, spec, metadata) come over the defaults of a scheduled pod."""
     states = containers or {}
     conditions = [{"type": "PodScheduled", "status": "True", "lastTransitionTime": stamp(1)}]
@@ -126,9 +128,14 @@ def raw_pod(host: str = "algo-1", *, containers: dict[str, Raw] | None = None, s
         "uid": f"pod-{host}",
         "resourceVersion": "200",
         "creationTimestamp": stamp(0),
-        "labels": {names.LABEL_HOST: host, names.LABEL_ATTEMPT: "1", names.LABEL_JOB_UID: UID},
+        "labels": {
+            names.LABEL_HOST: host,
+            names.LABEL_ATTEMPT: "1",
+            names.LABEL_JOB_UID: UID,
+            names.LABEL_JOB_NAME: NAME,
+        },
         "annotations": more.get("annotations", {}),
-        "ownerReferences": [{"kind": "TrainingJob", "name": NAME, "uid": UID, "controller": True}],
+        "ownerReferences": [{"kind": "ConfigMap", "name": f"{NAME}-1-plan", "uid": "plan-uid", "controller": True}],
     }
     training = {"name": names.CONTAINER_TRAINING, "image": IMAGE, "resources": {"limits": {"memory": "12000Mi"}}}
     body = {
@@ -154,7 +161,13 @@ def pod(host: str = "algo-1", **more: Any) -> Pod:
 
 
 def unscheduled(host: str = "algo-1", why: str = "0/3 nodes are available: 3 Insufficient cpu.") -> Pod:
-    condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": why, "lastTransitionTime": stamp(1)}
+    condition = {
+        "type": "PodScheduled",
+        "status": "False",
+        "reason": "Unschedulable",
+        "message": why,
+        "lastTransitionTime": stamp(1),
+    }
     return pod(host, status={"phase": "Pending", "podIP": "", "conditions": [condition]}, spec={"nodeName": ""})
 
 
@@ -163,12 +176,24 @@ def starting(host: str = "algo-1") -> Pod:
 
 
 def pulling(host: str = "algo-1", reason: str = "PodInitializing", message: str = "") -> Pod:
-    states = {"sidecar": running(2), "prefetch": waiting(reason, message), "stage": waiting(), "training": waiting(), "hold": waiting()}
+    states = {
+        "sidecar": running(2),
+        "prefetch": waiting(reason, message),
+        "stage": waiting(),
+        "training": waiting(),
+        "hold": waiting(),
+    }
     return pod(host, containers=states, status={"phase": "Pending"})
 
 
 def staging(host: str = "algo-1") -> Pod:
-    states = {"sidecar": running(2), "prefetch": ended(3, 3), "stage": running(4), "training": waiting(), "hold": waiting()}
+    states = {
+        "sidecar": running(2),
+        "prefetch": ended(3, 3),
+        "stage": running(4),
+        "training": waiting(),
+        "hold": waiting(),
+    }
     return pod(host, containers=states, status={"phase": "Pending"})
 
 
@@ -186,7 +211,9 @@ def uploading(host: str = "algo-1", code: int = 0, until: float = 60, reason: st
     return pod(host, containers=states, **more)
 
 
-def over(host: str = "algo-1", code: int = 0, until: float = 60, message: str | None = None, reason: str = "", **more: Any) -> Pod:
+def over(
+    host: str = "algo-1", code: int = 0, until: float = 60, message: str | None = None, reason: str = "", **more: Any
+) -> Pod:
     """`message` is the sidecar's last word; default: committed."""
     told = report(host) if message is None else message
     states = staged(host) | {
@@ -211,7 +238,7 @@ def stage_failed(host: str = "algo-1", **told: Any) -> Pod:
     return pod(host, containers=states, status={"phase": "Failed"})
 
 
-def stopped(host: str = "algo-1", why: StopReason = StopReason.USER_REQUESTED, code: int = 143, until: float = 60) -> Pod:
+def stopped(
+    host: str = "algo-1", why: StopReason = StopReason.USER_REQUESTED, code: int = 143, until: float = 60
+) -> Pod:
     return over(host, code, until, message=report(host, stop_reason=why))
-
-

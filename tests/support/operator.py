@@ -16,7 +16,9 @@ from pathlib import Path
 from tests.e2e.jobs import eventually
 
 REPO = Path(__file__).resolve().parents[2]
-WRITES = re.compile(r'^trainyard_api_requests_total\{code="(\d+)",resource="(\w+)",verb="(POST|PUT|PATCH|DELETE)"\} (\S+)', re.M)
+WRITES = re.compile(
+    r'^trainyard_api_requests_total\{code="(\d+)",resource="(\w+)",verb="(POST|PUT|PATCH|DELETE)"\} (\S+)', re.MULTILINE
+)
 
 
 def free_port() -> int:
@@ -58,7 +60,9 @@ class OperatorProcess:
             **self.settings,
         }
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen([sys.executable, "-m", "trainyard.controller"], env=environment, stderr=log, stdout=log)
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "trainyard.controller"], env=environment, stderr=log, stdout=log
+            )
         if ready:
             eventually("the operator is ready", lambda: self.readiness() == "leader", within=30, every=0.1)
 
@@ -96,7 +100,7 @@ class OperatorProcess:
 
     def metric(self, name: str) -> float:
         """A metric without labels; 0 if there is none."""
-        found = re.search(rf"^{name} (\S+)", self._get(self.metrics, "/metrics"), re.M)
+        found = re.search(rf"^{name} (\S+)", self._get(self.metrics, "/metrics"), re.MULTILINE)
         return float(found.group(1)) if found else 0.0
 
     def writes(self) -> dict[str, float]:

@@ -9,6 +9,16 @@ from pydantic import Field
 from trainyard.api.base import Model, split_s3_uri
 
 
+def output_uri(s3_output_path: str, training_job_name: str) -> str:
+    """`<S3OutputPath>/<TrainingJobName>`, without a trailing slash or a double one."""
+    return f"{s3_output_path.rstrip('/')}/{training_job_name}"
+
+
+def model_uri(s3_output_path: str, training_job_name: str) -> str:
+    """Where the model goes, whether or not there will be one."""
+    return f"{output_uri(s3_output_path, training_job_name)}/output/model.tar.gz"
+
+
 class JobIdentity(Model):
     """Whose pod this is. `training_job_name` is the contract's (upper case allowed); `name` the resource's."""
 
@@ -74,12 +84,11 @@ class Plan(Model):
 
     @property
     def output_uri(self) -> str:
-        """`<S3OutputPath>/<TrainingJobName>`, without a trailing slash or a double one."""
-        return f"{self.s3_output_path.rstrip('/')}/{self.job.training_job_name}"
+        return output_uri(self.s3_output_path, self.job.training_job_name)
 
     @property
     def model_uri(self) -> str:
-        return f"{self.output_uri}/output/model.tar.gz"
+        return model_uri(self.s3_output_path, self.job.training_job_name)
 
     @property
     def output_data_uri(self) -> str:

@@ -32,7 +32,7 @@ class StopOrder(Model):
 
 
 class TrainingEnd(Model):
-    """Operator to agent: the training container is gone. `failed` speaks of the whole job, as far as known."""
+    """Operator to agent: the training container is gone. `reason` is the kubelet's word for how."""
 
     exit_code: int
     reason: str = ""

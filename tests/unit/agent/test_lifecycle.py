@@ -13,6 +13,7 @@ from trainyard.api.report import StopOrder, StopReason, TrainingEnd
 TIMING = Timing()
 KILLED = TrainingEnd(exit_code=137)
 USER = StopOrder(reason=StopReason.USER_REQUESTED)
+GONE = StopOrder(reason=StopReason.DELETED)
 LIMIT = 3600
 RUNNING: dict[str, Any] = {
     "listening_since": 0,
@@ -38,6 +39,7 @@ def facts(**changes: Any) -> Facts:
         ("the operator's word is certain", facts(ended=TrainingEnd(exit_code=0)), 100, True, Over.CERTAIN, None),
         ("so is SIGTERM", facts(terminated_at=100.0), 100, True, Over.CERTAIN, None),
         ("a stop order refuses the probe", facts(stop=USER), 101, False, Over.NO, "UserRequested"),
+        ("so does the order that the job was deleted", facts(stop=GONE), 101, False, Over.NO, "Deleted"),
         ("silence after a 503 is the kill", facts(stop=USER, refused_at=100.0), 240, False, Over.NO, "UserRequested"),
         ("... until lead, grace and silence are over", facts(stop=USER, refused_at=100.0), 260, False, Over.HINT, "UserRequested"),
         ("... which a word shortens", facts(stop=USER, refused_at=100.0, ended=KILLED), 180, False, Over.CERTAIN, "UserRequested"),

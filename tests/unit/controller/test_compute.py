@@ -63,7 +63,9 @@ def test_a_type_that_leaves_nothing_says_so_with_the_numbers() -> None:
         compute(found.name, found.spec)
 
 
-@pytest.mark.parametrize(("text", "value"), [("16Gi", 16 * GIBIBYTE), ("1.5Gi", 3 * GIBIBYTE // 2), ("1M", 1000000), ("100", 100)])
+@pytest.mark.parametrize(
+    ("text", "value"), [("16Gi", 16 * GIBIBYTE), ("1.5Gi", 3 * GIBIBYTE // 2), ("1M", 1000000), ("100", 100)]
+)
 def test_quantities_of_memory_are_exact(text: str, value: int) -> None:
     assert to_bytes(text) == value
 

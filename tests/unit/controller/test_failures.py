@@ -86,7 +86,11 @@ CASES: dict[str, tuple[Pod, Reason, str, list[str]]] = {
         ["exit code 1"],
     ),
     "an upload that S3 did not take": (
-        o.over(message=o.report(result=Result.FAILED, message="ClientError: Artifact upload failed:403", reason="AccessDenied")),
+        o.over(
+            message=o.report(
+                result=Result.FAILED, message="ClientError: Artifact upload failed:403", reason="AccessDenied"
+            )
+        ),
         Reason.ACCESS_DENIED,
         "ClientError: Artifact upload failed:403",
         [],
@@ -98,7 +102,12 @@ CASES: dict[str, tuple[Pod, Reason, str, list[str]]] = {
         ["Raise volumeSizeInGB"],
     ),
     "ephemeral storage": (evicted(EPHEMERAL), Reason.DISK_FULL, "ClientError: ", ["volumeSizeInGB"]),
-    "an evicted pod": (evicted(PRESSURE), Reason.POD_LOST, "InternalServerError: host algo-1 was lost", ["low on resource"]),
+    "an evicted pod": (
+        evicted(PRESSURE),
+        Reason.POD_LOST,
+        "InternalServerError: host algo-1 was lost",
+        ["low on resource"],
+    ),
     "a vanished pod": (
         as_gone(o.training()),
         Reason.POD_LOST,

@@ -12,12 +12,12 @@ import yaml
 
 from tests.support import objects as o
 from trainyard.api import names
-from trainyard.api.plan import Plan
+from trainyard.api.plan import Plan, model_uri
 from trainyard.controller.core.actions import Actions, actions
+from trainyard.controller.core.children import owned
 from trainyard.controller.core.job import parse_job
 from trainyard.controller.core.policies import Act, decide
 from trainyard.controller.core.snapshot import Options, Snapshot
-from trainyard.controller.core.status import model_uri
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "children"
 CHANNEL = {
@@ -45,7 +45,9 @@ CASES: dict[str, Snapshot] = {
             tolerations=[{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],
         ),
         roles=(
-            o.role(securityMode="restricted", serviceAccountName="trainer", credentialsSecretRef=None, uploadHoldSeconds=60),
+            o.role(
+                securityMode="restricted", serviceAccountName="trainer", credentialsSecretRef=None, uploadHoldSeconds=60
+            ),
         ),
         options=Options(agent_image="agent:1", training_image_pull_policy="Always", cluster_domain="example.org"),
     ),
@@ -58,6 +60,15 @@ def made(snapshot: Snapshot) -> Actions:
     return actions(snapshot, decision)
 
 
+def children(found: Actions) -> list[dict[str, Any]]:
+    """All that is sent, as it is sent: the plan owns the rest."""
+    plan = found.plan
+    assert plan is not None
+    made_plan = plan | {"metadata": plan["metadata"] | {"uid": "plan-uid"}}
+    service = [found.service] if found.service is not None else []
+    return [plan, *(owned(manifest, made_plan) for manifest in [*service, *found.pods])]
+
+
 def containers(pod: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {entry["name"]: entry for entry in pod["spec"]["initContainers"] + pod["spec"]["containers"]}
 
@@ -65,7 +76,7 @@ def containers(pod: dict[str, Any]) -> dict[str, dict[str, Any]]:
 @pytest.mark.parametrize("case", CASES)
 def test_the_children_are_as_they_were_reviewed(case: str) -> None:
     found = made(CASES[case])
-    manifests = json.loads(json.dumps([*found.shared, *found.pods]))
+    manifests = json.loads(json.dumps(children(found)))
     for manifest in manifests:
         if manifest["kind"] == "ConfigMap":
             manifest["data"]["plan.json"] = json.loads(manifest["data"]["plan.json"])
@@ -102,14 +113,17 @@ def test_a_dollar_reaches_the_program_as_it_was_written() -> None:
 
 def test_the_whole_pod_asks_for_no_more_than_the_instance_holds() -> None:
     pod = made(CASES["one-host"]).pods[0]
-    agent = sum(int(containers(pod)[name]["resources"]["requests"]["memory"].removesuffix("Mi")) for name in ("sidecar", "hold"))
+    agent = sum(
+        int(containers(pod)[name]["resources"]["requests"]["memory"].removesuffix("Mi")) for name in ("sidecar", "hold")
+    )
     training = int(containers(pod)["training"]["resources"]["requests"]["memory"].removesuffix("Mi"))
     assert training + agent <= 16 * 1024
 
 
 def test_the_status_and_the_plan_name_the_same_model() -> None:
     found = made(CASES["two-hosts-gpu-restricted"])
-    plan = Plan.model_validate_json(found.shared[0]["data"]["plan.json"])
+    assert found.plan is not None
+    plan = Plan.model_validate_json(found.plan["data"]["plan.json"])
     assert model_uri("s3://models/out", "Diamonds-2026") == plan.model_uri
     assert model_uri("s3://models/out/", "Diamonds-2026") == plan.model_uri
 
@@ -119,8 +133,9 @@ def test_names_stay_within_their_limits() -> None:
     long["metadata"]["name"] = "j" + "x" * 62
     snapshot = o.snapshot(parse_job(long))
     found = made(snapshot)
-    assert all(len(manifest["metadata"]["name"]) <= 253 for manifest in [*found.shared, *found.pods])
-    service = next(manifest for manifest in found.shared if manifest["kind"] == "Service")["metadata"]["name"]
+    assert all(len(manifest["metadata"]["name"]) <= 253 for manifest in children(found))
+    assert found.service is not None
+    service = found.service["metadata"]["name"]
     assert len(service) <= 63
     assert found.pods[0]["spec"]["subdomain"] == service
     assert all(len(value) <= 63 for manifest in found.pods for value in manifest["metadata"]["labels"].values())

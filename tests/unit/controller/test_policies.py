@@ -83,7 +83,11 @@ SITUATIONS: dict[str, tuple[Snapshot, Act, str | None]] = {
         Act.WATCH,
         None,
     ),
-    "a recorded pod that is gone is a loss, not a create": (of(status={"hosts": RECORDED}), Act.FINISH, Reason.POD_LOST),
+    "a recorded pod that is gone is a loss, not a create": (
+        of(status={"hosts": RECORDED}),
+        Act.FINISH,
+        Reason.POD_LOST,
+    ),
     "a lost host ends the others first": (
         of(as_gone(o.training()), o.training("algo-2")),
         Act.ABORT,

@@ -73,7 +73,7 @@ def test_poison_objects_are_taken_as_they_are() -> None:
     state = State()
     for raw in (None, 1, {}, {"metadata": None}, {"metadata": {"name": "x"}, "spec": [], "status": "?"}):
         for kind in ("jobs", "pods", "types", "roles"):
-            state.seen(kind, raw)  # type: ignore[arg-type]
+            state.seen(kind, raw)
 
 
 def test_a_store_keeps_its_index_in_step() -> None:

@@ -69,7 +69,13 @@ def test_a_life_seen_only_at_its_end_reads_the_same() -> None:
 
 def test_times_are_the_pods_not_ours() -> None:
     status = live(o.job(), [[o.starting()], [o.over()]], first=5000)
-    assert [entry.start_time for entry in status.secondary_status_transitions] == [o.at(0), o.at(2), o.at(6), o.at(60), o.at(70)]
+    assert [entry.start_time for entry in status.secondary_status_transitions] == [
+        o.at(0),
+        o.at(2),
+        o.at(6),
+        o.at(60),
+        o.at(70),
+    ]
     assert (status.training_start_time, status.training_end_time) == (o.at(2), o.at(70))
 
 
@@ -128,7 +134,7 @@ MAKERS = st.sampled_from(
         lambda host: o.uploading(host, code=1),
         lambda host: o.over(host, code=1),
         lambda host: o.over(host, message=""),
-        lambda host: o.stopped(host),
+        o.stopped,
         lambda host: o.stopped(host, why=StopReason.MAX_RUNTIME_EXCEEDED),
         lambda host: o.pulling(host, "ImagePullBackOff"),
         lambda host: as_gone(o.training(host)),
@@ -140,7 +146,9 @@ MAKERS = st.sampled_from(
 
 @given(looks=st.lists(st.tuples(MAKERS, MAKERS, st.booleans()), min_size=1, max_size=6), skew=st.integers(-3000, 3000))
 @settings(max_examples=300, deadline=None)
-def test_any_history_of_pods_gives_a_well_formed_life_that_ends_once(looks: list[tuple[object, object, bool]], skew: int) -> None:
+def test_any_history_of_pods_gives_a_well_formed_life_that_ends_once(
+    looks: list[tuple[object, object, bool]], skew: int
+) -> None:
     job, ending = o.job(hosts=2), None
     for number, (first, second, stop) in enumerate(looks):
         if stop:
@@ -150,7 +158,9 @@ def test_any_history_of_pods_gives_a_well_formed_life_that_ends_once(looks: list
         job = after(job, step(o.snapshot(job, pods, now=skew + 10 * number)))
         assert_well_formed(job.status)
         kept = [(entry.status, entry.start_time) for entry in before.secondary_status_transitions]
-        assert [(entry.status, entry.start_time) for entry in job.status.secondary_status_transitions][: len(kept)] == kept
+        assert [(entry.status, entry.start_time) for entry in job.status.secondary_status_transitions][
+            : len(kept)
+        ] == kept
         if ending is not None:
             assert (job.status.training_job_status, job.status.secondary_status) == ending
         if job.terminal:

@@ -122,16 +122,15 @@ def _over(facts: Facts, now: float, timing: Timing) -> Over:
 def decide(facts: Facts, now: float, timing: Timing, max_runtime: float, *, has_files: bool = False) -> Decision:
     """The decision at `now`. `has_files`: there is something in the model or output directory."""
     over = _over(facts, now, timing)
-    stop = _stop(facts, now, timing, max_runtime) if over is Over.NO or facts.stop or facts.refused_at else None
-    if stop is None and deleting(facts, timing) and facts.ended is None and over is not Over.NO:
-        stop = StopReason.DELETED
+    asked = _stop(facts, now, timing, max_runtime) if over is Over.NO or facts.stop or facts.refused_at else None
+    found_deleted = deleting(facts, timing) and facts.ended is None and over is not Over.NO
     never = facts.first_probe is None and not has_files
     unheard = facts.ended is None and facts.terminated_at is not None
     unstarted = facts.ended is not None and facts.ended.reason in NEVER_STARTED
     return Decision(
-        live=stop is None or stop is StopReason.DELETED,
+        live=asked is None,
         over=over,
-        stop=stop,
+        stop=asked or (StopReason.DELETED if found_deleted else None),
         abandoned=never and (unheard or unstarted),
     )
 

@@ -75,7 +75,7 @@ def judge(fault: StoreFault, target: Target, who: Who) -> Verdict:
         case "credentials":
             return Verdict(True, Reason.NO_CREDENTIALS, _no_credentials(fault, who))
         case "dns":
-            text = f"the S3 endpoint {who.endpoint} has no address ({fault.detail}): correct spec.s3.endpoint of the ExecutionRole"
+            text = f"the S3 endpoint {who.endpoint} has no address ({fault.detail}): correct spec.s3.endpointURL of the ExecutionRole"
             return Verdict(False, Reason.DATA_DOWNLOAD_FAILED, text, unreached=True)
         case "refused":
             text = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import uuid
 from collections import OrderedDict
@@ -9,11 +10,11 @@ from collections.abc import Callable
 from datetime import datetime
 
 from trainyard.api import names
-from trainyard.controller.adapters.cluster import EVENTS, Cluster
+from trainyard.controller.adapters.cluster import EVENTS, Cluster, Raw
 from trainyard.controller.adapters.errors import ClusterError
 
 _log = logging.getLogger(__name__)
-_REMEMBERED = 2048
+_REMEMBERED, _PENDING = 2048, 1000
 _MESSAGE_CHARS = 1024
 RATE_PER_SECOND, BURST = 20.0, 200.0
 
@@ -27,6 +28,12 @@ class Events:
         self._monotonic = monotonic
         self._said: OrderedDict[tuple[str, str, str], None] = OrderedDict()
         self._tokens, self._refilled = BURST, monotonic()
+        self._pending: asyncio.Queue[Raw] = asyncio.Queue(_PENDING)
+
+    async def run(self) -> None:
+        """Writes what was said, so that no job waits for it. Never returns."""
+        while True:
+            await self._write(await self._pending.get())
 
     def _allowed(self) -> bool:
         now = self._monotonic()
@@ -37,18 +44,16 @@ class Events:
         self._tokens -= 1
         return True
 
-    async def say(
-        self, namespace: str, name: str, uid: str, *, kind: str, reason: str, message: str, now: datetime
-    ) -> None:
+    def say(self, namespace: str, name: str, uid: str, *, kind: str, reason: str, message: str, now: datetime) -> None:
         """`kind` is Normal or Warning. The same words about the same object are not repeated."""
         said = (uid, reason, message)
-        if said in self._said or not self._allowed():
+        if said in self._said or self._pending.full() or not self._allowed():
             return
         self._said[said] = None
         while len(self._said) > _REMEMBERED:
             self._said.popitem(last=False)
         time = now.strftime("%Y-%m-%dT%H:%M:%SZ")
-        event = {
+        event: Raw = {
             "apiVersion": "v1",
             "kind": "Event",
             "metadata": {"name": f"{name[:200]}.{uuid.uuid4().hex[:16]}", "namespace": namespace},
@@ -69,7 +74,10 @@ class Events:
             "lastTimestamp": time,
             "count": 1,
         }
+        self._pending.put_nowait(event)
+
+    async def _write(self, event: Raw) -> None:
         try:
             await self._cluster.create(EVENTS, event)
         except ClusterError as error:
-            _log.info("event not written: %s", error.message, extra={"job": f"{namespace}/{name}"})
+            _log.info("event not written: %s", error.message)

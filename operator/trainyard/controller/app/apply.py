@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 
 from trainyard.api import names
 from trainyard.controller.adapters.cluster import CONFIG_MAPS, PODS, SERVICES, Cluster, Raw, Resource, Sidecars
 from trainyard.controller.adapters.errors import ClusterError, Conflict, NotFound, Refused, Throttled
 from trainyard.controller.app.state import State
-from trainyard.controller.core import read
+from trainyard.controller.core import children, naming, read
 from trainyard.controller.core.actions import Actions, Annotate
 from trainyard.controller.core.job import Job
 from trainyard.controller.core.observed import Pod
@@ -35,12 +36,18 @@ class Applier:
 
     async def apply(self, job: Job, actions: Actions) -> None:
         """Raises NotOurs if a child cannot be made, ClusterError for what may go better later."""
-        if actions.pods:
-            await asyncio.gather(*(self._make(job, manifest) for manifest in actions.shared))
-            await self._make_pods(job, list(actions.pods))
-        tasks = [self._annotate(job, order) for order in actions.annotate] + [
-            self._delete(pod) for pod in actions.delete
-        ]
+        if actions.plan is not None:
+            plan = await self._make(job, actions.plan)
+            if actions.service is not None:
+                await self._make(job, children.owned(actions.service, plan))
+            await self._make_pods(job, [children.owned(pod, plan) for pod in actions.pods])
+        if actions.adopt:
+            await self._adopt_plan(job)
+        await self.order(actions)
+
+    async def order(self, actions: Actions) -> None:
+        """The annotations and deletions alone, which need no job."""
+        tasks = [self._annotate(order) for order in actions.annotate] + [self._delete(pod) for pod in actions.delete]
         results = await asyncio.gather(*tasks, return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException):
@@ -63,34 +70,40 @@ class Applier:
         try:
             return await self._cluster.create(_RESOURCES[kind], manifest)
         except Conflict as conflict:
-            return await self._adopt(job, manifest, conflict)
+            return await self._look(job, manifest, conflict)
         except Refused as refused:
             raise NotOurs(explain_refusal(kind, name, refused)) from refused
         except NotFound as gone:
             raise NotOurs(f"{kind} {name} cannot be made: {gone.message}") from gone
 
-    async def _adopt(self, job: Job, manifest: Raw, conflict: Conflict) -> Raw:
+    async def _adopt_plan(self, job: Job) -> None:
+        """From now on the plan, and with it pods and Service, goes with the job."""
+        name = naming.config_map_name(job.name, job.attempt)
+        patch = {"metadata": {"ownerReferences": [children.owner_reference(job)]}}
+        with contextlib.suppress(NotFound):
+            await self._cluster.merge(CONFIG_MAPS, job.namespace, name, patch)
+
+    async def _look(self, job: Job, manifest: Raw, conflict: Conflict) -> Raw:
         """There is one of that name: made by an earlier pass whose answer was lost, or not ours."""
         kind, metadata = manifest["kind"], manifest["metadata"]
         found = await self._cluster.find(_RESOURCES[kind], metadata["namespace"], metadata["name"])
         if found is None:
             raise Throttled(f"{kind} {metadata['name']} was there and is gone: {conflict.message}")
-        owners = [read.text(owner, "uid") for owner in read.items(found, "metadata", "ownerReferences")]
-        if job.uid in owners:
+        if read.texts(found, "metadata", "labels").get(names.LABEL_JOB_UID) == job.uid:
             return found
         raise NotOurs(
             f"{kind} {metadata['name']} exists and is not this job's; it is waited for. Delete it if nothing else will, or"
             " create the job under another name"
         )
 
-    async def _annotate(self, job: Job, order: Annotate) -> None:
+    async def _annotate(self, order: Annotate) -> None:
         """By patch, which survives everything, and by a call, which is sooner."""
         pod = order.pod
         patch = {"metadata": {"uid": pod.uid, "annotations": order.annotations}}
         sent = [self._cluster.merge(PODS, pod.namespace, pod.name, patch)]
         told = None
         if order.post is not None and pod.ip:
-            token = names.agent_token(job.uid, job.attempt)
+            token = names.agent_token(pod.job_uid, pod.attempt)
             told = asyncio.ensure_future(
                 self._sidecars.call("POST", pod.ip, names.PATH_TRAINING_ENDED, token, order.post.to_json())
             )
@@ -102,6 +115,11 @@ class Applier:
         finally:
             if told is not None:
                 await told
+
+    async def delete_plan(self, namespace: str, name: str, uid: str) -> None:
+        """And with it all that it owns."""
+        with contextlib.suppress(Conflict):
+            await self._cluster.delete(CONFIG_MAPS, namespace, name, uid)
 
     async def _delete(self, pod: Pod) -> None:
         try:

@@ -18,7 +18,7 @@ _log = logging.getLogger(__name__)
 
 
 class LeaseLost(Exception):  # noqa: N818 - a fact, not a fault
-    """Not renewed in time: the process must end at once."""
+    """Not renewed in time: whatever leads must end at once."""
 
 
 class Lease:

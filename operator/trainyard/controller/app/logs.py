@@ -34,3 +34,5 @@ def configure(level: str, style: str) -> None:
     # kopf tells every event of every object; what concerns us is told by ourselves.
     for noisy in ("kopf", "asyncio", "aiohttp.access"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    # It regrets each time that it has no signals in its thread, which is as it should be.
+    logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import signal
 import time
 from collections import Counter
@@ -17,6 +18,7 @@ from trainyard.controller.adapters.errors import ClusterError
 from trainyard.controller.adapters.events import Events
 from trainyard.controller.app import http
 from trainyard.controller.app.apply import Applier
+from trainyard.controller.app.deletion import Deletion
 from trainyard.controller.app.intake import Intake
 from trainyard.controller.app.lease import Lease, LeaseLost
 from trainyard.controller.app.memory import Memories
@@ -48,11 +50,15 @@ class Operator:
         self._state, self._queue, self._memories = State(), WorkQueue[Key](), Memories()
         self._sidecars = Sidecars(AGENT_PORT)
         self._reports = Reports(self._sidecars, self._memories, self._queue)
+        self._events = Events(cluster, settings.identity, time.monotonic)
+        applier = Applier(self._state, cluster, self._sidecars)
+        self._deletion = Deletion(self._state, cluster, applier)
         self._reconciler = Reconciler(
             state=self._state,
             cluster=cluster,
-            applier=Applier(self._state, cluster, self._sidecars),
-            events=Events(cluster, settings.identity, time.monotonic),
+            applier=applier,
+            deletion=self._deletion,
+            events=self._events,
             reports=self._reports,
             memories=self._memories,
             metrics=metrics,
@@ -89,6 +95,7 @@ class Operator:
                 await self._prime()
                 tasks.create_task(self._intake.run(), name="intake")
                 tasks.create_task(self._reports.run(), name="reports")
+                tasks.create_task(self._events.run(), name="events")
                 tasks.create_task(self._compare_for_ever(), name="resync")
                 for number in range(self._settings.workers):
                     tasks.create_task(self._work(number), name=f"worker-{number}")
@@ -107,7 +114,7 @@ class Operator:
             except ClusterError as error:
                 _log.warning("first lists failed, tried again: %s", error.message)
                 await asyncio.sleep(2)
-        for key, _ in self._state.jobs:
+        for key in self._state.job_keys():
             self._queue.add(key)
 
     def _seen(self, kind: Kind, raw: Any, deleted: bool) -> None:
@@ -152,6 +159,7 @@ class Operator:
             await asyncio.sleep(self._settings.resync_seconds)
             try:
                 blind = await self._resync.compare()
+                await self._deletion.plans(self._settings.namespaces or ("",))
             except ClusterError as error:
                 _log.warning("compare failed: %s", error.message)
                 self._compared = time.monotonic()
@@ -202,26 +210,30 @@ class Operator:
         return 200, METRICS_TYPE, self._metrics.render()
 
 
+async def _lead(settings: Settings, cluster: Cluster, metrics: Metrics) -> None:
+    """Leads as often as it can. A lost lease ends all work at once, with everything that was known; exiting as well would
+    only add the kubelet's back-off to an outage of the apiserver."""
+    while True:
+        try:
+            await Operator(settings, cluster, metrics).run()
+        except* LeaseLost as lost:
+            _log.error("no longer leading: %s", lost.exceptions[0])
+        await asyncio.sleep(random.uniform(0.5, 1.5))  # noqa: S311 - not a secret
+
+
 async def run(settings: Settings) -> int:
-    """The exit code: 0 after a signal, 1 if it must be started again."""
+    """The exit code: 0 after a signal. Whatever else ends it is a fault, and raised."""
     metrics = Metrics()
     cluster = Cluster(await connect(), metrics.request)
     await cluster.open()
-    operator = asyncio.ensure_future(Operator(settings, cluster, metrics).run())
+    leading = asyncio.ensure_future(_lead(settings, cluster, metrics))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, operator.cancel)
+        loop.add_signal_handler(number, leading.cancel)
     try:
-        await operator
+        await leading
     except asyncio.CancelledError:
         _log.info("stopped by a signal")
-        return 0
-    except BaseExceptionGroup as group:
-        lost, other = group.split(LeaseLost)
-        _log.error("ended: %s", (lost or group).exceptions[0])
-        if other is not None:
-            raise other from None
-        return 1
     finally:
         await cluster.close()
-    return 1
+    return 0

@@ -15,13 +15,14 @@ from trainyard.controller.adapters.cluster import PODS, Cluster
 from trainyard.controller.adapters.errors import Conflict, NotFound
 from trainyard.controller.adapters.events import Events
 from trainyard.controller.app.apply import Applier, NotOurs
+from trainyard.controller.app.deletion import Deletion
 from trainyard.controller.app.memory import Memories, Memory
 from trainyard.controller.app.metrics import Metrics
 from trainyard.controller.app.reports import Reports
 from trainyard.controller.app.state import JOBS, State
 from trainyard.controller.core import evidence
 from trainyard.controller.core.actions import actions
-from trainyard.controller.core.announce import announcements
+from trainyard.controller.core.announce import ACTIONABLE, announcements
 from trainyard.controller.core.job import Job
 from trainyard.controller.core.observed import Pod
 from trainyard.controller.core.policies import Act, Decision, decide
@@ -42,6 +43,7 @@ class Reconciler:
     state: State
     cluster: Cluster
     applier: Applier
+    deletion: Deletion
     events: Events
     reports: Reports
     memories: Memories
@@ -51,11 +53,12 @@ class Reconciler:
 
     async def reconcile(self, key: Key) -> float | None:
         """Seconds after which to look again though nothing has changed. Raises ClusterError for what may go better later."""
+        left = await self.deletion.clear(key)
         job = self.state.jobs.get(key)
         if job is None:
             self.memories.forget(key)
             self.reports.forget(key)
-            return None
+            return left
         memory = self.memories.of(key, job.uid)
         snapshot, decision = await self._settle(job, memory)
         if decision.act is Act.NOTHING and decision.message:
@@ -64,7 +67,7 @@ class Reconciler:
         wait = await self._write(snapshot, decision, memory)
         if decision.act in (Act.CLEAN, Act.NOTHING):
             self.memories.forget(key)
-        waits = [seconds for seconds in (decision.requeue_after, wait) if seconds is not None]
+        waits = [seconds for seconds in (decision.requeue_after, wait, left) if seconds is not None]
         return min(waits, default=None)
 
     async def _settle(self, job: Job, memory: Memory) -> tuple[Snapshot, Decision]:
@@ -98,6 +101,7 @@ class Reconciler:
             instance_types=tuple(name for (_, name), _ in self.state.types),
             roles=tuple(self.state.roles.group(job.namespace)),
             name_holder=self.state.name_holder(job),
+            predecessors=sum(len(pods) for pods in self.state.left_behind((job.namespace, job.name))),
             reports=dict(memory.reports),
             blocked_since=dict(memory.blocked_since),
             refusal=memory.refusal,
@@ -139,7 +143,7 @@ class Reconciler:
             raise Conflict(error.message, error.status, error.reason) from error
         memory.written = loop_time
         self.state.seen("jobs", written)
-        await self._tell(job, status)
+        self._tell(job, status)
         return (
             0.0 if status.training_job_status in TERMINAL and job.status.training_job_status not in TERMINAL else None
         )
@@ -150,9 +154,9 @@ class Reconciler:
         if raw is not None:
             self.state.seen("jobs", raw)
 
-    async def _tell(self, job: Job, status: JobStatus) -> None:
+    def _tell(self, job: Job, status: JobStatus) -> None:
         for said in announcements(job, status):
-            await self.events.say(
+            self.events.say(
                 job.namespace,
                 job.name,
                 job.uid,
@@ -170,15 +174,18 @@ class Reconciler:
 
 
 def _interval(before: JobStatus, after: JobStatus) -> float:
-    """Seconds that must lie between two writes: none for the first and the last."""
+    """Seconds that must lie between two writes: none for the first and the last, few for what people wait for."""
     if (
         before.training_job_status is None
         or after.training_job_status in TERMINAL
         or len(before.hosts) != len(after.hosts)
     ):
         return 0.0
-    same_step = before.secondary_status == after.secondary_status
-    same_words = [condition.reason for condition in before.conditions] == [
-        condition.reason for condition in after.conditions
-    ]
-    return WORDING_SECONDS if same_step and same_words else STEP_SECONDS
+    was, now = _reason(before), _reason(after)
+    if before.secondary_status != after.secondary_status or (was != now and {was, now} & ACTIONABLE):
+        return STEP_SECONDS
+    return WORDING_SECONDS
+
+
+def _reason(status: JobStatus) -> str:
+    return next((condition.reason for condition in status.conditions if condition.type == "Ready"), "")

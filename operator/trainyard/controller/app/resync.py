@@ -104,7 +104,7 @@ class Resync:
         if pod is None:
             return set()
         self._state.pod_is_gone(pod)
-        return {(pod.namespace, pod.owner_name)} if pod.owner_name else set()
+        return {(pod.namespace, pod.job_name)} if pod.job_name else set()
 
     def trust_again(self) -> None:
         """The watches begin anew, and with them the suspicion."""

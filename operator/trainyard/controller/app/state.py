@@ -42,9 +42,11 @@ class State:
 
     def __init__(self) -> None:
         self.jobs: Store[Job] = Store(lambda job: (job.namespace, job.training_job_name))
-        self.pods: Store[Pod] = Store(lambda pod: pod.owner_uid)
+        self.pods: Store[Pod] = Store(lambda pod: pod.job_uid)
         self.types: Store[InstanceType] = Store(_nothing)
         self.roles: Store[ExecutionRole] = Store(_nothing)
+        # Job key -> the uids that pods named for it: jobs may follow each other under one name.
+        self._uids: dict[Key, set[str]] = {}
 
     def seen(self, kind: Kind, raw: Any, deleted: bool = False) -> set[Key]:
         """Take note of one object; the keys of the jobs that this concerns, none if it was known already."""
@@ -78,14 +80,30 @@ class State:
 
     def _pod(self, key: Key, uid: str, version: str, raw: Any, deleted: bool) -> set[Key]:
         pod = parse_pod(raw)
-        owner = (pod.namespace, pod.owner_name)
+        owner = (pod.namespace, pod.job_name)
         if deleted:
             job = self.jobs.get(owner)
-            if job is None or job.uid != pod.owner_uid:
+            if job is None or job.uid != pod.job_uid:
                 return owner_key(owner) if self.pods.drop(key) else set()
             # What its containers said last still counts while the job is there.
             pod = as_gone(pod)
+        self._uids.setdefault(owner, set()).add(pod.job_uid)
         return owner_key(owner) if self.pods.put(key, uid, version, pod) else set()
+
+    def job_keys(self) -> set[Key]:
+        """Of all jobs, and of those that only their pods still speak of."""
+        return {key for key, _ in self.jobs} | set(self._uids)
+
+    def left_behind(self, key: Key) -> list[list[Pod]]:
+        """The pods of jobs that had this key and are deleted, or being deleted, by job."""
+        job = self.jobs.get(key)
+        living = {job.uid} if job is not None and not job.deleting else set()
+        groups = {uid: self.pods.group(uid) for uid in self._uids.get(key, set()) - living}
+        gone = {uid for uid, pods in groups.items() if not pods}
+        self._uids[key] = self._uids.get(key, set()) - gone
+        if not self._uids[key]:
+            del self._uids[key]
+        return [pods for pods in groups.values() if pods]
 
     def pod_is_gone(self, pod: Pod) -> None:
         """The apiserver says so, though no event did."""
@@ -95,8 +113,8 @@ class State:
             self.pods.drop(key)
             self.pods.put(key, entry.uid, entry.version, as_gone(entry.value))
 
-    def _forget_pods(self, owner_uid: str) -> None:
-        for pod in self.pods.group(owner_uid):
+    def _forget_pods(self, job_uid: str) -> None:
+        for pod in self.pods.group(job_uid):
             if pod.gone:
                 self.pods.drop((pod.namespace, pod.name))
 

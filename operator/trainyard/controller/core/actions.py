@@ -26,10 +26,15 @@ class Annotate:
 
 @dataclass(frozen=True)
 class Actions:
-    """`shared` must exist before `pods` are made; annotations and deletions are independent of each other."""
+    """`plan` must exist before `service` and `pods`, which it owns; all else is independent of each other.
 
-    shared: tuple[Manifest, ...] = ()
+    `adopt`: the plan gets the job as its owner, so that from now on it goes with it.
+    """
+
+    plan: Manifest | None = None
+    service: Manifest | None = None
     pods: tuple[Manifest, ...] = ()
+    adopt: bool = False
     annotate: tuple[Annotate, ...] = ()
     delete: tuple[Pod, ...] = ()
 
@@ -41,7 +46,9 @@ def actions(snapshot: Snapshot, decision: Decision) -> Actions:
     if decision.act is Act.CLEAN:
         # One whose containers have all ended is left: its phase follows in a moment, and its logs stay.
         return Actions(delete=tuple(pod for pod in snapshot.pods if not pod.over and pod.deleting is None and pod.uid))
-    if decision.act in (Act.NOTHING, Act.REFUSE, Act.FINISH):
+    if decision.act is Act.FINISH:
+        return Actions(adopt=bool(snapshot.pods))
+    if decision.act in (Act.NOTHING, Act.REFUSE):
         return Actions()
     return Actions(annotate=_orders(snapshot, decision), delete=_unreachable(snapshot, decision))
 
@@ -49,11 +56,11 @@ def actions(snapshot: Snapshot, decision: Decision) -> Actions:
 def _make(snapshot: Snapshot, decision: Decision) -> Actions:
     job, resolved = snapshot.job, decision.resolved
     assert resolved is not None
-    shared = [children.config_map(job, job_plan(job, resolved, snapshot.options))]
-    if snapshot.instance_count > 1:
-        shared.append(children.service(job))
-    made = tuple(pods.pod(job, host, resolved, snapshot.options) for host in snapshot.missing)
-    return Actions(shared=tuple(shared), pods=made)
+    return Actions(
+        plan=children.config_map(job, job_plan(job, resolved, snapshot.options)),
+        service=children.service(job) if snapshot.instance_count > 1 else None,
+        pods=tuple(pods.pod(job, host, resolved, snapshot.options) for host in snapshot.missing),
+    )
 
 
 def _orders(snapshot: Snapshot, decision: Decision) -> tuple[Annotate, ...]:

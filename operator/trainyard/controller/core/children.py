@@ -1,4 +1,8 @@
-"""Manifests of what a job owns besides its pods: the plan's ConfigMap and, for several hosts, their Service."""
+"""Manifests of what a job has besides its pods: the plan's ConfigMap and, for several hosts, their Service.
+
+The plan owns the Service and the pods, and belongs to nobody until the job has ended
+(docs/adr/0001-pods-belong-to-the-plan.md).
+"""
 
 from __future__ import annotations
 
@@ -24,12 +28,24 @@ def owner_reference(job: Job) -> Manifest:
     }
 
 
+def owned(manifest: Manifest, plan: Manifest) -> Manifest:
+    """`manifest` as a child of the plan that was made: with it, the garbage collector takes the rest."""
+    owner = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "name": plan["metadata"]["name"],
+        "uid": plan["metadata"]["uid"],
+        "controller": True,
+        "blockOwnerDeletion": False,
+    }
+    return manifest | {"metadata": manifest["metadata"] | {"ownerReferences": [owner]}}
+
+
 def metadata(job: Job, name: str, **more: str) -> Manifest:
     return {
         "name": name,
         "namespace": job.namespace,
         "labels": naming.labels(job.name, job.uid, job.attempt) | more,
-        "ownerReferences": [owner_reference(job)],
     }
 
 

@@ -47,14 +47,16 @@ ABSENT = Container()
 
 @dataclass(frozen=True)
 class Pod:
-    """One host's pod. `gone`: the apiserver has no such object any more; this is what was last seen of it."""
+    """One host's pod, and the plan that owns it. `gone`: the apiserver has no such object any more; this is what was last seen of it."""
 
     name: str
     namespace: str
     uid: str
     resource_version: str = ""
-    owner_uid: str = ""
-    owner_name: str = ""
+    job_uid: str = ""
+    job_name: str = ""
+    plan: str = ""
+    plan_uid: str = ""
     host: str = ""
     attempt: int = 0
     created: datetime | None = None
@@ -164,8 +166,10 @@ def parse_pod(raw: Any) -> Pod:
         namespace=read.text(metadata, "namespace"),
         uid=read.text(metadata, "uid"),
         resource_version=read.text(metadata, "resourceVersion"),
-        owner_uid=read.text(owner, "uid"),
-        owner_name=read.text(owner, "name") if owner.get("kind") == "TrainingJob" else "",
+        job_uid=labels.get(names.LABEL_JOB_UID, ""),
+        job_name=labels.get(names.LABEL_JOB_NAME, ""),
+        plan=read.text(owner, "name") if owner.get("kind") == "ConfigMap" else "",
+        plan_uid=read.text(owner, "uid") if owner.get("kind") == "ConfigMap" else "",
         host=labels.get(names.LABEL_HOST, ""),
         attempt=int(attempt) if attempt.isdigit() else 0,
         created=read.time(metadata, "creationTimestamp"),

@@ -55,7 +55,7 @@ def _later(snapshot: Snapshot, since: datetime, seconds: int) -> float:
 
 
 def being_deleted(snapshot: Snapshot) -> Decision | None:
-    """Its pods go with it, by their owner references, and upload within their grace. Nothing is made or ordered any more."""
+    """Its pods are run down as those of a job that is gone (`rundown`); the job itself does nothing any more."""
     return Decision(Act.NOTHING) if snapshot.job.deleting else None
 
 
@@ -143,6 +143,14 @@ def refused_before(snapshot: Snapshot) -> Decision | None:
     )
 
 
+def predecessor_ending(snapshot: Snapshot) -> Decision | None:
+    """Pods of a deleted job of this name still work; theirs are the names that this one's pods will have."""
+    if not snapshot.missing or not snapshot.predecessors:
+        return None
+    message = f"waiting for {snapshot.predecessors} pod(s) of a deleted job of the same name to upload and end"
+    return Decision(Act.WAIT, Reason.PENDING, message)
+
+
 def children_missing(snapshot: Snapshot) -> Decision | None:
     if not snapshot.missing:
         return None
@@ -173,6 +181,7 @@ POLICIES: tuple[Policy, ...] = (
     failing_hosts_settled,
     host_failed,
     unresolved,
+    predecessor_ending,
     refused_before,
     children_missing,
     watch,

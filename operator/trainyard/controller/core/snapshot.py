@@ -81,7 +81,8 @@ class Snapshot:
     """`pods` are those of the job's uid and attempt, by rank, the lost ones (`gone`) included.
 
     `reports` are live ones by pod uid, never needed for correctness; `blocked_since` says by pod uid when a container
-    was first seen unable to start (in memory only: after a restart of the operator the wait begins anew).
+    was first seen unable to start (in memory only: after a restart of the operator the wait begins anew). `predecessors`
+    counts the pods of deleted jobs of the same name.
     """
 
     job: Job
@@ -92,6 +93,7 @@ class Snapshot:
     instance_types: tuple[str, ...] = ()
     roles: tuple[ExecutionRole, ...] = ()
     name_holder: str | None = None
+    predecessors: int = 0
     reports: Mapping[str, Report] = field(default_factory=dict)
     blocked_since: Mapping[str, datetime] = field(default_factory=dict)
     refusal: Refusal | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from trainyard.api import names
+from trainyard.api.plan import model_uri
 from trainyard.api.trainingjob import (
     HostStatus,
     JobStatus,
@@ -100,11 +101,6 @@ def _model(job: Job) -> ModelArtifacts | None:
         return None
     path = job.spec.output_data_config.s3_output_path
     return ModelArtifacts(s3_model_artifacts=model_uri(path, job.training_job_name))
-
-
-def model_uri(output_path: str, training_job_name: str) -> str:
-    """As the agent's plan has it, also for a job that never got a plan."""
-    return f"{output_path.rstrip('/')}/{training_job_name}/output/model.tar.gz"
 
 
 def _host(snapshot: Snapshot, pod: Pod) -> HostStatus:

@@ -1,7 +1,8 @@
 /*
  * podtool: the few things a job's pod needs done without a shell, a library or a runtime.
  *
- *   podtool noop         exit 0; run in the user's image, it shows that the image can be had
+ *   podtool noop         exit 0: it works
+ *   podtool wait         wait for SIGTERM; run in the user's image, it shows that the image can be had
  *   podtool copy TO      copy this program to TO, mode 0755, so that other images can run it from a volume
  *   podtool hold FILE    wait until FILE exists (or SIGTERM), then exit 0: keeps the pod alive in a few KiB
  *
@@ -57,8 +58,10 @@ int main(int argc, char **argv) {
   signal(SIGTERM, leave);
   signal(SIGINT, leave);
   if (!strcmp(verb, "noop")) return 0;
+  if (!strcmp(verb, "wait"))
+    for (;;) pause();
   if (argc == 3 && !strcmp(verb, "copy")) return copy_self(argv[2]);
   if (argc == 3 && !strcmp(verb, "hold")) return hold(argv[2]);
-  fprintf(stderr, "usage: podtool noop | copy TO | hold FILE\n");
+  fprintf(stderr, "usage: podtool noop | wait | copy TO | hold FILE\n");
   return 2;
 }

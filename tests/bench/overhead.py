@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import random
 import re
 import statistics
 import sys
@@ -39,7 +40,7 @@ class Run:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=20)
-    runs = parser.parse_args().runs
+    runs, dice = parser.parse_args().runs, random.Random(1)
     kubeconfig = Path(os.environ["TRAINYARD_KUBECONFIG"])
     config.load_kube_config(str(kubeconfig))
     kubectl = Kubectl(str(providers.choose().kubectl), str(kubeconfig))
@@ -50,7 +51,10 @@ def main() -> int:
         run_job(desk, "warm-up")
         jobs, pods = [], []
         for number in range(runs):
+            # The kubelet looks once a second: without a random moment every run would meet it in the same phase.
+            time.sleep(dice.random())
             pods.append(run_pod(desk, f"pod-{number}"))
+            time.sleep(dice.random())
             jobs.append(run_job(desk, f"job-{number}"))
             print(f"\r{number + 1} of {runs}", end="", file=sys.stderr, flush=True)
         print(file=sys.stderr)
@@ -122,7 +126,7 @@ def read_stamps(core: Any, namespace: str, pod: str) -> dict[str, float]:
             log = core.read_namespaced_pod_log(pod, namespace, container="training")
         except client.ApiException:
             return None
-        stamps = {word: float(when) for word, when in STAMP.findall(log)}
+        stamps = {word: float(when) for word, when in STAMP.findall(log or "")}
         return stamps if "ended" in stamps else None
 
     found: dict[str, float] = eventually(f"{pod} has ended", ended, within=120, every=0.2)

@@ -155,8 +155,11 @@ def _sidecar(host: str, resolved: Resolved, security: _Security, options: Option
 
 
 def _prefetch(spec: TrainingJobSpec, security: _Security, options: Options) -> Manifest:
+    """Shows a wrong image before any download. It stays, as a sidecar: the next init container then starts at once, and
+    not only when the kubelet has noticed, up to a second later, that this one has ended."""
     return _user_image(names.CONTAINER_PREFETCH, spec, options) | {
-        "command": [PODTOOL, "noop"],
+        "restartPolicy": "Always",
+        "command": [PODTOOL, "wait"],
         "resources": {"requests": {"cpu": "1m", "memory": "4Mi"}, "limits": {"memory": "32Mi"}},
         "securityContext": security.bystander(),
         "volumeMounts": [_mount(VOLUME_TOOLS, names.TOOLS_DIR, read_only=True)],

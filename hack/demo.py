@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -140,7 +141,9 @@ def _span(phase: str, seconds: float) -> str:
 
 def _report(kubectl: Kubectl, image: str, results: Results) -> Iterator[str]:
     """What the user reads at the end, line by line."""
-    command = f"kubectl --kubeconfig {kubectl.kubeconfig} -n {NAMESPACE}"
+    # The one that came with the cluster, where the machine has none of its own.
+    program = "kubectl" if shutil.which("kubectl") else kubectl.program
+    command = f"{program} --kubeconfig {kubectl.kubeconfig} -n {NAMESPACE}"
     failed = results.runs[FAILS]
     yield "\nWhere the time went\n"
     for run in results.runs.values():

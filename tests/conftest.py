@@ -8,9 +8,14 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import settings
 
 from hack import providers
 from tests.e2e.jobs import Kubectl
+
+settings.register_profile("long", max_examples=5_000, deadline=None)
+if os.environ.get("TRAINYARD_LONG") == "1":
+    settings.load_profile("long")
 
 # Contexts that the tests may write to. Others must be named on purpose, so that nobody tests on production by accident.
 ALLOWED_CONTEXTS = {"trainyard-native", "kind-trainyard"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import time
 import uuid
 from collections.abc import Iterator
@@ -16,8 +17,11 @@ from typing import Any
 from hack import install, providers, s3server
 from tests.e2e.jobs import INSTANCE_TYPE, Bucket, Job, Kubectl, Manifest, eventually
 
-# What takes minutes on a user's cluster and must be seen within seconds here.
-SHORT = {"imagePullTimeoutSeconds": "20", "referenceTimeoutSeconds": "8"}
+# `make test-long`: everything in its full length.
+LONG = os.environ.get("TRAINYARD_LONG") == "1"
+# What takes minutes on a user's cluster must be seen within seconds here.
+IMAGE_PULL_TIMEOUT = 600 if LONG else 20
+SETTINGS = {"imagePullTimeoutSeconds": str(IMAGE_PULL_TIMEOUT), "referenceTimeoutSeconds": "8"}
 OPERATOR = ("deployment/trainyard", "-n", install.NAMESPACE)
 
 
@@ -34,9 +38,13 @@ class Site:
     def open(kubectl: Kubectl, images: dict[str, str]) -> Iterator[Site]:
         program, kubeconfig = Path(kubectl.program), Path(kubectl.kubeconfig)
         with s3server.opened(program, kubeconfig, images["s3"]) as s3:
-            install.operator(kubeconfig, images, SHORT)
-            kubectl.apply(instance_type(INSTANCE_TYPE))
-            yield Site(kubectl, images, s3)
+            site = Site(kubectl, images, s3)
+            site.install()
+            yield site
+
+    def install(self, **more: str) -> None:
+        install.operator(Path(self.kubectl.kubeconfig), self.images, SETTINGS | more)
+        self.kubectl.apply(instance_type(INSTANCE_TYPE))
 
 
 def instance_type(name: str, **more: Any) -> Manifest:

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from tests.e2e.jobs import channel, eventually, manifest, path_of
-from tests.e2e.site import Desk
+from tests.e2e.site import IMAGE_PULL_TIMEOUT, Desk, Site
 
 
 def test_an_exit_code_with_a_failure_file_is_told_in_its_words(desk: Desk) -> None:
@@ -60,7 +60,7 @@ def test_memory_over_the_limit_is_a_client_error_that_names_the_limit(desk: Desk
     ("name", "image", "limit"),
     [
         ("bad-name", "Not A Name", 40),
-        ("missing", "localhost/trainyard/no-such-image:1", 90),
+        ("missing", "localhost/trainyard/no-such-image:1", IMAGE_PULL_TIMEOUT + 70),
     ],
 )
 def test_an_image_that_cannot_be_had_is_named_before_any_download(
@@ -74,6 +74,17 @@ def test_an_image_that_cannot_be_had_is_named_before_any_download(
     assert image in status["failureReason"]
     assert "Training" not in path_of(status)
     desk.pods_are_over(job)
+
+
+def test_an_image_that_must_not_be_pulled_and_is_not_there_fails_at_once(site: Site, desk: Desk) -> None:
+    image = "localhost/trainyard/no-such-image:1"
+    site.install(trainingImagePullPolicy="Never")
+    try:
+        status = desk.fails_within(desk.submit(manifest("never", image, desk.bucket)), 30)
+    finally:
+        site.install()
+    assert "ErrImageNeverPull" in status["failureReason"]
+    assert image in status["failureReason"]
 
 
 def test_an_image_without_train_says_what_to_do(desk: Desk) -> None:

@@ -40,7 +40,9 @@ QUICK = Timing(
     grace=0.5,
     silence=1.0,
     never_probed=3,
-    deletion_budget=30,
+    long_silence=1.5,
+    limit_margin=0.3,
+    quiet=20,
     failed_upload=2,
     peer_poll=0.1,
     peer_lost=2,
@@ -156,10 +158,13 @@ class Proxy:
     """Forwards bytes to S3, until `limit` of them were sent: then it holds the rest back until `open` is called.
 
     `cuts`: so many times, a connection is cut after a megabyte, in the middle of whatever it carries.
+    `rate`: bytes in a second towards S3, of all connections together.
     """
 
-    def __init__(self, server: S3Server, limit: int | None = None, cuts: int = 0) -> None:
+    def __init__(self, server: S3Server, limit: int | None = None, cuts: int = 0, rate: int = 0) -> None:
         self.cuts = cuts
+        self._rate = rate
+        self._pace = threading.Lock()
         host, _, port = server.url.removeprefix("http://").partition(":")
         self._target = (host, int(port))
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -205,6 +210,9 @@ class Proxy:
                     if self._left <= 0:
                         self.held.set()
                         self._gate.wait()
+                if counted and self._rate:
+                    with self._pace:
+                        time.sleep(len(data) / self._rate)
                 sink.sendall(data)
         except OSError:
             pass
@@ -302,6 +310,11 @@ class Pod:
         """Training runs: probes begin, and files appear in the model directory."""
         self.stage()
         self.write(files or {})
+        self.probe()
+
+    def probe(self) -> None:
+        """Probes begin, or begin again."""
+        self.answers.clear()
         self.probing.set()
         threading.Thread(target=self._probe, daemon=True).start()
         wait_for("a probe", lambda: self.answers)
@@ -323,6 +336,13 @@ class Pod:
         if code is not None:
             body = json.dumps({"exitCode": code, "reason": reason}).encode()
             assert self.request("POST", "/training-ended", body, token=True)[0] == 200
+
+    def seen(self) -> dict[str, Any]:
+        """What other hosts see of this one."""
+        status, body = self.request("GET", "/peer/state", token=True)
+        assert status == 200
+        found: dict[str, Any] = json.loads(body)
+        return found
 
     def annotate(self, name: str, content: dict[str, Any]) -> None:
         """As the kubelet shows an annotation: swapped in whole."""
@@ -376,6 +396,7 @@ class Job:
             store=StorePlan(role="arn:role", endpoint_url=url or server.url, credentials_secret="s3-keys"),
             download_retry_seconds=3,
             upload_hold_seconds=20,
+            deletion_budget_seconds=30,
         )
         self.pods = [Pod(self, host, root / host.name) for host in self.plan.hosts]
         for pod in self.pods:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -211,6 +212,110 @@ def test_what_training_writes_after_a_wrong_guess_is_in_the_archive(one: Job) ->
     one.pod.end()
     assert one.model() == {"m": b"1", "late": b"2"}
     assert not one.server.uploads(one.bucket)
+
+
+def test_probes_after_a_wrong_guess_undo_it(one: Job) -> None:
+    one.change(upload_hold_seconds=1)
+    content = os.urandom(30_000_000)
+    begin(one, {"m": content})
+    one.pod.probing.clear()
+    wait_for("the early upload", lambda: one.pod.seen()["prepared"])
+    assert one.server.uploads(one.bucket)
+    assert not (one.pod.state / "release").exists()  # it could not be called back
+    one.pod.probe()
+    wait_for("the change of mind", lambda: one.pod.seen()["over"] == "no" and not one.pod.seen()["prepared"])
+    wait_for("what was uploaded early to be taken back", lambda: not one.server.uploads(one.bucket))
+    time.sleep(1 + one.timing.worker_stuck + 0.5)  # much longer than an upload may be blocked
+    assert one.pod.report().phase is Phase.TRAINING
+    one.pod.write({"late": b"2"})
+    one.pod.training_ends()
+    assert one.pod.end().result is Result.COMMITTED
+    assert one.model() == {"m": content, "late": b"2"}
+    assert one.manifest()["outcome"] == "Completed"
+    assert not one.server.uploads(one.bucket)
+
+
+def test_s3_that_is_away_at_a_guess_lets_hold_go_and_commits_when_it_is_back(one: Job) -> None:
+    one.change(upload_hold_seconds=1)
+    begin(one, {"m": b"1"})
+    one.set_credentials(secret="revoked")
+    one.pod.training_ends(code=None)
+    one.pod.released()
+    assert one.pod.report().result is None
+    one.set_credentials()
+    assert one.pod.end().result is Result.COMMITTED
+    assert one.model() == {"m": b"1"}
+
+
+def test_an_upload_that_goes_on_may_take_longer_than_one_may_be_blocked(server: S3Server, tmp_path: Path) -> None:
+    with job(server, tmp_path, f"b-{uuid4().hex}") as one:
+        proxy = Proxy(server, rate=5_000_000)
+        one.change(store=one.plan.store.model_copy(update={"endpoint_url": proxy.url}), upload_hold_seconds=1)
+        content = os.urandom(35_000_000)
+        begin(one, {"big": content})
+        began = time.monotonic()
+        one.pod.training_ends()
+        assert one.pod.end().result is Result.COMMITTED
+        assert time.monotonic() - began > 1 + one.timing.worker_stuck
+        proxy.close()
+        assert one.model() == {"big": content}
+
+
+def test_a_stuck_upload_process_is_given_up_and_leaves_nothing_behind(server: S3Server, tmp_path: Path) -> None:
+    with job(server, tmp_path, f"b-{uuid4().hex}") as one:
+        proxy = Proxy(server, limit=20_000_000)
+        one.change(store=one.plan.store.model_copy(update={"endpoint_url": proxy.url}))
+        one.timing = replace(one.timing, quiet=1)
+        begin(one, {"big": os.urandom(40_000_000)})
+        one.pod.training_ends()
+        assert proxy.held.wait(30)
+        assert one.server.uploads(one.bucket)
+        assert one.pod.process
+        os.kill(children(one.pod.process.pid)[0], signal.SIGSTOP)
+        proxy.open()
+        report = one.pod.end()
+        proxy.close()
+        assert (report.result, report.reason) == (Result.FAILED, "ArtifactUploadFailed")
+        assert "does not answer" in (report.message or "")
+        assert not one.server.uploads(one.bucket)
+
+
+def test_a_sidecar_killed_before_it_could_let_hold_go_does_so_after_its_restart(one: Job) -> None:
+    begin(one, {"m": b"1"})
+    one.pod.training_ends()
+    one.pod.released()
+    one.pod.kill()
+    (one.pod.state / "release").unlink()
+    (one.pod.root / "termination-log").write_text("")  # a new container has a new one
+    one.pod.start()
+    report = one.pod.end()
+    assert report.result is Result.COMMITTED
+    assert [artifact.files for artifact in report.artifacts] == [1]
+
+
+def test_what_training_made_of_its_directories_keeps_no_sidecar_from_starting(one: Job) -> None:
+    begin(one, {"m": b"1"})
+    (one.pod.ml / "output/data").rmdir()
+    (one.pod.ml / "output/data").symlink_to("nothing")
+    (one.pod.ml / "checkpoints").rmdir()
+    (one.pod.ml / "checkpoints").write_text("a file")
+    outside = one.pod.root / "outside"
+    outside.mkdir(mode=0o700)
+    (one.pod.ml / "tmp").rmdir()
+    (one.pod.ml / "tmp").symlink_to(outside)
+    one.pod.kill()
+    one.pod.start()
+    assert outside.stat().st_mode & 0o777 == 0o700
+    one.pod.training_ends()
+    assert one.pod.end().result is Result.COMMITTED
+    assert one.model() == {"m": b"1"}
+
+
+def test_training_too_short_for_a_probe_and_without_files_is_no_failure(one: Job) -> None:
+    one.pod.start()
+    one.pod.stage()
+    assert one.pod.terminate().result is Result.COMMITTED
+    assert (one.manifest()["outcome"], one.manifest()["artifacts"]) == ("Unknown", [])
 
 
 def test_training_too_short_for_a_probe_is_uploaded(one: Job) -> None:

@@ -24,6 +24,9 @@ class AgentError(Exception):
     prefix: ClassVar[str] = ""
 
     def __init__(self, reason: Reason, text: str) -> None:
+        text = text.encode("utf-8", "surrogateescape").decode(
+            "utf-8", "replace"
+        )  # a key need not be UTF-8; a report must
         super().__init__(text)
         self.reason = reason
         self.text = text
@@ -62,8 +65,13 @@ class StoreFault(Exception):  # noqa: N818 - facts, not yet an error
 
     @property
     def missing(self) -> bool:
-        """The key does not exist (its bucket does)."""
-        return self.status == 404 and self.code in {"NoSuchKey", "NotFound", ""}
+        """The key does not exist (its bucket does). S3 says so with a code."""
+        return self.status == 404 and self.code in {"NoSuchKey", "NotFound"}
+
+    @property
+    def foreign(self) -> bool:
+        """A 404 that S3 did not write: of a proxy whose server is away, or of a web server."""
+        return self.status == 404 and not self.code
 
 
 class PeerFault(Exception):  # noqa: N818 - facts, not yet an error

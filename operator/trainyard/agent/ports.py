@@ -10,7 +10,7 @@ from typing import Protocol, TypeAlias
 Body: TypeAlias = bytes | bytearray | memoryview
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class StoredObject:
     """One line of a listing. `etag` as the store gave it, quotes included."""
 

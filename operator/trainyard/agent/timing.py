@@ -6,7 +6,6 @@ import json
 from dataclasses import asdict, dataclass, fields
 
 from trainyard.api.names import (
-    DELETION_BUDGET_SECONDS,
     LIVENESS_PERIOD_SECONDS,
     LIVENESS_THRESHOLD,
     STOP_GRACE_SECONDS,
@@ -26,12 +25,14 @@ class Timing:
     """From SIGTERM to SIGKILL."""
     silence: float = LIVENESS_PERIOD_SECONDS * 5
     """Without a probe for so long, training has probably ended. Generous: the operator's word comes sooner as a rule."""
+    long_silence: float = 60
+    """Without a probe for so long, and no word from the operator, `hold` may go: it cannot be called back."""
     never_probed: float = 120
     """Staged for so long without one probe: training was over before the first was due."""
-    deletion_budget: float = DELETION_BUDGET_SECONDS
-    """For the upload, once a deleted pod's training had its grace."""
+    limit_margin: float = 3
+    """A training that ended by itself so long before its time limit has kept it."""
     failed_upload: float = 60
-    """For the upload after training failed: it must not hide the failure."""
+    """How long an upload may be blocked after training failed: it must not hide the failure."""
     peer_poll: float = 1.0
     peer_lost: float = 120
     """Without an answer from a host for so long, its files are given up."""
@@ -47,7 +48,9 @@ class Timing:
     worker_restart: float = 1
     """First pause before a dead upload process is started again; doubles to thirty times that."""
     worker_stuck: float = 30
-    """How long after its window an upload process may take to give up by itself."""
+    """How long an upload process that was told to end may take to take back what it began; then another one may."""
+    quiet: float = 1800
+    """An upload process that says nothing for so long, neither progress nor refusal, is stuck."""
 
     @staticmethod
     def from_json(text: str) -> Timing:

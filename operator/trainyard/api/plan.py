@@ -73,6 +73,7 @@ class Plan(Model):
     stop_grace_seconds: int = 120
     download_retry_seconds: int = 900
     upload_hold_seconds: int = 1800
+    deletion_budget_seconds: int = 300
     volume_bytes: int | None = None
 
     def host(self, name: str) -> Host:

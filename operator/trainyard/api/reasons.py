@@ -22,6 +22,7 @@ class Reason(StrEnum):
     UNSCHEDULABLE = "Unschedulable"  # the scheduler says why
     STARTING = "Starting"  # pods are being made
     PODS_REFUSED = "PodsRefused"  # the apiserver refuses the pods: quota, policy, admission
+    NAME_SHADOWED = "NameShadowed"  # a Service of the namespace has a host's short name
     PULLING_IMAGE = "PullingImage"  # the training image is on its way
     IMAGE_PULL_FAILING = "ImagePullFailing"  # it cannot be pulled so far; retried
     STAGING = "Staging"  # input data is on its way

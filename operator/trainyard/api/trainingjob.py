@@ -175,7 +175,7 @@ class StoppingCondition(Model):
 
 
 class Tag(Model):
-    """A key and a value, recorded and passed through."""
+    """A key and a value, recorded with the job."""
 
     key: str = Field(min_length=1, max_length=128, description="Key of the tag.", examples=["team"])
     value: str = Field(max_length=256, description="Value of the tag.", examples=["forecasting"])
@@ -252,7 +252,7 @@ class TrainingJobSpec(Model):
     tags: list[Tag] = Field(
         default_factory=list,
         max_length=50,
-        description="Recorded and passed through.",
+        description="Recorded with the job.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["key"]},
     )
     stop: bool = Field(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import posixpath
+import weakref
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
@@ -83,6 +86,47 @@ def test_keys_are_shared_in_bytewise_order() -> None:
     placed = layout.place(channel(), "b", "p/", stored("p/b", "p/B", "p/ä", "p/a"))
     sharded = channel(distribution="ShardedByS3Key")
     assert [[p.path for p in layout.share(sharded, placed, rank, 2)] for rank in (0, 1)] == [["B", "b"], ["a", "ä"]]
+
+
+LATIN = "p/\udce4"  # one byte that is no UTF-8
+
+
+def test_a_key_that_is_no_utf_8_is_a_file_like_any_other() -> None:
+    placed = layout.place(channel(), "b", "p/", stored(LATIN, "p/z"))
+    assert [item.path for item in placed] == ["z", "\udce4"]
+
+
+def test_the_refusal_of_such_a_key_can_be_written_down() -> None:
+    with pytest.raises(ClientFailure) as caught:
+        layout.place(channel(), "b", "p/", stored(f"{LATIN}//x"))
+    assert "s3://b/p/\ufffd//x" in caught.value.message.encode().decode()
+
+
+@pytest.mark.parametrize("keys", [("p/a", "p/b", "p/c", "p/d", "p/e"), ("p/e", "p/b", "p/a", "p/d", "p/c")])
+@pytest.mark.parametrize("hosts", [1, 2, 3, 7])
+def test_a_share_is_the_same_however_the_listing_is_ordered(keys: tuple[str, ...], hosts: int) -> None:
+    sharded = channel(distribution="ShardedByS3Key")
+    items = [StoredObject("p/", 0, ""), *stored(*keys)]
+    for rank in range(hosts):
+        mine, count = layout.place_share(sharded, "b", "p/", lambda: items, rank=rank, hosts=hosts)
+        assert ([item.path for item in mine], count) == (["a", "b", "c", "d", "e"][rank::hosts], 5)
+
+
+def test_of_an_ordered_listing_only_the_share_is_kept() -> None:
+    kept: list[weakref.ref[object]] = []
+
+    class Watched(StoredObject):
+        __slots__ = ("__weakref__",)
+
+    def listing() -> Iterator[StoredObject]:
+        for number in range(100):
+            item = Watched(f"p/{number:03}", 1, "")
+            kept.append(weakref.ref(item))
+            yield item
+
+    mine, _ = layout.place_share(channel(distribution="ShardedByS3Key"), "b", "p/", listing, rank=3, hosts=10)
+    gc.collect()
+    assert sum(item() is not None for item in kept) == len(mine) == 10
 
 
 def test_a_host_beyond_the_number_of_objects_gets_nothing() -> None:

@@ -12,6 +12,7 @@ from trainyard.api.report import StopOrder, StopReason, TrainingEnd
 
 TIMING = Timing()
 KILLED = TrainingEnd(exit_code=137)
+DONE = TrainingEnd(exit_code=0)
 USER = StopOrder(reason=StopReason.USER_REQUESTED)
 GONE = StopOrder(reason=StopReason.DELETED)
 LIMIT = 3600
@@ -46,7 +47,14 @@ def facts(**changes: Any) -> Facts:
         ("the limit counts from staging", facts(last_probe=3578), 3579, True, Over.NO, None),
         ("its 503 comes a lead early", facts(last_probe=3579), 3580, False, Over.NO, "MaxRuntimeExceeded"),
         ("a limit reached after the end is none", facts(ended=TrainingEnd(exit_code=0)), 9999, True, Over.CERTAIN, None),
-        ("a limit that refused stays the reason", facts(refused_at=3580.0, ended=KILLED), 3700, False, Over.CERTAIN, "MaxRuntimeExceeded"),
+        ("a limit that refused stays the reason",
+         facts(refused_at=3580.0, last_probe=3608.0, ended=KILLED), 3700, False, Over.CERTAIN, "MaxRuntimeExceeded"),
+        ("... but not if it ended by itself before", facts(refused_at=3580.0, last_probe=3590.0, ended=DONE), 3700, True, Over.CERTAIN, None),
+        ("... nor if nobody says how", facts(refused_at=3580.0, last_probe=3590.0, terminated_at=3592.0), 3700, True, Over.CERTAIN, None),
+        ("... but if it failed after the 503",
+         facts(refused_at=3580.0, last_probe=3590.0, ended=KILLED), 3700, False, Over.CERTAIN, "MaxRuntimeExceeded"),
+        ("... or saved itself on SIGTERM", facts(refused_at=3580.0, last_probe=3608.0, ended=DONE), 3700, False, Over.CERTAIN, "MaxRuntimeExceeded"),
+        ("an order counts also then", facts(stop=USER, refused_at=3580.0, last_probe=3590.0, ended=DONE), 3700, False, Over.CERTAIN, "UserRequested"),
         ("deletion waits for the grace", facts(deleted_at=101.0), 220, True, Over.NO, None),
         ("then takes a snapshot", facts(deleted_at=101.0), 221, True, Over.SNAPSHOT, "Deleted"),
         ("or what is there when training is gone", facts(deleted_at=101.0, terminated_at=110.0), 110, True, Over.CERTAIN, "Deleted"),
@@ -60,7 +68,31 @@ def test_what_follows_from_what_was_seen(  # noqa: PLR0917 - the table's columns
     name: str, seen: Facts, now: float, live: bool, over: Over, stop: str | None
 ) -> None:
     decision = decide(seen, now, TIMING, LIMIT)
-    assert (decision.live, decision.over, decision.stop) == (live, over, stop)
+    assert (decision.over, decision.stop) == (over, stop)
+    assert decision.live is live or over is Over.CERTAIN  # nobody asks then
+
+
+def test_a_limit_shorter_than_the_probes_patience_is_kept_by_what_ends_in_time() -> None:
+    seen = facts(staging_started=10, staged_at=11, first_probe=12, last_probe=24, refused_at=12.0, ended=DONE)
+    assert decide(seen, 27, TIMING, 20).stop is None
+    assert decide(seen, 27, TIMING, 15).stop is StopReason.MAX_RUNTIME_EXCEEDED
+
+
+@pytest.mark.parametrize(
+    ("seen", "now", "may"),
+    [
+        (facts(), 110, False),
+        (facts(), 159, False),
+        (facts(), 160, True),
+        (facts(listening_since=500), 559, False),
+        (facts(first_probe=None, last_probe=None), 9999, False),
+        (facts(terminated_at=101.0), 101, True),
+        (facts(ended=DONE), 101, True),
+    ],
+    ids=["hint", "longer", "long", "restarted", "never seen", "SIGTERM", "a word"],
+)
+def test_hold_is_let_go_only_when_the_end_is_as_good_as_sure(seen: Facts, now: float, may: bool) -> None:
+    assert decide(seen, now, TIMING, LIMIT).may_release is may
 
 
 NEVER: dict[str, Any] = {"first_probe": None, "last_probe": None}
@@ -69,13 +101,25 @@ NEVER: dict[str, Any] = {"first_probe": None, "last_probe": None}
 @pytest.mark.parametrize(
     ("seen", "has_files", "abandoned"),
     [
-        (facts(**NEVER, terminated_at=70.0), False, True),
+        (facts(**NEVER, terminated_at=70.0), False, False),
+        (facts(**NEVER, staged_at=None, terminated_at=70.0), False, True),
+        (facts(**NEVER, deleted_at=40.0, terminated_at=70.0), False, True),
+        (facts(**NEVER, deleted_at=60.0, terminated_at=70.0), False, False),
         (facts(**NEVER, terminated_at=70.0), True, False),
         (facts(**NEVER, ended=TrainingEnd(exit_code=128, reason="StartError")), False, True),
         (facts(**NEVER, ended=TrainingEnd(exit_code=0, reason="Completed")), False, False),
         (facts(terminated_at=70.0), False, False),
     ],
-    ids=["ended while staging", "wrote something", "could not start", "was very short", "was seen running"],
+    ids=[
+        "may have run",
+        "ended while staging",
+        "deleted while staging",
+        "deleted later",
+        "wrote something",
+        "could not start",
+        "was very short",
+        "was seen running",
+    ],
 )
 def test_a_pod_is_abandoned_only_if_training_never_ran(seen: Facts, has_files: bool, abandoned: bool) -> None:
     assert decide(seen, 71, TIMING, LIMIT, has_files=has_files).abandoned is abandoned
@@ -106,13 +150,18 @@ def test_a_refused_probe_is_remembered_from_the_first_on() -> None:
     ("seen", "failed", "deadline"),
     [
         (facts(), False, None),
-        (facts(upload_began=1000.0), False, 2800),
-        (facts(upload_began=1000.0), True, 1060),
-        (facts(upload_began=1000.0, terminated_at=1001.0), False, 1421),
-        (facts(upload_began=230.0, deleted_at=101.0), False, 521),
+        (facts(upload_began=1000.0), False, None),
+        (facts(upload_began=1000.0), True, None),
+        (facts(upload_began=1000.0, blocked_since=5000.0), False, 6800),
+        (facts(upload_began=1000.0, blocked_since=5000.0), True, 5060),
+        (facts(upload_began=9000.0, blocked_since=5000.0), False, 10800),
+        (facts(blocked_since=5000.0), False, 6800),
+        (facts(upload_began=1000.0, terminated_at=1001.0), False, 1361),
+        (facts(upload_began=1000.0, terminated_at=1001.0, blocked_since=1001.0), True, 1061),
+        (facts(upload_began=230.0, deleted_at=101.0), False, 461),
     ],
 )
-def test_an_upload_may_take_the_hold_window_but_no_longer_than_its_pod(
+def test_an_upload_may_be_blocked_for_the_hold_window_and_take_no_longer_than_its_pod(
     seen: Facts, failed: bool, deadline: float | None
 ) -> None:
-    assert upload_deadline(seen, TIMING, 1800, failed) == deadline
+    assert upload_deadline(seen, TIMING, 1800, failed, 300) == deadline

@@ -19,7 +19,7 @@ def answer(status: int, code: str, detail: str = "said") -> StoreFault:
 @pytest.mark.parametrize(
     "fault",
     [
-        answer(503, "SlowDown"), answer(500, "InternalError"), answer(429, ""), answer(502, ""), answer(400, "RequestTimeout"),
+        answer(503, "SlowDown"), answer(500, "InternalError"), answer(429, ""), answer(502, ""), answer(400, "RequestTimeout"), answer(404, ""),
         StoreFault("timeout", "t"), StoreFault("connection", "c"), StoreFault("dns", "d"), StoreFault("refused", "r"),
     ],
     ids=str,
@@ -51,6 +51,15 @@ def test_what_lasts_says_what_to_do(fault: StoreFault, reason: Reason, words: st
     assert verdict.lasting
     assert verdict.reason is reason
     assert words in verdict.text
+
+
+def test_a_404_that_s3_did_not_write_says_nothing_of_the_object() -> None:
+    bare = answer(404, "", "HTTP 404")
+    assert not bare.missing
+    verdict = judge(bare, Target("write", "out", "k"), WHO)
+    assert verdict.unreached
+    assert "answers as no S3 server does for s3://out/k" in verdict.text
+    assert "is gone" not in judge(answer(404, "NoSuchKey"), Target("write", "out", "k"), WHO).text
 
 
 def test_a_refused_write_says_so_in_the_contracts_words() -> None:

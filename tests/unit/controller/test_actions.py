@@ -7,6 +7,7 @@ from typing import Any
 
 from tests.support import objects as o
 from trainyard.api import names
+from trainyard.api.report import StopReason
 from trainyard.controller.core.actions import Actions, actions
 from trainyard.controller.core.announce import announcements
 from trainyard.controller.core.observed import Pod, as_gone
@@ -57,6 +58,15 @@ def test_a_stop_deletes_the_pods_that_no_order_reaches() -> None:
     assert [pod.host for pod in found.delete] == ["algo-1", "algo-2", "algo-3"]
 
 
+def test_a_time_limit_is_ordered_on_the_hosts_that_run_and_deletes_those_that_never_started() -> None:
+    limited = o.stopped(why=StopReason.MAX_RUNTIME_EXCEEDED)
+    found = do(limited, o.training("algo-2"), o.pulling("algo-3"))
+    assert [pod.host for pod in found.delete] == ["algo-3"]
+    assert orders(found)["algo-2"]["stop"]["reason"] == "MaxRuntimeExceeded"
+    snapshot = o.snapshot(o.job(hosts=3), [limited, o.training("algo-2")])
+    assert actions(snapshot, decide(snapshot)).plan is None
+
+
 def test_a_failed_host_ends_the_others_and_not_itself() -> None:
     found = do(o.training(), o.uploading("algo-2", code=4), o.uploading("algo-3"))
     told = orders(found)
@@ -65,7 +75,7 @@ def test_a_failed_host_ends_the_others_and_not_itself() -> None:
 
 
 def test_a_pod_that_is_being_deleted_hears_nothing() -> None:
-    leaving = o.training(metadata={"deletionTimestamp": o.stamp(90)})
+    leaving = o.training(metadata={"deletionTimestamp": o.stamp(990)})
     assert do(leaving, stop=True) == Actions()
 
 

@@ -9,6 +9,7 @@ import pytest
 from tests.support import objects as o
 from tests.unit.controller.test_transitions import after, live, step
 from trainyard.api.trainingjob import JobStatus
+from trainyard.controller.core.announce import announcements
 from trainyard.controller.core.conditions import TYPES
 from trainyard.controller.core.observed import Pod
 from trainyard.controller.core.snapshot import Refusal
@@ -65,9 +66,9 @@ def test_a_refused_reference_says_so_in_accepted() -> None:
     assert o.ARN in message(status, "Accepted")
 
 
-def test_an_unreadable_spec_is_stalled() -> None:
+def test_an_unreadable_spec_fails_the_job_and_says_so_in_accepted() -> None:
     status = step(o.snapshot(o.job(outputDataConfig=None)))
-    assert (true(status), reason(status, "Accepted")) == ({"Stalled"}, "InvalidSpec")
+    assert (true(status), reason(status, "Accepted")) == ({"Stalled", "Failed", "Finished"}, "InvalidSpec")
     assert "outputDataConfig" in message(status, "Accepted")
 
 
@@ -117,3 +118,33 @@ def test_the_arn_has_the_role_s_region_and_account_and_stays() -> None:
 def test_a_later_generation_is_observed() -> None:
     job = replace(after(o.job(), live(o.job(), [[o.training()]])), generation=7)
     assert step(o.snapshot(job, [o.training()])).observed_generation == 7
+
+
+def test_a_host_that_the_cluster_ends_is_named_before_it_has_ended() -> None:
+    tainted = {
+        "type": "DisruptionTarget",
+        "status": "True",
+        "message": "Taint manager: deleting due to NoExecute taint",
+    }
+    status = live(o.job(), [[o.training(status={"conditions": [tainted]})]])
+    assert reason(status) == "PodLost"
+    assert all(word in message(status) for word in ("algo-1", "node-1", "NoExecute"))
+
+
+def test_a_service_that_takes_a_host_s_name_is_named_until_training_runs() -> None:
+    job = o.job(hosts=2)
+    status = step(o.snapshot(job, [o.staging(), o.staging("algo-2")], shadowed=("algo-1",)))
+    assert (reason(status), reason(status, "Reconciling")) == ("NameShadowed", "NameShadowed")
+    assert "Service algo-1" in message(status)
+    assert [said.kind for said in announcements(job, status) if said.reason == "NameShadowed"] == ["Warning"]
+    status = step(o.snapshot(job, [o.training(), o.training("algo-2")], shadowed=("algo-1",)))
+    assert reason(status) == "Training"
+
+
+def test_an_agent_that_cannot_start_is_shown_with_its_last_words() -> None:
+    last = {"lastState": {"terminated": {"exitCode": 1, "message": "the plan cannot be read"}}}
+    pod = o.pod(
+        status={"phase": "Pending"}, containers={"sidecar": o.waiting("CrashLoopBackOff", "back-off 20s") | last}
+    )
+    told = message(live(o.job(), [[pod]]))
+    assert "container sidecar on algo-1: the plan cannot be read" in told

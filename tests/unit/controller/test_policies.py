@@ -10,11 +10,21 @@ import pytest
 from tests.support import objects as o
 from trainyard.api.reasons import Reason
 from trainyard.api.report import Result, StopReason
+from trainyard.controller.core import evidence
 from trainyard.controller.core.observed import Pod, as_gone
 from trainyard.controller.core.policies import Act, decide
 from trainyard.controller.core.snapshot import Refusal, Snapshot
 
 RECORDED = [{"name": "algo-1", "pod": "diamonds-1-algo-1"}]
+DEAD = o.training(metadata={"deletionTimestamp": o.stamp(100)})
+LIMITED = o.stopped(why=StopReason.MAX_RUNTIME_EXCEEDED)
+CRASHING = o.pod(
+    status={"phase": "Pending"},
+    containers={
+        "sidecar": o.waiting("CrashLoopBackOff", "back-off 20s restarting failed container")
+        | {"restartCount": 2, "lastState": {"terminated": {"exitCode": 1, "message": "the plan cannot be read"}}}
+    },
+)
 REFUSED = [
     {
         "type": "Accepted",
@@ -37,7 +47,7 @@ SITUATIONS: dict[str, tuple[Snapshot, Act, str | None]] = {
         None,
     ),
     "a status that cannot be read is left alone": (of(status={"hosts": "poison"}), Act.NOTHING, Reason.INVALID_SPEC),
-    "a spec that cannot be read is refused": (of(outputDataConfig=None), Act.REFUSE, Reason.INVALID_SPEC),
+    "a spec that cannot be read fails the job": (of(outputDataConfig=None), Act.FINISH, Reason.INVALID_SPEC),
     "an ended job is only cleaned up": (of(o.training(), status={"trainingJobStatus": "Failed"}), Act.CLEAN, None),
     "an unknown instance type is waited for": (
         of(more={"instance_type": None}),
@@ -120,7 +130,7 @@ SITUATIONS: dict[str, tuple[Snapshot, Act, str | None]] = {
     "a bad image name fails at once": (of(o.pulling(reason="InvalidImageName")), Act.FINISH, Reason.IMAGE_NOT_PULLED),
     "an image that stays away is waited for": (of(o.pulling(reason="ImagePullBackOff")), Act.WATCH, None),
     "an image that stays away fails the job after its time": (
-        of(o.pulling(reason="ErrImagePull"), more={"blocked_since": {"pod-algo-1": o.at(399)}}),
+        of(o.pulling(reason="ErrImagePull"), more={"blocked_since": {("pod-algo-1", "prefetch"): o.at(399)}}),
         Act.FINISH,
         Reason.IMAGE_NOT_PULLED,
     ),
@@ -132,6 +142,49 @@ SITUATIONS: dict[str, tuple[Snapshot, Act, str | None]] = {
                 | {"training": o.ended(6, 60), "hold": o.running(6), "sidecar": o.ended(2, 61, 137)}
             )
         ),
+        Act.WATCH,
+        None,
+    ),
+    "a host whose node does not answer is lost": (of(DEAD, now=160), Act.FINISH, Reason.POD_LOST),
+    "a host that is being deleted has its grace": (of(DEAD, now=159), Act.WATCH, None),
+    "a host whose node does not answer ends the others": (
+        of(DEAD, o.training("algo-2"), now=160),
+        Act.ABORT,
+        Reason.POD_LOST,
+    ),
+    "a stop does not wait for a node that does not answer": (
+        of(DEAD, now=160, stop=True),
+        Act.FINISH,
+        Reason.STOPPED,
+    ),
+    "the time limit of one host stops those that have not started": (
+        of(LIMITED, o.pulling("algo-2")),
+        Act.STOP,
+        Reason.MAX_RUNTIME_EXCEEDED,
+    ),
+    "the time limit of one host ends the making of others": (
+        o.snapshot(o.job(hosts=2), [LIMITED]),
+        Act.FINISH,
+        Reason.MAX_RUNTIME_EXCEEDED,
+    ),
+    "a job at its time limit is over when what never started is deleted": (
+        of(LIMITED, as_gone(o.pulling("algo-2"))),
+        Act.FINISH,
+        Reason.MAX_RUNTIME_EXCEEDED,
+    ),
+    "a host that trained and vanished at the time limit is lost": (
+        of(LIMITED, as_gone(o.training("algo-2"))),
+        Act.FINISH,
+        Reason.POD_LOST,
+    ),
+    "an agent that cannot start is waited for": (of(CRASHING), Act.WATCH, None),
+    "an agent that cannot start fails the job after its time": (
+        of(CRASHING, more={"blocked_since": {("pod-algo-1", "sidecar"): o.at(399)}}),
+        Act.FINISH,
+        Reason.INTERNAL_ERROR,
+    ),
+    "the wait for one container is not that for another": (
+        of(o.pulling(reason="ErrImagePull"), more={"blocked_since": {("pod-algo-1", "sidecar"): o.at(0)}}),
         Act.WATCH,
         None,
     ),
@@ -156,7 +209,9 @@ def test_waiting_for_a_reference_wakes_by_itself() -> None:
 
 
 def test_waiting_for_an_image_wakes_by_itself() -> None:
-    decision = decide(of(o.pulling(reason="ErrImagePull"), more={"blocked_since": {"pod-algo-1": o.at(500)}}))
+    decision = decide(
+        of(o.pulling(reason="ErrImagePull"), more={"blocked_since": {("pod-algo-1", "prefetch"): o.at(500)}})
+    )
     assert decision.requeue_after == 100
 
 
@@ -172,3 +227,18 @@ def test_waiting_for_an_image_wakes_by_itself() -> None:
 def test_what_is_missing_is_named_with_what_there_is(more: dict[str, Any], words: list[str]) -> None:
     message = decide(of(more=more)).message
     assert all(word in message for word in words), message
+
+
+def test_a_host_that_is_being_deleted_is_looked_at_when_its_grace_is_over() -> None:
+    assert decide(of(DEAD, now=130)).requeue_after == 30
+    assert decide(of(DEAD, now=130, stop=True)).requeue_after == 30
+
+
+def test_a_sidecar_that_always_ends_is_blocked_with_its_last_words_also_while_it_runs() -> None:
+    found = evidence.blocked(CRASHING)
+    assert found is not None
+    assert (found.of_agent, found.message) == (True, "the plan cannot be read")
+    again = o.pod(containers={"sidecar": o.running(50) | {"restartCount": 3}})
+    staged = o.pod(containers=o.staged() | {"sidecar": o.running(50) | {"restartCount": 3}})
+    trains = o.pod(containers=o.staged() | {"sidecar": o.waiting("CrashLoopBackOff"), "hold": o.running(6)})
+    assert [evidence.blocked(pod) is not None for pod in (again, staged, trains)] == [True, False, False]

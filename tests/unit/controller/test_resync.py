@@ -71,7 +71,7 @@ async def test_a_deletion_that_was_missed_is_found() -> None:
     await resync.prime()
     server.objects["pods"] = []
     await resync.compare()
-    assert [pod.gone for pod in state.pods.group(o.UID)] == [True]
+    assert [pod.gone for pod in state.pods.group((o.NAMESPACE, o.UID))] == [True]
     assert woken == [KEY]
     server.objects["trainingjobs"] = []
     await resync.compare()
@@ -87,3 +87,44 @@ async def test_a_new_version_that_was_missed_is_found() -> None:
     assert job is not None
     assert job.stop
     assert woken == [KEY]
+
+
+async def test_missed_deletions_do_not_make_the_watch_blind() -> None:
+    resync, _, server, _ = rig(trainingjobs=[o.raw_job()], pods=[o.raw_pod()])
+    await resync.prime()
+    server.objects = {"trainingjobs": [o.raw_job()], "pods": []}
+    assert not await resync.compare()
+    assert not await resync.compare()
+    server.objects = {"trainingjobs": [], "pods": []}
+    assert not await resync.compare()
+    assert not await resync.compare()
+    assert not resync.suspicious
+
+
+async def test_what_was_missed_and_is_gone_again_does_not_make_the_watch_blind() -> None:
+    resync, _, server, _ = rig(trainingjobs=[o.raw_job()], pods=[])
+    await resync.prime()
+    server.objects["pods"] = [o.raw_pod()]
+    assert not await resync.compare()
+    server.objects["pods"] = []
+    assert not await resync.compare()
+
+
+async def test_a_missed_deletion_of_a_job_and_its_pods_leaves_nothing_behind() -> None:
+    resync, state, server, _ = rig(trainingjobs=[o.raw_job()], pods=[o.raw_pod()])
+    await resync.prime()
+    server.objects = {}
+    await resync.compare()
+    assert (len(state.jobs), len(state.pods), state.left_behind(KEY)) == (0, 0, [])
+
+
+async def test_deleted_roles_and_instance_types_are_forgotten() -> None:
+    role = {"metadata": {"name": "r", "namespace": o.NAMESPACE, "uid": "r", "resourceVersion": "3"}, "spec": {}}
+    kind = {"metadata": {"name": o.INSTANCE, "uid": "t", "resourceVersion": "3"}, "spec": {}}
+    resync, state, server, woken = rig(trainingjobs=[o.raw_job()], executionroles=[role], instancetypes=[kind])
+    await resync.prime()
+    assert (len(state.roles), len(state.types)) == (1, 1)
+    server.objects = {"trainingjobs": [o.raw_job()]}
+    assert not await resync.compare()
+    assert (len(state.roles), len(state.types)) == (0, 0)
+    assert woken == [KEY, KEY]

@@ -46,8 +46,8 @@ def test_a_host_that_is_being_deleted_or_is_over_is_left_alone() -> None:
 
 
 def test_all_is_over_only_when_every_host_is() -> None:
-    assert run_down([o.over(), as_gone(o.training("algo-2"))])
-    assert not run_down([o.over(), o.uploading("algo-2")])
+    assert run_down([o.over(), as_gone(o.training("algo-2"))], o.at(100))
+    assert not run_down([o.over(), o.uploading("algo-2")], o.at(100))
 
 
 def test_pods_of_a_deleted_job_are_left_behind_and_those_of_the_present_one_are_not() -> None:
@@ -67,3 +67,15 @@ def test_a_new_job_of_the_name_waits_for_the_pods_of_the_old_one_and_says_so() -
     decision = decide(o.snapshot(o.job(), predecessors=2))
     assert decision.act is Act.WAIT
     assert "2 pod(s) of a deleted job of the same name" in decision.message
+
+
+def test_a_host_whose_node_does_not_answer_is_not_waited_for() -> None:
+    dead = o.training(metadata={"deletionTimestamp": o.stamp(100)})
+    assert not run_down([dead], o.at(159))
+    assert run_down([dead], o.at(160))
+
+
+def test_a_new_job_of_the_name_says_which_node_holds_it_up() -> None:
+    dead = o.training(metadata={"deletionTimestamp": o.stamp(100)})
+    message = decide(o.snapshot(o.job(), predecessors=1, unanswering=(dead,))).message
+    assert all(words in message for words in ("node node-1", "diamonds-1-algo-1", "--force"))

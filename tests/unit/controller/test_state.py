@@ -7,6 +7,7 @@ from typing import Any
 from tests.support import objects as o
 from trainyard.controller.adapters.cache import Store
 from trainyard.controller.app.state import State
+from trainyard.controller.core.job import parse_job
 
 KEY = (o.NAMESPACE, o.NAME)
 POD_KEY = (o.NAMESPACE, f"{o.NAME}-1-algo-1")
@@ -27,7 +28,7 @@ def test_old_and_repeated_news_wake_nobody() -> None:
 def test_a_pod_wakes_its_job() -> None:
     state = State()
     assert state.seen("pods", o.raw_pod()) == {KEY}
-    assert [pod.host for pod in state.pods.group(o.UID)] == ["algo-1"]
+    assert [pod.host for pod in state.pods.group((o.NAMESPACE, o.UID))] == ["algo-1"]
 
 
 def test_a_deleted_pod_is_remembered_while_its_job_is_there() -> None:
@@ -35,9 +36,9 @@ def test_a_deleted_pod_is_remembered_while_its_job_is_there() -> None:
     state.seen("jobs", o.raw_job())
     state.seen("pods", version(o.raw_pod(), 7))
     assert state.seen("pods", version(o.raw_pod(), 8), deleted=True) == {KEY}
-    assert [pod.gone for pod in state.pods.group(o.UID)] == [True]
+    assert [pod.gone for pod in state.pods.group((o.NAMESPACE, o.UID))] == [True]
     state.seen("jobs", version(o.raw_job(), 200), deleted=True)
-    assert state.pods.group(o.UID) == []
+    assert state.pods.group((o.NAMESPACE, o.UID)) == []
 
 
 def test_a_pod_of_an_unknown_job_is_forgotten_when_it_goes() -> None:
@@ -84,3 +85,54 @@ def test_a_store_keeps_its_index_in_step() -> None:
     assert (store.group(2), sorted(store.group(3))) == ([], ["yyy", "zzz"])
     store.drop(("n", "a"))
     assert store.group(3) == ["zzz"]
+
+
+def test_a_pod_whose_deletion_was_missed_blocks_nothing_once_its_job_is_gone_too() -> None:
+    state = State()
+    state.seen("jobs", o.raw_job())
+    state.seen("pods", o.raw_pod())
+    assert state.gone("pods", POD_KEY, "pod-algo-1") == {KEY}
+    assert [pod.gone for pod in state.pods.group((o.NAMESPACE, o.UID))] == [True]
+    assert state.gone("jobs", KEY, o.UID) == {KEY}
+    assert (len(state.pods), state.left_behind(KEY), state.unfinished()) == (0, [], set())
+
+
+def test_a_pod_that_is_missed_after_its_job_has_gone_is_forgotten() -> None:
+    state = State()
+    state.seen("pods", o.raw_pod())
+    assert state.gone("pods", POD_KEY, "pod-algo-1") == {KEY}
+    assert (len(state.pods), state.left_behind(KEY)) == (0, [])
+
+
+def test_a_job_whose_deletion_was_missed_wakes_who_waits_for_its_name() -> None:
+    state = State()
+    older, younger = o.raw_job(trainingJobName="Same"), o.raw_job(trainingJobName="Same")
+    younger["metadata"] = younger["metadata"] | {"name": "younger", "uid": "2"}
+    state.seen("jobs", older)
+    state.seen("jobs", younger)
+    assert state.gone("jobs", KEY, "another uid") == set()
+    assert state.gone("jobs", KEY, o.UID) == {KEY, (o.NAMESPACE, "younger")}
+
+
+def test_the_late_answer_to_a_write_does_not_bring_an_object_back() -> None:
+    state = State()
+    state.seen("jobs", o.raw_job())
+    state.seen("pods", o.raw_pod())
+    state.gone("pods", POD_KEY, "pod-algo-1")
+    assert state.answered("pods", version(o.raw_pod(), 900)) == set()
+    assert [pod.gone for pod in state.pods.group((o.NAMESPACE, o.UID))] == [True]
+    state.gone("jobs", KEY, o.UID)
+    assert state.answered("jobs", version(o.raw_job(), 900)) == set()
+    assert (len(state.jobs), len(state.pods)) == (0, 0)
+
+
+def test_a_copied_pod_is_nobody_s_host() -> None:
+    state = State()
+    job = parse_job(o.raw_job())
+    state.seen("pods", o.raw_pod())
+    elsewhere = o.raw_pod(metadata={"namespace": "other", "uid": "copy"})
+    named = o.raw_pod(metadata={"name": "copy", "uid": "copy-2"})
+    unowned = o.raw_pod("algo-2", metadata={"ownerReferences": []})
+    assert state.seen("pods", elsewhere) == {("other", o.NAME)}
+    assert state.seen("pods", named) == state.seen("pods", unowned) == set()
+    assert {host: pod.uid for host, pod in state.pods_of(job).items()} == {"algo-1": "pod-algo-1"}

@@ -14,11 +14,18 @@ ML_DIRECTORIES = ("input", "input/config", "input/data", "model", "output", "out
 
 
 def make_directory(path: Path, mode: int = ANY_USER) -> None:
-    """Makes `path` (its parent exists) with that mode whatever the umask; one that is there only gets the mode, if we may."""
+    """Makes `path` (its parent exists) with that mode whatever the umask; one that is there only gets the mode, if we may.
+
+    Raises OSError for anything else of that name, a link among them.
+    """
     path.mkdir(exist_ok=True)
-    if path.stat().st_mode & 0o7777 != mode:
-        with contextlib.suppress(PermissionError):
-            path.chmod(mode)
+    with contextlib.suppress(PermissionError):
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            if os.fstat(descriptor).st_mode & 0o7777 != mode:
+                os.fchmod(descriptor, mode)
+        finally:
+            os.close(descriptor)
 
 
 def make_ml_tree(ml: Path) -> None:

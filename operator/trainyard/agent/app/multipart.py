@@ -125,6 +125,7 @@ class ObjectWriter:
             self._bucket, self._key, self._upload, number=number, body=body, patience=self._patience
         )
         self._etags[number - 1] = etag
+        self._patience.notify(None)
 
     def _settle(self, most: int) -> None:
         while len(self._pending) > most:

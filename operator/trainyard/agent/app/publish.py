@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -27,21 +29,19 @@ from trainyard.api.plan import Host, Plan
 from trainyard.api.reasons import Reason
 
 TREES = ("model", "output")
+BUSY_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
 class Job:
-    """One command. `missing`: hosts to do without; `until`: on time.monotonic's clock."""
+    """One command. `missing`: hosts to do without."""
 
-    until: float
     outcome: str = "Unknown"
     missing: tuple[str, ...] = ()
 
     @staticmethod
-    def parse(command: dict[str, Any], now: float) -> Job:
-        return Job(
-            now + float(command["window"]), str(command.get("outcome", "Unknown")), tuple(command.get("missing", ()))
-        )
+    def parse(command: dict[str, Any]) -> Job:
+        return Job(str(command.get("outcome", "Unknown")), tuple(command.get("missing", ())))
 
 
 @dataclass
@@ -58,11 +58,16 @@ class Built:
 class Publisher:
     """Keeps what is prepared between commands. Methods raise AgentError; `tell` is safe for threads."""
 
-    def __init__(self, settings: Settings, plan: Plan, tell: Callable[..., None]) -> None:
+    def __init__(
+        self, settings: Settings, plan: Plan, tell: Callable[..., None], enough: threading.Event | None = None
+    ) -> None:
+        """`enough`, once set: whatever is refused then is tried no more."""
         self._settings = settings
         self._plan = plan
         self._tell = tell
         self._store = Store(plan.store, settings.credentials, settings.timing)
+        self._patience = Patience(math.inf, stubborn=True, notify=self._notify, enough=enough or threading.Event())
+        self._said = 0.0
         self._peers = peers.Peers(plan, settings.port, settings.timing.connect)
         self._uploads: dict[str, list[str]] = files.read_json(settings.uploads)
         self._built: dict[str, Built] = {}
@@ -71,15 +76,15 @@ class Publisher:
         settings.scratch.mkdir(parents=True, exist_ok=True)
 
     def prepare(self, job: Job) -> None:
-        self._fill(job, {"model": self._plan.model_uri, "output": self._plan.output_data_uri}, self._hosts(job))
+        self._fill({"model": self._plan.model_uri, "output": self._plan.output_data_uri}, self._hosts(job))
         self._tell("prepared")
 
     def commit(self, job: Job) -> None:
         hosts = self._hosts(job)
         if self._built and not self._unchanged(hosts):
             self.abandon()
-        self._fill(job, {"model": self._plan.model_uri, "output": self._plan.output_data_uri}, hosts)
-        patience = self._patience(job)
+        self._fill({"model": self._plan.model_uri, "output": self._plan.output_data_uri}, hosts)
+        patience = self._patience
         try:
             if not fence.may_commit(self._store, self._plan, patience):
                 raise fence.superseded(self._plan, "before its artifacts were complete")
@@ -93,9 +98,9 @@ class Publisher:
         """This host's files alone, under keys of their own."""
         self.abandon()
         uris = {tree: manifest.share_uri(self._plan, self._settings.host, tree) for tree in TREES}
-        self._fill(job, uris, [self._plan.host(self._settings.host)])
+        self._fill(uris, [self._plan.host(self._settings.host)])
         try:
-            self._show(self._patience(job))
+            self._show(self._patience)
         except Refused as refused:
             raise fence.upload_failure(refused) from refused
         self._committed(job)
@@ -110,15 +115,27 @@ class Publisher:
     def _hosts(self, job: Job) -> list[Host]:
         return [host for host in self._plan.hosts if host.name not in job.missing and host.name not in self._lost]
 
-    def _patience(self, job: Job) -> Patience:
-        return Patience(job.until, stubborn=True, notify=self._notify)
+    def take_back(self, _job: Job) -> None:
+        """Aborts what an earlier process began, under whatever key."""
+        for name, uploads in list(self._uploads.items()):
+            bucket, _, key = name.partition("/")
+            for upload in uploads:
+                self._abort(bucket, key, upload)
+        self._tell("taken_back")
+
+    def _busy(self) -> None:
+        """A sign of life while files are read, now and then."""
+        now = time.monotonic()
+        if now - self._said >= BUSY_SECONDS:
+            self._said = now
+            self._tell("busy")
 
     def _notify(self, text: str | None) -> None:
         self._tell("going") if text is None else self._tell("refused", message=text)
 
     # Preparing
 
-    def _fill(self, job: Job, uris: dict[str, str], hosts: list[Host]) -> None:
+    def _fill(self, uris: dict[str, str], hosts: list[Host]) -> None:
         """Builds what is missing of the archives; a host that stays away is given up and everything begun again."""
         if not self._clean:
             self._take_back(uris)
@@ -128,14 +145,14 @@ class Publisher:
             try:
                 for tree, uri in uris.items():
                     if tree not in self._built:
-                        self._built[tree] = self._build(job, tree, uri, hosts)
+                        self._built[tree] = self._build(tree, uri, hosts)
                 return
             except PeerFault as fault:
                 self.abandon()
                 now = time.monotonic()
                 failing_since = failing_since or now
-                self._tell("refused", message=f"the files of {fault.host} cannot be fetched ({fault.detail})")
-                if now - failing_since >= self._settings.timing.peer_lost or now >= job.until:
+                self._tell("waiting", message=f"the files of {fault.host} cannot be fetched ({fault.detail})")
+                if now - failing_since >= self._settings.timing.peer_lost or self._patience.enough.is_set():
                     self._lost.add(fault.host)
                     hosts = [host for host in hosts if host.name != fault.host]
                     failing_since = None
@@ -143,7 +160,7 @@ class Publisher:
             except Refused as refused:
                 raise fence.upload_failure(refused) from refused
 
-    def _build(self, job: Job, tree: str, uri: str, hosts: list[Host]) -> Built:
+    def _build(self, tree: str, uri: str, hosts: list[Host]) -> Built:
         bucket, key = split_s3_uri(uri)
         directory = self._settings.tree(tree)
         own = Tree(directory, SEEN_AS[tree])
@@ -157,13 +174,16 @@ class Publisher:
                 Reason.ARTIFACT_UPLOAD_FAILED,
                 f"Artifact upload failed:{SEEN_AS[tree]} is larger than one archive can be (about 1.2 TiB); write less, or to S3 directly.",
             )
-        writer = ObjectWriter(
-            self._store, bucket, key, plan=plan, patience=self._patience(job), remember=self._remember
-        )
+        writer = ObjectWriter(self._store, bucket, key, plan=plan, patience=self._patience, remember=self._remember)
         gzip = Gzip()
+
+        def write(data: bytes) -> None:
+            writer.write(gzip.add(data))
+            self._busy()
+
         try:
             with listed.open("w") as lines:
-                packer = Packer(lambda data: writer.write(gzip.add(data)), lines, tree, merging=len(hosts) > 1)
+                packer = Packer(write, lines, tree, merging=len(hosts) > 1)
                 packer.add_tree(directory, me)
                 for host in hosts:
                     if host.name != me:
@@ -249,8 +269,7 @@ class Publisher:
         body = FileBody.of(path)
         bucket, key = split_s3_uri(self._plan.manifest_uri)
         self._store.put(bucket, key, body, patience)
-        found = self._store.read_small(bucket, key, patience)
-        if found is None or found[0] != path.read_bytes():
+        if not self._store.same(bucket, key, body, patience):
             raise PlatformFailure(
                 Reason.ARTIFACT_UPLOAD_FAILED,
                 f"{self._plan.manifest_uri} was written but reads differently: another writer, or a faulty store.",

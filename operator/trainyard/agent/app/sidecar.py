@@ -50,9 +50,9 @@ class Sidecar:
         self.settings = settings
         self.plan = plan
         self.barrier = Barrier(settings, plan)
-        self.worker = Worker(settings)
         self.hosts = Hosts(settings, plan)
         self.facts = load_facts(settings, clock.now())
+        self.worker = Worker(settings, self.facts.blocked_since)
         self.probes = 0
         self._rank = plan.rank(settings.host)
         self._podinfo = PodInfo(settings.podinfo)
@@ -132,8 +132,9 @@ class Sidecar:
     async def run(self) -> None:
         """Until SIGTERM has come and all is done."""
         self.settings.scratch.mkdir(parents=True, exist_ok=True)
-        files.make_ml_tree(self.settings.ml)
         self._save()
+        if self.final:
+            self._finish(self.final)  # the former process may have been ended in the middle, and the log is a new one
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self.terminated)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
@@ -170,7 +171,18 @@ class Sidecar:
             await self.worker.warm()
         if decision.over is not Over.NO:
             await self.hosts.look()
+        elif self.worker.work not in {Work.IDLE, Work.COMMITTED} or self.facts.upload_began is not None:
+            await self._resume()
         await self._step(decision, now)
+        if self.worker.blocked_since != self.facts.blocked_since:
+            self._learn(blocked_since=self.worker.blocked_since)
+
+    async def _resume(self) -> None:
+        """The end was none: training goes on. `hold` may be gone, which harms nobody while training is there."""
+        log.warning("training was taken for ended, and is not")
+        self._prepared = False
+        await self.worker.start_over()
+        self._learn(upload_began=None, blocked_since=None)
 
     def _look(self) -> None:
         """Reads what the operator and `stage` left in files."""
@@ -194,35 +206,43 @@ class Sidecar:
     async def _step(self, decision: Decision, now: float) -> None:
         since = self.facts.terminated_at or (self.facts.deleted_at if decision.over is Over.SNAPSHOT else None)
         impatient = since is not None and now - since >= self.settings.timing.peer_wait
-        view = View(self._rank, decision.over, self.worker.work, self.hosts.view(), impatient)
+        view = View(
+            self._rank, decision.over, self.worker.work, self.hosts.view(), impatient, may_release=decision.may_release
+        )
         word = outcome(self.facts, decision, bool(self.hosts.failed))
         match next_step(view):
             case Step.WAIT:
                 return
             case Step.PREPARE:
-                await self._want("prepare", now, word, missing(view))
+                await self._want("prepare", decision, word, missing(view))
             case Step.COMMIT:
-                await self._want("commit", now, word, missing(view))
+                await self._want("commit", decision, word, missing(view))
             case Step.SHARE:
-                await self._want("share", now, word, [])
+                await self._want("share", decision, word, [])
             case Step.RELEASE:
                 self._release()
             case Step.FINISH:
                 await self._concluded()
 
-    async def _want(self, command: str, now: float, word: str, without: list[str]) -> None:
-        if self.facts.upload_began is None:
+    async def _want(self, command: str, decision: Decision, word: str, without: list[str]) -> None:
+        now = clock.now()
+        timing = self.settings.timing
+        if self.facts.upload_began is None and decision.over.final:
             self._learn(upload_began=now)
-        until = (
-            upload_deadline(self.facts, self.settings.timing, self.plan.upload_hold_seconds, word == "Failed") or now
+        plan = self.plan
+        until = upload_deadline(
+            self.facts, timing, plan.upload_hold_seconds, word == "Failed", plan.deletion_budget_seconds
         )
-        if now >= until + self.settings.timing.worker_stuck:
+        overdue = -1.0 if until is None else now - until
+        stuck = overdue >= timing.worker_stuck or self.worker.quiet(now) >= timing.quiet
+        if stuck and decision.over.final:
             why = self.worker.refusal or "the upload process does not answer"
-            self.worker.give_up(
-                Reason.ARTIFACT_UPLOAD_FAILED.value, f"InternalServerError: Artifact upload failed:{why}"
-            )
-        else:
-            await self.worker.want(command, until - now, outcome=word, missing=without)
+            text = f"InternalServerError: Artifact upload failed:{why}"
+            await self.worker.give_up(Reason.ARTIFACT_UPLOAD_FAILED.value, text)
+            return
+        await self.worker.want(command, outcome=word, missing=without)
+        if overdue >= 0:
+            await self.worker.enough()
 
     async def _concluded(self) -> None:
         """The report follows from what the worker, or algo-1, has said."""

@@ -12,6 +12,8 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
@@ -25,6 +27,7 @@ from trainyard.agent.app.store import Patience, Refused, Store
 from trainyard.agent.core import layout
 from trainyard.agent.core.config import config_files
 from trainyard.agent.errors import AgentError, PeerFault, StopSignal, unexpected
+from trainyard.agent.ports import StoredObject
 from trainyard.api.base import split_s3_uri
 from trainyard.api.plan import ChannelPlan, Plan
 from trainyard.api.report import Phase, Report, Result, StopReason
@@ -92,6 +95,18 @@ class Progress:
         files.write_whole(self._path, json.dumps(content))
 
 
+@dataclass(frozen=True)
+class Share:
+    """What this host gets of a channel. Items are made one by one: there may be many."""
+
+    bucket: str
+    directory: Path
+    placed: list[layout.Placement]
+
+    def items(self) -> Iterator[Item]:
+        return (Item(self.bucket, each.source, self.directory / each.path) for each in self.placed)
+
+
 class Stage:
     """One run. Every method raises AgentError."""
 
@@ -109,35 +124,41 @@ class Stage:
             return Result.ALREADY_COMMITTED
         if self._rank == 0:
             fence.mark(self._store, self._plan, self._patience())
-        self._download([item for channel in self._plan.channels for item in self._share(channel)])
+        self._download([self._share(channel) for channel in self._plan.channels])
         self._barrier()
         self.progress.enter(Phase.STAGED)
         return Result.STAGED
 
     def _patience(self) -> Patience:
-        return Patience(time.monotonic() + self._plan.download_retry_seconds)
+        return Patience(self._plan.download_retry_seconds)
 
     def _configure(self) -> None:
         for name, content in config_files(self._plan, self._settings.host).items():
             files.write_whole(self._settings.ml / "input/config" / name, content, 0o666)
 
-    def _share(self, channel: ChannelPlan) -> list[Item]:
+    def _share(self, channel: ChannelPlan) -> Share:
         """This host's objects of a channel; its directories are made."""
         directory = self._settings.ml / "input/data" / channel.name
         files.make_directory(directory)
         bucket, prefix = split_s3_uri(channel.s3_uri)
+
+        def listing() -> Iterator[StoredObject]:
+            return self._store.objects(bucket, prefix, self._patience())
+
         try:
-            placed = layout.place(channel, bucket, prefix, self._store.objects(bucket, prefix, self._patience()))
+            mine, objects = layout.place_share(
+                channel, bucket, prefix, listing, rank=self._rank, hosts=len(self._plan.hosts)
+            )
         except Refused as refused:
             raise fence.download_failure(refused) from refused
-        if not placed:
+        if not objects:
             raise layout.no_objects(channel, bucket, self._plan.store.region, self._plan.store.role)
-        mine = layout.share(channel, placed, self._rank, len(self._plan.hosts))
         make_parents(directory, (placement.path for placement in mine))
-        return [Item(bucket, placement.source, directory / placement.path) for placement in mine]
+        return Share(bucket, directory, mine)
 
-    def _download(self, items: list[Item]) -> None:
-        needed = sum(item.source.size for item in items)
+    def _download(self, shares: list[Share]) -> None:
+        needed = sum(placement.source.size for share in shares for placement in share.placed)
+        items = (item for share in shares for item in share.items())
         free = min(files.free_bytes(self._settings.ml), self._plan.volume_bytes or 2**63)
         if needed > free:
             raise layout.disk_full(needed, free, self._settings.host)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TypeVar
@@ -19,10 +21,15 @@ from trainyard.agent.timing import Timing
 from trainyard.api.plan import StorePlan
 
 T = TypeVar("T")
+PIECE = 4 * 1024 * 1024
 
 
 def _page(bucket: str, prefix: str, after: str | None, http: ObjectStore) -> tuple[list[StoredObject], str | None]:
     return http.list_page(bucket, prefix, after)
+
+
+def _piece(bucket: str, key: str, first: int, length: int, http: ObjectStore) -> Body:
+    return http.get(bucket, key, first=first, length=length)
 
 
 class Refused(Exception):  # noqa: N818 - becomes a ClientFailure where it is known what was being done
@@ -38,11 +45,13 @@ class Refused(Exception):  # noqa: N818 - becomes a ClientFailure where it is kn
 class Patience:
     """How long one request is tried. `stubborn`: also what looks lasting, because somebody may mend it meanwhile."""
 
-    until: float
-    """On time.monotonic's clock."""
+    seconds: float
+    """From the request's first failure on; each request has its own."""
     stubborn: bool = False
     notify: Callable[[str | None], None] = lambda _text: None
     """Told each refusal's text, and None when the request got through after all."""
+    enough: threading.Event = field(default_factory=threading.Event)
+    """Once set, the next failure of any request is its last."""
 
 
 class Store:
@@ -125,6 +134,25 @@ class Store:
                 return None
             raise
 
+    def same(self, bucket: str, key: str, body: FileBody, patience: Patience) -> bool:
+        """Are an object's bytes those of the file? Read piece by piece."""
+        digest = hashlib.sha256()
+        for first in range(0, body.size, PIECE):
+            length = min(PIECE, body.size - first)
+            last = first + length == body.size
+            # One byte more than there should be shows whether there is one.
+            get = partial(_piece, bucket, key, first, length + last)
+            try:
+                piece = self._try(Target("read", bucket, key), patience, get)
+            except Refused as refused:
+                if refused.fault.missing or refused.fault.status == 416:
+                    return False
+                raise
+            if len(piece) != length:
+                return False
+            digest.update(piece)
+        return digest.hexdigest() == body.sha256
+
     def put(
         self, bucket: str, key: str, body: Body | FileBody, patience: Patience, *, match: str | None = None
     ) -> None:
@@ -150,36 +178,41 @@ class Store:
 
     def _try(self, target: Target, patience: Patience, request: Callable[[ObjectStore], T]) -> T:
         http = self._http[self._virtual(target.bucket)]
-        began = time.monotonic()
+        failing_since = 0.0
         attempt = 0
         while True:
             attempt += 1
             try:
                 answer = request(http)
             except StoreFault as fault:
-                self._reached = self._reached or fault.kind in {"answer", "timeout"}
+                self._reached = self._reached or (fault.kind in {"answer", "timeout"} and not fault.foreign)
                 verdict = judge(fault, target, self.who)
-                if self._hopeless(fault, verdict, patience, began):
+                failing_since = failing_since or time.monotonic()
+                failing = time.monotonic() - failing_since
+                if self._hopeless(fault, target, verdict, patience, failing):
                     raise Refused(verdict, fault) from fault
                 patience.notify(verdict.text)
-                self._wait(attempt, patience)
+                self._wait(attempt, patience, failing)
             else:
                 self._reached = True
                 if attempt > 1:
                     patience.notify(None)
                 return answer
 
-    def _hopeless(self, fault: StoreFault, verdict: Verdict, patience: Patience, began: float) -> bool:
-        now = time.monotonic()
-        if now >= patience.until or fault.missing:
+    def _hopeless(
+        self, fault: StoreFault, target: Target, verdict: Verdict, patience: Patience, failing: float
+    ) -> bool:
+        if failing >= patience.seconds or patience.enough.is_set():
+            return True
+        if fault.missing and target.verb == "read":
             return True
         if patience.stubborn:
             # A condition that failed stays so, and an upload that is gone does not come back.
             return fault.status == 412 or fault.code == "NoSuchUpload"
         # An endpoint that answered before is down for a while; one that never did is misspelt.
-        return verdict.lasting or (verdict.unreached and not self._reached and now - began >= self._timing.unreachable)
+        return verdict.lasting or (verdict.unreached and not self._reached and failing >= self._timing.unreachable)
 
-    def _wait(self, attempt: int, patience: Patience) -> None:
+    def _wait(self, attempt: int, patience: Patience, failing: float) -> None:
         dice = random.random()  # noqa: S311 - spreads retries
         wait = pause(attempt, self._timing.backoff_first, self._timing.backoff_most, dice)
-        time.sleep(max(0.0, min(wait, patience.until - time.monotonic())))
+        patience.enough.wait(max(0.0, min(wait, patience.seconds - failing)))

@@ -3,9 +3,14 @@
 Started when training starts, so that all is loaded when it ends. Commands are lines of JSON on standard input, events on
 standard output; the end of standard input is the end of the process:
 
-    {"do": "prepare", ...Job}   every byte to S3, nothing visible       -> prepared | failed, and refused/going on the way
+    {"do": "prepare", ...Job}   every byte to S3, nothing visible         -> prepared | failed
     {"do": "commit",  ...Job}   prepare what is not, then make it visible -> committed | failed
     {"do": "share",   ...Job}   this host's own files, beside the job's   -> committed | failed
+    {"do": "take_back"}         abort what an earlier process began       -> taken_back
+    {"do": "enough"}            at once: what is refused now is tried no more
+
+On the way: `refused` (tried again), `waiting` (for another host), `going` (progress), `busy` (reading files). A command has no end of its
+own: the supervisor knows the time.
 """
 
 from __future__ import annotations
@@ -17,7 +22,6 @@ import queue
 import resource
 import sys
 import threading
-import time
 from typing import Any
 
 from trainyard.agent.adapters import files, gzipped, s3http  # noqa: F401 - loaded now, used when training has ended
@@ -35,6 +39,7 @@ class Channel:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self.enough = threading.Event()
         self.commands: queue.Queue[dict[str, Any]] = queue.Queue()
         threading.Thread(target=self._listen, daemon=True).start()
 
@@ -45,7 +50,12 @@ class Channel:
 
     def _listen(self) -> None:
         for line in sys.stdin:
-            self.commands.put(json.loads(line))
+            command = json.loads(line)
+            if command["do"] == "enough":
+                self.enough.set()
+            else:
+                self.enough.clear()
+                self.commands.put(command)
         os._exit(0)  # the supervisor is gone: what was begun is aborted by its successor
 
 
@@ -55,21 +65,21 @@ def main(settings: Settings) -> int:
     resource.setrlimit(resource.RLIMIT_DATA, (settings.memory, settings.memory))
     plan = Plan.model_validate_json(settings.plan.read_bytes())
     channel = Channel()
-    publisher = Publisher(settings, plan, channel.tell)
+    publisher = Publisher(settings, plan, channel.tell, channel.enough)
     channel.tell("ready")
     while True:
         command = channel.commands.get()
-        job = Job.parse(command, time.monotonic())
+        name = str(command["do"])
         try:
-            getattr(publisher, str(command["do"]))(job)
+            getattr(publisher, name)(Job.parse(command))
         except AgentError as error:
             publisher.abandon()
-            channel.tell("failed", reason=error.reason.value, message=error.message)
+            channel.tell("failed", of=name, reason=error.reason.value, message=error.message)
         except MemoryError:
             log.exception("memory limit reached")
             os._exit(3)  # a fresh process has a fresh heap
         except Exception as error:
-            log.exception("%s failed", command["do"])
+            log.exception("%s failed", name)
             publisher.abandon()
             failure = unexpected(error)
-            channel.tell("failed", reason=failure.reason.value, message=failure.message)
+            channel.tell("failed", of=name, reason=failure.reason.value, message=failure.message)

@@ -19,6 +19,7 @@ class Work(StrEnum):
     IDLE = "idle"
     BUSY = "busy"
     PREPARED = "prepared"  # every byte is in S3, nothing is visible yet
+    UNPREPARED = "unprepared"  # preparing failed; it was ahead of time, and the commit will try again
     COMMITTED = "committed"
     FAILED = "failed"
 
@@ -55,6 +56,8 @@ class View:
     """For algo-1: all others. For the others: algo-1 alone."""
     impatient: bool = False
     """This pod is being ended and has waited long enough for others."""
+    may_release: bool = True
+    """Is the end of training sure enough to let `hold` go?"""
 
 
 def missing(view: View) -> list[str]:
@@ -64,11 +67,12 @@ def missing(view: View) -> list[str]:
 
 def next_step(view: View) -> Step:
     """The next step of this host."""
-    if view.work in {Work.COMMITTED, Work.FAILED}:
+    if view.work is Work.COMMITTED or (view.work is Work.FAILED and view.over.final):
         return Step.FINISH
-    if view.over is Over.NO:
+    if view.over is Over.NO or view.work is Work.FAILED:
         return Step.WAIT
-    return _leader(view) if view.rank == 0 else _follower(view)
+    step = _leader(view) if view.rank == 0 else _follower(view)
+    return Step.WAIT if step is Step.RELEASE and not view.may_release else step
 
 
 def _leader(view: View) -> Step:
@@ -77,13 +81,13 @@ def _leader(view: View) -> Step:
         return Step.WAIT
     if view.over.final and (view.impatient or all(peer.over.final for peer in present)):
         return Step.COMMIT
-    return Step.RELEASE if view.work is Work.PREPARED else Step.PREPARE
+    return Step.RELEASE if view.work in {Work.PREPARED, Work.UNPREPARED} else Step.PREPARE
 
 
 def _follower(view: View) -> Step:
     leader = next(iter(view.peers.values()))
     if leader.done:
-        return Step.FINISH
+        return Step.FINISH if view.over.final else Step.RELEASE
     if view.over.final and (leader.lost or view.impatient):
         return Step.SHARE
     return Step.RELEASE if leader.prepared or leader.lost else Step.WAIT

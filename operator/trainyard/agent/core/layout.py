@@ -5,7 +5,7 @@ S3Prefix is a plain key-name prefix: `s3://b/data/train` matches `data/train/a` 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from trainyard.agent.errors import ClientFailure
@@ -16,7 +16,7 @@ from trainyard.api.reasons import Reason
 NAME_BYTES = 255  # the longest file name of every common file system
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Placement:
     """One object and the path, relative to the channel's directory, where it belongs."""
 
@@ -48,9 +48,51 @@ def path_fault(path: str) -> str | None:
         return 'it has a "." or ".." part'
     if "\0" in path:
         return "it has a NUL character"
-    if any(len(part.encode("utf-8", "surrogatepass")) > NAME_BYTES for part in parts):
+    if any(len(part.encode("utf-8", "surrogateescape")) > NAME_BYTES for part in parts):
         return f"a part of it is longer than {NAME_BYTES} bytes"
     return None
+
+
+class Unordered(Exception):  # noqa: N818 - not an error
+    """A listing that is not in key order: nobody's share can be told before its end."""
+
+
+def _bytewise(item: StoredObject) -> bytes:
+    return item.key.encode("utf-8", "surrogateescape")
+
+
+def _every(listed: Iterable[StoredObject], rank: int, hosts: int, count: list[int]) -> Iterator[StoredObject]:
+    """Each `hosts`-th data object. Raises Unordered."""
+    before = b""
+    for item in listed:
+        key = _bytewise(item)
+        if key < before:
+            raise Unordered
+        before = key
+        if not is_folder_marker(item):
+            if count[0] % hosts == rank:
+                yield item
+            count[0] += 1
+
+
+def place_share(
+    channel: ChannelPlan,
+    bucket: str,
+    prefix: str,
+    listing: Callable[[], Iterable[StoredObject]],
+    *,
+    rank: int,
+    hosts: int,
+) -> tuple[list[Placement], int]:
+    """One host's share and the number of all objects, without the others' in memory if the listing is in order."""
+    if channel.distribution != "FullyReplicated":
+        count = [0]
+        try:
+            return place(channel, bucket, prefix, _every(listing(), rank, hosts, count)), count[0]
+        except Unordered:
+            pass  # once more
+    placed = place(channel, bucket, prefix, listing())
+    return share(channel, placed, rank, hosts), len(placed)
 
 
 def place(channel: ChannelPlan, bucket: str, prefix: str, listed: Iterable[StoredObject]) -> list[Placement]:
@@ -58,7 +100,7 @@ def place(channel: ChannelPlan, bucket: str, prefix: str, listed: Iterable[Store
 
     Raises ClientFailure for a key that cannot be a file, and for two that cannot both be.
     """
-    data = sorted((item for item in listed if not is_folder_marker(item)), key=lambda item: item.key.encode())
+    data = sorted((item for item in listed if not is_folder_marker(item)), key=_bytewise)
     placed = []
     for item in data:
         path = local_path(prefix, item.key)

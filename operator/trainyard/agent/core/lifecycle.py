@@ -54,6 +54,9 @@ class Facts:
     """SIGTERM to the sidecar: every regular container is gone, or the pod's grace is over."""
 
     upload_began: float | None = None
+    """Since when an upload is wanted that follows a certain end. One that follows a hint has all the time there is."""
+    blocked_since: float | None = None
+    """The first refusal of the upload that no progress has followed."""
 
     def probed(self, now: float, live: bool) -> Facts:
         """After one liveness request, answered with `live`."""
@@ -74,6 +77,8 @@ class Decision:
     stop: StopReason | None = None
     abandoned: bool = False
     """The pod ends and training never ran."""
+    may_release: bool = False
+    """Is it sure enough that `hold` is no longer needed? It cannot be called back."""
 
 
 def runtime_deadline(facts: Facts, max_runtime: float) -> float | None:
@@ -110,42 +115,68 @@ def deleting(facts: Facts, timing: Timing) -> bool:
     return facts.last_probe is None or facts.last_probe <= facts.deleted_at + 2 * timing.probe_period
 
 
+def _silence(facts: Facts, now: float, timing: Timing) -> float:
+    """For how long the absence of probes has counted."""
+    since = _silent_since(facts, timing)
+    return 0.0 if since is None else now - max(since, facts.listening_since)
+
+
+def _kept_limit(facts: Facts, timing: Timing, max_runtime: float) -> bool:
+    """Did training end by itself before its time limit, although the probe was refused already?"""
+    limit = runtime_deadline(facts, max_runtime)
+    if limit is None or facts.last_probe is None or (facts.ended is not None and facts.ended.exit_code != 0):
+        return False
+    # It was there at the last probe, and gone before the next. The kill comes at the limit, and not before.
+    return facts.last_probe + timing.probe_period < limit - timing.limit_margin
+
+
 def _over(facts: Facts, now: float, timing: Timing) -> Over:
     if facts.ended is not None or facts.terminated_at is not None:
         return Over.CERTAIN
     if deleting(facts, timing) and facts.deleted_at is not None:
         return Over.SNAPSHOT if now >= facts.deleted_at + timing.grace else Over.NO
-    since = _silent_since(facts, timing)
-    return Over.HINT if since is not None and now - max(since, facts.listening_since) >= timing.silence else Over.NO
+    return Over.HINT if _silence(facts, now, timing) >= timing.silence else Over.NO
 
 
 def decide(facts: Facts, now: float, timing: Timing, max_runtime: float, *, has_files: bool = False) -> Decision:
     """The decision at `now`. `has_files`: there is something in the model or output directory."""
     over = _over(facts, now, timing)
     asked = _stop(facts, now, timing, max_runtime) if over is Over.NO or facts.stop or facts.refused_at else None
+    stop = asked
+    if over is not Over.NO and facts.stop is None and asked and _kept_limit(facts, timing, max_runtime):
+        stop = None
     found_deleted = deleting(facts, timing) and facts.ended is None and over is not Over.NO
     never = facts.first_probe is None and not has_files
-    unheard = facts.ended is None and facts.terminated_at is not None
+    unheard = facts.ended is None and facts.terminated_at is not None and not _may_have_run(facts)
     unstarted = facts.ended is not None and facts.ended.reason in NEVER_STARTED
     return Decision(
         live=asked is None,
         over=over,
-        stop=asked or (StopReason.DELETED if found_deleted else None),
+        stop=stop or (StopReason.DELETED if found_deleted else None),
         abandoned=never and (unheard or unstarted),
+        may_release=over.final
+        or (facts.first_probe is not None and _silence(facts, now, timing) >= timing.long_silence),
     )
 
 
-def upload_deadline(facts: Facts, timing: Timing, hold: float, failed: bool) -> float | None:
-    """When trying to upload ends; None before it began. A pod that is being ended leaves less time."""
-    if facts.upload_began is None:
-        return None
-    limits = [facts.upload_began + (min(hold, timing.failed_upload) if failed else hold)]
-    budget = timing.grace + timing.deletion_budget
+def _may_have_run(facts: Facts) -> bool:
+    """All was staged, and the pod not yet deleted: training can have begun and ended between two probes."""
+    return facts.staged_at is not None and (facts.deleted_at is None or facts.deleted_at > facts.staged_at)
+
+
+def upload_deadline(facts: Facts, timing: Timing, hold: float, failed: bool, deletion_budget: float) -> float | None:
+    """When trying to upload ends; None: never. Only a block ends it, however long it takes, or the end of its pod."""
+    limits = []
+    if facts.blocked_since is not None:
+        began = max(facts.blocked_since, facts.upload_began or facts.blocked_since)
+        limits.append(began + (min(hold, timing.failed_upload) if failed else hold))
+    # Time for the upload process to take back what it began, and for another one to do it in its place.
+    budget = max(0.0, timing.grace + deletion_budget - 2 * timing.worker_stuck)
     if facts.terminated_at is not None:
         limits.append(facts.terminated_at + budget)
     if deleting(facts, timing) and facts.deleted_at is not None:
         limits.append(facts.deleted_at + budget)
-    return min(limits)
+    return min(limits, default=None)
 
 
 def outcome(facts: Facts, decision: Decision, failed_elsewhere: bool) -> str:

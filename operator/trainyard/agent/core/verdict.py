@@ -141,7 +141,7 @@ def _bucket(fault: StoreFault, target: Target, who: Who) -> Verdict | None:
 
 
 def _object(fault: StoreFault, target: Target, _who: Who) -> Verdict | None:
-    if fault.missing:
+    if fault.missing and target.verb == "read":
         text = f"{target.uri} is gone since it was listed: do not delete input data while a job starts"
     elif fault.status == 412:
         text = f"{target.uri} has changed since it was listed: do not replace input data while a job starts"
@@ -155,6 +155,12 @@ _RULES: tuple[Callable[[StoreFault, Target, Who], Verdict | None], ...] = (_acce
 
 def _judge_answer(fault: StoreFault, target: Target, who: Who) -> Verdict:
     said = f"{fault.code or fault.status}: {fault.detail}"
+    if fault.foreign:
+        text = (
+            f"{who.endpoint} answers as no S3 server does for {target.uri} ({said}): start the server behind it, or correct "
+            f"the ExecutionRole's endpoint"
+        )
+        return Verdict(False, Reason.DATA_DOWNLOAD_FAILED, text, unreached=True)
     if fault.status in TRANSIENT_STATUS or fault.code in TRANSIENT_CODES:
         text = f"S3 at {who.endpoint} keeps failing for {target.uri} ({said})"
         return Verdict(False, Reason.DATA_DOWNLOAD_FAILED, text)

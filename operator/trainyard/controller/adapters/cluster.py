@@ -175,24 +175,23 @@ class Cluster:
                 proxy=connection.proxy,
             ) as answer:
                 status, content = answer.status, await answer.read()
-                retry_after = answer.headers.get("Retry-After")
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Unreachable(f"{method} {path}: {type(error).__name__}: {error}") from error
         finally:
             self._observe(verb or method, resource.plural, status, clock() - began)
         if status >= 400:
-            raise _error(status, content, retry_after)
+            raise _error(status, content)
         parsed = orjson.loads(content)
         return parsed if isinstance(parsed, dict) else {}
 
 
-def _error(status: int, content: bytes, retry_after: str | None) -> ClusterError:
+def _error(status: int, content: bytes) -> ClusterError:
     try:
         told = orjson.loads(content)
         message, reason = str(told.get("message", "")), str(told.get("reason", ""))
     except (orjson.JSONDecodeError, AttributeError):
         message, reason = content[:500].decode("utf-8", "replace"), ""
-    return from_answer(status, reason, message or f"HTTP {status}", retry_after)
+    return from_answer(status, reason, message or f"HTTP {status}")
 
 
 class Sidecars:

@@ -3,7 +3,7 @@
 
 ClusterError
 ├── Unreachable      no answer, or none in time: the outcome of a write is unknown, look before repeating it
-├── Throttled        429 or 5xx: later; `retry_after` in seconds if the server named it
+├── Throttled        429 or 5xx: later
 ├── NotFound         404
 ├── Conflict         409: somebody else was faster, or another object has that name
 ├── Expired          410: the list is too old to be continued
@@ -28,7 +28,7 @@ class Unreachable(ClusterError):
 
 
 class Throttled(ClusterError):
-    retry_after: float | None = None
+    pass
 
 
 class NotFound(ClusterError):
@@ -47,7 +47,7 @@ class Refused(ClusterError):
     pass
 
 
-def from_answer(status: int, reason: str, message: str, retry_after: str | None) -> ClusterError:
+def from_answer(status: int, reason: str, message: str) -> ClusterError:
     """The error that an HTTP answer of 400 or above stands for."""
     if status == 404:
         return NotFound(message, status, reason)
@@ -56,7 +56,5 @@ def from_answer(status: int, reason: str, message: str, retry_after: str | None)
     if status == 410:
         return Expired(message, status, reason)
     if status == 429 or status >= 500:
-        error = Throttled(message, status, reason)
-        error.retry_after = float(retry_after) if retry_after and retry_after.isdigit() else None
-        return error
+        return Throttled(message, status, reason)
     return Refused(message, status, reason)

@@ -9,7 +9,7 @@ import logging
 from trainyard.api import names
 from trainyard.controller.adapters.cluster import CONFIG_MAPS, PODS, SERVICES, Cluster, Raw, Resource, Sidecars
 from trainyard.controller.adapters.errors import ClusterError, Conflict, NotFound, Refused, Throttled
-from trainyard.controller.app.state import State
+from trainyard.controller.app.state import JOBS, State
 from trainyard.controller.core import children, naming, read
 from trainyard.controller.core.actions import Actions, Annotate
 from trainyard.controller.core.job import Job
@@ -89,18 +89,46 @@ class Applier:
         found = await self._cluster.find(_RESOURCES[kind], metadata["namespace"], metadata["name"])
         if found is None:
             raise Throttled(f"{kind} {metadata['name']} was there and is gone: {conflict.message}")
-        if read.texts(found, "metadata", "labels").get(names.LABEL_JOB_UID) == job.uid:
+        owner = read.texts(found, "metadata", "labels").get(names.LABEL_JOB_UID)
+        if kind == "Service" and owner == job.uid and _owners(found) != _owners(manifest):
+            raise Throttled(
+                f"Service {metadata['name']} goes with the plan that it was made for, and is then made again"
+            )
+        if owner == job.uid and (kind != "ConfigMap" or found.get("data") == manifest["data"]):
+            return found
+        if kind == "ConfigMap" and await self._is_stale(job, found):
+            # An immutable plan that nobody uses: of an earlier try, or left by a job that is no more.
+            uid = read.text(read.mapping(found, "metadata"), "uid")
+            await self._cluster.delete(CONFIG_MAPS, job.namespace, metadata["name"], uid)
+            return await self._cluster.create(CONFIG_MAPS, manifest)
+        if owner == job.uid:
             return found
         raise NotOurs(
             f"{kind} {metadata['name']} exists and is not this job's; it is waited for. Delete it if nothing else will, or"
             " create the job under another name"
         )
 
+    async def _is_stale(self, job: Job, plan: Raw) -> bool:
+        """No pod was made from this plan, and its job is this one or is no more. Only the apiserver can say so."""
+        labels = read.texts(plan, "metadata", "labels")
+        uid, name = labels.get(names.LABEL_JOB_UID), labels.get(names.LABEL_JOB_NAME)
+        if not uid or not name or labels.get(names.LABEL_MANAGED_BY) != names.FIELD_MANAGER:
+            return False
+        if uid != job.uid:
+            raw = await self._cluster.find(JOBS, job.namespace, name)
+            if raw is not None and read.text(read.mapping(raw, "metadata"), "uid") == uid:
+                return False
+        attempt = labels.get(names.LABEL_ATTEMPT, "")
+        selector = f"{names.LABEL_JOB_UID}={uid},{names.LABEL_ATTEMPT}={attempt}"
+        async for _ in self._cluster.list(PODS, job.namespace, selector, metadata_only=True):
+            return False
+        return True
+
     async def _annotate(self, order: Annotate) -> None:
         """By patch, which survives everything, and by a call, which is sooner."""
         pod = order.pod
         patch = {"metadata": {"uid": pod.uid, "annotations": order.annotations}}
-        sent = [self._cluster.merge(PODS, pod.namespace, pod.name, patch)]
+        sent = self._cluster.merge(PODS, pod.namespace, pod.name, patch)
         told = None
         if order.post is not None and pod.ip:
             token = names.agent_token(pod.job_uid, pod.attempt)
@@ -108,10 +136,12 @@ class Applier:
                 self._sidecars.call("POST", pod.ip, names.PATH_TRAINING_ENDED, token, order.post.to_json())
             )
         try:
-            self._state.seen("pods", (await asyncio.gather(*sent))[0])
-        except (NotFound, Conflict):
-            # Gone, or another pod has its name now: the watch tells.
+            self._state.answered("pods", await sent)
+        except NotFound:
             _log.debug("pod %s is no longer there to be annotated", pod.name)
+        except Conflict:
+            if not await self._is_another(pod):
+                raise
         finally:
             if told is not None:
                 await told
@@ -125,7 +155,20 @@ class Applier:
         try:
             await self._cluster.delete(PODS, pod.namespace, pod.name, pod.uid)
         except Conflict:
-            _log.debug("pod %s is another one by now", pod.name)
+            if not await self._is_another(pod):
+                raise
+
+    async def _is_another(self, pod: Pod) -> bool:
+        """The pod has gone, or another one has its name by now: the watch tells."""
+        raw = await self._cluster.find(PODS, pod.namespace, pod.name)
+        if raw is None or read.text(read.mapping(raw, "metadata"), "uid") != pod.uid:
+            return True
+        self._state.seen("pods", raw)
+        return False
+
+
+def _owners(raw: Raw) -> list[str]:
+    return [read.text(owner, "uid") for owner in read.items(raw, "metadata", "ownerReferences")]
 
 
 def explain_refusal(kind: str, name: str, refused: ClusterError) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 
 from trainyard.api import names
 from trainyard.controller.adapters.cache import Key
@@ -16,6 +18,8 @@ from trainyard.controller.core.rundown import run_down, rundown
 
 _log = logging.getLogger(__name__)
 LOOK_AGAIN_SECONDS = 10.0
+# The plan is deleted and its pods' end will be told; on a node that does not answer they may stay for long.
+GONE_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -23,25 +27,29 @@ class Deletion:
     state: State
     cluster: Cluster
     applier: Applier
+    clock: Callable[[], datetime]
 
     async def clear(self, key: Key) -> float | None:
         """One step for all deleted jobs that had this key. Seconds after which to look again; None if nothing is left."""
         groups = self.state.left_behind(key)
         if groups and await self._exists(key, groups):
             return None
-        for pods in groups:
-            await self._clear(pods)
-        return LOOK_AGAIN_SECONDS if groups else None
+        ended = [await self._clear(pods) for pods in groups]
+        if not groups:
+            return None
+        return GONE_SECONDS if all(ended) else LOOK_AGAIN_SECONDS
 
-    async def _clear(self, pods: list[Pod]) -> None:
-        if not run_down(pods):
+    async def _clear(self, pods: list[Pod]) -> bool:
+        """True once its plan was told to go."""
+        if not run_down(pods, self.clock()):
             await self.applier.order(rundown(pods))
-            return
+            return False
         for namespace, plan, uid in sorted({(pod.namespace, pod.plan, pod.plan_uid) for pod in pods if pod.plan}):
             _log.info(
                 "the pods of a deleted job have ended: %s goes", plan, extra={"job": f"{namespace}/{pods[0].job_name}"}
             )
             await self.applier.delete_plan(namespace, plan, uid)
+        return True
 
     async def _exists(self, key: Key, groups: list[list[Pod]]) -> bool:
         """Only the apiserver may say that a job is no more: an order cannot be taken back."""
@@ -65,7 +73,7 @@ class Deletion:
         job_uid = labels.get(names.LABEL_JOB_UID, "")
         key = (read.text(metadata, "namespace"), labels.get(names.LABEL_JOB_NAME, ""))
         known = self.state.jobs.get(key)
-        if not job_uid or self.state.pods.group(job_uid) or (known is not None and known.uid == job_uid):
+        if not job_uid or self.state.pods.group((key[0], job_uid)) or (known is not None and known.uid == job_uid):
             return
         raw = await self.cluster.find(JOBS, *key)
         if raw is None or read.text(read.mapping(raw, "metadata"), "uid") != job_uid:

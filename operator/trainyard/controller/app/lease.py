@@ -36,10 +36,6 @@ class Lease:
         self._seen: tuple[str, float] = ("", 0.0)
         self.waiting_for = ""
 
-    @property
-    def held(self) -> bool:
-        return self._held is not None
-
     async def acquire(self) -> None:
         """Returns as the holder."""
         while True:

@@ -52,7 +52,7 @@ class Operator:
         self._reports = Reports(self._sidecars, self._memories, self._queue)
         self._events = Events(cluster, settings.identity, time.monotonic)
         applier = Applier(self._state, cluster, self._sidecars)
-        self._deletion = Deletion(self._state, cluster, applier)
+        self._deletion = Deletion(self._state, cluster, applier, _utc)
         self._reconciler = Reconciler(
             state=self._state,
             cluster=cluster,
@@ -122,10 +122,7 @@ class Operator:
         if not isinstance(metadata, dict):
             return
         key = (str(metadata.get("namespace") or ""), str(metadata.get("name") or ""))
-        if kind == "jobs":
-            self._state.jobs.heard(key)
-        elif kind == "pods":
-            self._state.pods.heard(key)
+        self._state.stores[kind].heard(key)
         for changed in self._state.seen(kind, raw, deleted):
             self._queue.add(changed)
 
@@ -157,22 +154,30 @@ class Operator:
     async def _compare_for_ever(self) -> None:
         while True:
             await asyncio.sleep(self._settings.resync_seconds)
-            try:
-                blind = await self._resync.compare()
-                await self._deletion.plans(self._settings.namespaces or ("",))
-            except ClusterError as error:
-                _log.warning("compare failed: %s", error.message)
-                self._compared = time.monotonic()
-                continue
+            await self._compare()
             self._compared = time.monotonic()
+
+    async def _compare(self) -> None:
+        try:
+            self._judge(await self._resync.compare())
             self._metrics.resync.set_to_current_time()
-            if blind:
-                self._blind += 1
-                _log.warning("the watch has missed changes for %d compares: it is started again", self._blind)
-                self._resync.trust_again()
-                self._intake.restart()
-            elif self._blind and not (self._state.jobs.suspects or self._state.pods.suspects):
-                self._blind = 0
+        except ClusterError as error:
+            _log.warning("compare failed: %s", error.message)
+        for key in self._state.unfinished():
+            self._queue.add(key)
+        try:
+            await self._deletion.plans(self._settings.namespaces or ("",))
+        except ClusterError as error:
+            _log.warning("plans without a job not looked for: %s", error.message)
+
+    def _judge(self, blind: bool) -> None:
+        if blind:
+            self._blind += 1
+            _log.warning("the watch has missed changes for %d compares: it is started again", self._blind)
+            self._resync.trust_again()
+            self._intake.restart()
+        elif self._blind and not self._resync.suspicious:
+            self._blind = 0
 
     def _ailment(self) -> str:
         """Why the process should be replaced, empty if it should not."""

@@ -12,11 +12,12 @@ from trainyard.controller.core.snapshot import Refusal
 
 @dataclass
 class Memory:
-    """`written`: the loop's time of the last status write."""
+    """`written`: the loop's time of the last status write. `shadowed`: None until it was looked for."""
 
     uid: str
     refusal: Refusal | None = None
-    blocked_since: dict[str, datetime] = field(default_factory=dict)
+    blocked_since: dict[tuple[str, str], datetime] = field(default_factory=dict)
+    shadowed: tuple[str, ...] | None = None
     reports: dict[str, Report] = field(default_factory=dict)
     written: float = -1e9
 

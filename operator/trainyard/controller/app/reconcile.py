@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from trainyard.api import names
 from trainyard.api.trainingjob import TERMINAL, JobStatus
 from trainyard.controller.adapters.cache import Key
-from trainyard.controller.adapters.cluster import PODS, Cluster
-from trainyard.controller.adapters.errors import Conflict, NotFound
+from trainyard.controller.adapters.cluster import PODS, SERVICES, Cluster
+from trainyard.controller.adapters.errors import ClusterError, Conflict, NotFound
 from trainyard.controller.adapters.events import Events
 from trainyard.controller.app.apply import Applier, NotOurs
 from trainyard.controller.app.deletion import Deletion
@@ -20,7 +21,7 @@ from trainyard.controller.app.memory import Memories, Memory
 from trainyard.controller.app.metrics import Metrics
 from trainyard.controller.app.reports import Reports
 from trainyard.controller.app.state import JOBS, State
-from trainyard.controller.core import evidence
+from trainyard.controller.core import evidence, naming
 from trainyard.controller.core.actions import actions
 from trainyard.controller.core.announce import ACTIONABLE, announcements
 from trainyard.controller.core.job import Job
@@ -34,6 +35,7 @@ _log = logging.getLogger(__name__)
 STEP_SECONDS, WORDING_SECONDS = 1.0, 10.0
 # Making children changes what is seen: look again, also after a refusal.
 _LOOKS = 3
+_NAMES_LOOKED_AT = 4
 
 
 @dataclass(frozen=True)
@@ -88,10 +90,12 @@ class Reconciler:
     async def _snapshot(self, job: Job, memory: Memory) -> Snapshot:
         now = self.clock()
         pods = await self._gang(job)
-        for pod in pods:
-            if evidence.blocked(pod) is not None:
-                memory.blocked_since.setdefault(pod.uid, now)
+        blocked = [found.key for pod in pods if (found := evidence.blocked(pod)) is not None]
+        memory.blocked_since = {key: memory.blocked_since.get(key, now) for key in blocked}
+        if memory.shadowed is None:
+            memory.shadowed = await self._shadowed(job, pods)
         spec = job.spec
+        left = [pod for pods in self.state.left_behind((job.namespace, job.name)) for pod in pods]
         return Snapshot(
             job=job,
             now=now,
@@ -101,15 +105,30 @@ class Reconciler:
             instance_types=tuple(name for (_, name), _ in self.state.types),
             roles=tuple(self.state.roles.group(job.namespace)),
             name_holder=self.state.name_holder(job),
-            predecessors=sum(len(pods) for pods in self.state.left_behind((job.namespace, job.name))),
+            predecessors=len(left),
+            unanswering=tuple(pod for pod in left if evidence.overdue(pod, now)),
             reports=dict(memory.reports),
             blocked_since=dict(memory.blocked_since),
             refusal=memory.refusal,
+            shadowed=memory.shadowed or (),
         )
+
+    async def _shadowed(self, job: Job, pods: tuple[Pod, ...]) -> tuple[str, ...] | None:
+        """The first hosts' short names that a Service of the namespace takes; None if that is not known."""
+        count = job.spec.resource_config.instance_count if job.spec is not None else 0
+        if count < 2 or job.terminal or any(pod.container(names.CONTAINER_TRAINING).has_run for pod in pods):
+            return ()
+        hosts = [naming.host_name(rank) for rank in range(min(count, _NAMES_LOOKED_AT))]
+        try:
+            found = await asyncio.gather(*(self.cluster.find(SERVICES, job.namespace, host) for host in hosts))
+        except ClusterError as error:
+            _log.info("services not looked at: %s", error.message, extra={"job": f"{job.namespace}/{job.name}"})
+            return None
+        return tuple(host for host, raw in zip(hosts, found, strict=True) if raw is not None)
 
     async def _gang(self, job: Job) -> tuple[Pod, ...]:
         """A recorded pod that the cache lacks is asked for: only the apiserver may say that it is lost."""
-        seen = {pod.host: pod for pod in self.state.pods.group(job.uid) if pod.attempt == job.attempt and pod.host}
+        seen = self.state.pods_of(job)
         if not job.terminal:
             unseen = [host for host in job.status.hosts if host.name not in seen]
             if unseen:
@@ -117,9 +136,7 @@ class Reconciler:
                 for raw in found:
                     if raw is not None:
                         self.state.seen("pods", raw)
-                seen = {
-                    pod.host: pod for pod in self.state.pods.group(job.uid) if pod.attempt == job.attempt and pod.host
-                }
+                seen = self.state.pods_of(job)
         return gang(job, seen)
 
     async def _write(self, snapshot: Snapshot, decision: Decision, memory: Memory) -> float | None:
@@ -142,7 +159,7 @@ class Reconciler:
             await self._look_again(job)
             raise Conflict(error.message, error.status, error.reason) from error
         memory.written = loop_time
-        self.state.seen("jobs", written)
+        self.state.answered("jobs", written)
         self._tell(job, status)
         return (
             0.0 if status.training_job_status in TERMINAL and job.status.training_job_status not in TERMINAL else None

@@ -72,7 +72,9 @@ class Reports:
             await asyncio.sleep(TICK_SECONDS)
 
     async def _ask(self, uid: str) -> None:
-        wanted = self._wanted[uid]
+        wanted = self._wanted.get(uid)
+        if wanted is None:
+            return
         wanted.due = asyncio.get_running_loop().time() + INTERVAL_SECONDS
         token = names.agent_token(wanted.job_uid, wanted.attempt)
         text = await self._sidecars.call("GET", wanted.ip, names.PATH_REPORT, token)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from trainyard.controller.adapters.cache import Key, Store, newer
-from trainyard.controller.adapters.cluster import PODS, Cluster
+from trainyard.controller.adapters.cache import Key, newer
+from trainyard.controller.adapters.cluster import Cluster, Resource
 from trainyard.controller.adapters.errors import Expired
 from trainyard.controller.app.metrics import Metrics
-from trainyard.controller.app.state import JOBS, KINDS, OURS, Kind, State
+from trainyard.controller.app.state import KINDS, Kind, State
 from trainyard.controller.core import read
-from trainyard.controller.core.job import Job
 from trainyard.controller.core.observed import Pod
 
 _log = logging.getLogger(__name__)
@@ -51,28 +50,30 @@ class Resync:
 
     async def compare(self) -> bool:
         """True if the watch is blind: something that the last compare found is still unheard of."""
-        suspects = [(store, key) for store in (self._state.jobs, self._state.pods) for key in store.suspects]
-        await self._kind("jobs")
-        await self._kind("pods")
+        suspects = [(store, key) for store in self._state.stores.values() for key in store.suspects]
+        for kind, resource, selector, namespaced in KINDS:
+            listed = await self._versions(resource, selector, self._namespaces if namespaced else ("",))
+            await self._kind(kind, resource, listed)
         return any(key in store.suspects for store, key in suspects)
 
-    async def _kind(self, kind: Kind) -> None:
-        store: Store[Job] | Store[Pod] = self._state.jobs if kind == "jobs" else self._state.pods
-        listed, before = await self._versions(kind), {key for key, _ in store}
+    async def _kind(self, kind: Kind, resource: Resource, listed: dict[Key, str]) -> None:
+        store = self._state.stores[kind]
         for key, version in listed.items():
             entry = store.entry(key)
             if entry is None or newer(version, entry.version):
-                await self._ask(kind, store, key, version)
-        for key in before - listed.keys():
-            if (entry := store.entry(key)) is not None and not (isinstance(entry.value, Pod) and entry.value.gone):
-                await self._ask(kind, store, key, entry.version)
+                await self._ask(kind, resource, key, version)
+        for key, entry in store:
+            if key not in listed and not (isinstance(entry.value, Pod) and entry.value.gone):
+                await self._ask(kind, resource, key, entry.version)
+        for key in store.suspects.keys() - listed.keys():
+            # A watch cannot be blamed for what there is nothing to tell about.
+            store.heard(key)
 
-    async def _versions(self, kind: Kind) -> dict[Key, str]:
-        resource, selector = (JOBS, "") if kind == "jobs" else (PODS, OURS)
+    async def _versions(self, resource: Resource, selector: str, namespaces: tuple[str, ...]) -> dict[Key, str]:
         for attempt in range(_TRIES):
             found: dict[Key, str] = {}
             try:
-                for namespace in self._namespaces:
+                for namespace in namespaces:
                     async for item in self._cluster.list(resource, namespace, selector, metadata_only=True):
                         metadata = read.mapping(item, "metadata")
                         found[read.text(metadata, "namespace"), read.text(metadata, "name")] = read.text(
@@ -85,28 +86,31 @@ class Resync:
                     raise
         return {}
 
-    async def _ask(self, kind: Kind, store: Store[Job] | Store[Pod], key: Key, version: str) -> None:
-        """The watch may be a moment behind: it is suspected now and found blind only if it stays silent until the next compare."""
+    async def _ask(self, kind: Kind, resource: Resource, key: Key, version: str) -> None:
+        """The watch may be a moment behind: it is suspected now and found blind only if it stays silent until the next compare.
+
+        Only what is there can prove it blind: a deletion between two runs of kopf is told by nobody.
+        """
+        store = self._state.stores[kind]
         store.suspects[key] = version
-        raw = await self._cluster.find(JOBS if kind == "jobs" else PODS, *key)
-        keys = self._state.seen(kind, raw) if raw is not None else self._gone(kind, key)
+        known, raw = store.entry(key), await self._cluster.find(resource, *key)
+        keys = set[Key]()
+        if raw is not None:
+            keys = self._state.seen(kind, raw)
+        elif known is not None:
+            keys = self._state.gone(kind, key, known.uid)
         if keys:
             self._metrics.missed.inc()
-        else:
+        if raw is None or not keys:
             store.heard(key)
         for changed in keys:
             self._changed(changed)
 
-    def _gone(self, kind: Kind, key: Key) -> set[Key]:
-        if kind == "jobs":
-            return {key} if self._state.jobs.drop(key) else set()
-        pod = self._state.pods.get(key)
-        if pod is None:
-            return set()
-        self._state.pod_is_gone(pod)
-        return {(pod.namespace, pod.job_name)} if pod.job_name else set()
+    @property
+    def suspicious(self) -> bool:
+        return any(store.suspects for store in self._state.stores.values())
 
     def trust_again(self) -> None:
         """The watches begin anew, and with them the suspicion."""
-        self._state.jobs.suspects.clear()
-        self._state.pods.suspects.clear()
+        for store in self._state.stores.values():
+            store.suspects.clear()

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Final, Literal
 
 from trainyard.api import names
-from trainyard.api.platform import ExecutionRoleSpec, InstanceTypeSpec
 from trainyard.controller.adapters.cache import Key, Store
 from trainyard.controller.adapters.cluster import PODS, Resource
-from trainyard.controller.core import read
+from trainyard.controller.core import naming, read
 from trainyard.controller.core.job import Job, parse_job
 from trainyard.controller.core.observed import Pod, as_gone, parse_pod
 from trainyard.controller.core.snapshot import (
     ExecutionRole,
     InstanceType,
-    Named,
     parse_execution_role,
     parse_instance_type,
 )
@@ -33,18 +32,20 @@ KINDS: Final[tuple[tuple[Kind, Resource, str, bool], ...]] = (
 )
 
 
-def _nothing(value: Named[InstanceTypeSpec] | Named[ExecutionRoleSpec]) -> str:
-    return value.namespace
-
-
 class State:
     """Parsed objects; total for any JSON. Keys are (namespace, name)."""
 
     def __init__(self) -> None:
         self.jobs: Store[Job] = Store(lambda job: (job.namespace, job.training_job_name))
-        self.pods: Store[Pod] = Store(lambda pod: pod.job_uid)
-        self.types: Store[InstanceType] = Store(_nothing)
-        self.roles: Store[ExecutionRole] = Store(_nothing)
+        self.pods: Store[Pod] = Store(lambda pod: (pod.namespace, pod.job_uid))
+        self.types: Store[InstanceType] = Store(lambda found: found.namespace)
+        self.roles: Store[ExecutionRole] = Store(lambda found: found.namespace)
+        self.stores: Final[dict[Kind, Store[Any]]] = {
+            "jobs": self.jobs,
+            "pods": self.pods,
+            "types": self.types,
+            "roles": self.roles,
+        }
         # Job key -> the uids that pods named for it: jobs may follow each other under one name.
         self._uids: dict[Key, set[str]] = {}
 
@@ -53,77 +54,104 @@ class State:
         metadata = read.mapping(raw, "metadata")
         key = (read.text(metadata, "namespace"), read.text(metadata, "name"))
         uid, version = read.text(metadata, "uid"), read.text(metadata, "resourceVersion")
+        if deleted:
+            if kind == "pods":
+                return self._pod_gone(key, uid, version, _parse_pod(raw))
+            return self.gone(kind, key, uid)
         if kind == "jobs":
-            return self._job(key, uid, version, raw, deleted)
+            return self._job(key, uid, version, raw)
         if kind == "pods":
-            return self._pod(key, uid, version, raw, deleted)
-        if kind == "types":
-            changed = self.types.drop(key) if deleted else self.types.put(key, uid, version, parse_instance_type(raw))
-            return self._waiting(self.jobs) if changed else set()
-        changed = self.roles.drop(key) if deleted else self.roles.put(key, uid, version, parse_execution_role(raw))
-        return self._waiting(self.jobs, key[0]) if changed else set()
+            return self._pod(key, uid, version, _parse_pod(raw))
+        parsed = parse_instance_type(raw) if kind == "types" else parse_execution_role(raw)
+        return self._waiting(key[0]) if self.stores[kind].put(key, uid, version, parsed) else set()
 
-    def _job(self, key: Key, uid: str, version: str, raw: Any, deleted: bool) -> set[Key]:
+    def answered(self, kind: Kind, raw: Any) -> set[Key]:
+        """As `seen`, for the answer to a write, which may come after the object has gone: then it says nothing."""
+        metadata = read.mapping(raw, "metadata")
+        known = self.stores[kind].entry((read.text(metadata, "namespace"), read.text(metadata, "name")))
+        return self.seen(kind, raw) if known is not None and known.uid == read.text(metadata, "uid") else set()
+
+    def gone(self, kind: Kind, key: Key, uid: str) -> set[Key]:
+        """The object of that uid is no more, as an event or the apiserver says."""
+        entry = self.stores[kind].entry(key)
+        if entry is None or entry.uid != uid:
+            return set()
+        if kind == "pods":
+            return self._pod_gone(key, uid, entry.version, entry.value)
+        self.stores[kind].drop(key)
+        return self._job_gone(key, entry.value) if kind == "jobs" else self._waiting(key[0])
+
+    def _job(self, key: Key, uid: str, version: str, raw: Any) -> set[Key]:
         known = self.jobs.get(key)
-        if deleted:
-            if known is None or known.uid != uid:
-                return set()
-            self.jobs.drop(key)
-            self._forget_pods(uid)
-            # Whoever waited for its name may go on.
-            return {key} | {
-                (job.namespace, job.name) for job in self.jobs.group((known.namespace, known.training_job_name))
-            }
-        if known is not None and known.uid != uid:
-            self._forget_pods(known.uid)
-        return {key} if self.jobs.put(key, uid, version, parse_job(raw)) else set()
+        if not self.jobs.put(key, uid, version, parse_job(raw)):
+            return set()
+        return {key} | (self._job_gone(key, known) if known is not None and known.uid != uid else set())
 
-    def _pod(self, key: Key, uid: str, version: str, raw: Any, deleted: bool) -> set[Key]:
-        pod = parse_pod(raw)
+    def _job_gone(self, key: Key, job: Job) -> set[Key]:
+        for pod in self.pods.group((job.namespace, job.uid)):
+            if pod.gone:
+                self.pods.drop((pod.namespace, pod.name))
+        # Whoever waited for its name may go on.
+        waiting = self.jobs.group((job.namespace, job.training_job_name))
+        return {key} | {(other.namespace, other.name) for other in waiting}
+
+    def _pod(self, key: Key, uid: str, version: str, pod: Pod) -> set[Key]:
+        known = self.pods.entry(key)
+        if known is not None and known.uid == uid and known.value.gone:
+            return set()
+        if not self.pods.put(key, uid, version, pod):
+            return set()
         owner = (pod.namespace, pod.job_name)
-        if deleted:
-            job = self.jobs.get(owner)
-            if job is None or job.uid != pod.job_uid:
-                return owner_key(owner) if self.pods.drop(key) else set()
+        if pod.job_name:
+            self._uids.setdefault(owner, set()).add(pod.job_uid)
+        return owner_key(owner)
+
+    def _pod_gone(self, key: Key, uid: str, version: str, pod: Pod) -> set[Key]:
+        known, owner = self.pods.entry(key), (pod.namespace, pod.job_name)
+        if known is not None and (known.uid != uid or known.value.gone):
+            return set()
+        self.pods.drop(key)
+        job = self.jobs.get(owner)
+        if job is not None and job.uid == pod.job_uid:
             # What its containers said last still counts while the job is there.
-            pod = as_gone(pod)
-        self._uids.setdefault(owner, set()).add(pod.job_uid)
-        return owner_key(owner) if self.pods.put(key, uid, version, pod) else set()
+            self._uids.setdefault(owner, set()).add(pod.job_uid)
+            self.pods.put(key, uid, version, as_gone(pod))
+            return owner_key(owner)
+        return owner_key(owner) if known is not None else set()
 
     def job_keys(self) -> set[Key]:
         """Of all jobs, and of those that only their pods still speak of."""
         return {key for key, _ in self.jobs} | set(self._uids)
 
+    def unfinished(self) -> set[Key]:
+        """Of all jobs that have not ended, and of those deleted whose pods have not."""
+        left = {key for key in list(self._uids) if self.left_behind(key)}
+        return left | {key for key, entry in self.jobs if not entry.value.terminal}
+
+    def pods_of(self, job: Job) -> dict[str, Pod]:
+        """Of the present attempt, by host."""
+        pods = self.pods.group((job.namespace, job.uid))
+        return {pod.host: pod for pod in pods if pod.attempt == job.attempt and pod.host}
+
     def left_behind(self, key: Key) -> list[list[Pod]]:
         """The pods of jobs that had this key and are deleted, or being deleted, by job."""
         job = self.jobs.get(key)
-        living = {job.uid} if job is not None and not job.deleting else set()
-        groups = {uid: self.pods.group(uid) for uid in self._uids.get(key, set()) - living}
+        present = job.uid if job is not None else ""
+        left = self._uids.get(key, set()) - ({present} if job is not None and not job.deleting else set())
+        groups = {uid: self.pods.group((key[0], uid)) for uid in left}
+        # The last words of pods of a job that is no more interest nobody.
+        groups = {uid: [pod for pod in pods if uid == present or not pod.gone] for uid, pods in groups.items()}
         gone = {uid for uid, pods in groups.items() if not pods}
         self._uids[key] = self._uids.get(key, set()) - gone
         if not self._uids[key]:
             del self._uids[key]
         return [pods for pods in groups.values() if pods]
 
-    def pod_is_gone(self, pod: Pod) -> None:
-        """The apiserver says so, though no event did."""
-        key = (pod.namespace, pod.name)
-        entry = self.pods.entry(key)
-        if entry is not None and entry.uid == pod.uid:
-            self.pods.drop(key)
-            self.pods.put(key, entry.uid, entry.version, as_gone(entry.value))
-
-    def _forget_pods(self, job_uid: str) -> None:
-        for pod in self.pods.group(job_uid):
-            if pod.gone:
-                self.pods.drop((pod.namespace, pod.name))
-
-    @staticmethod
-    def _waiting(jobs: Store[Job], namespace: str = "") -> set[Key]:
+    def _waiting(self, namespace: str) -> set[Key]:
         """Jobs that may be waiting for an InstanceType or ExecutionRole."""
         return {
             key
-            for key, entry in jobs
+            for key, entry in self.jobs
             if not entry.value.terminal and (not namespace or key[0] == namespace) and not _has_all_hosts(entry.value)
         }
 
@@ -134,6 +162,15 @@ class State:
             other for other in others if (other.created, other.uid) < (job.created, job.uid) and not other.deleting
         ]
         return min(older, key=lambda other: (other.created, other.uid)).name if older else None
+
+
+def _parse_pod(raw: Any) -> Pod:
+    """Labels are easily copied: only a pod with the name and the owner that a host's has is taken for that host's."""
+    pod = parse_pod(raw)
+    job, attempt = pod.job_name, pod.attempt
+    if (pod.name, pod.plan) == (naming.pod_name(job, attempt, pod.host), naming.config_map_name(job, attempt)):
+        return pod
+    return replace(pod, job_uid="", job_name="", host="")
 
 
 def owner_key(owner: Key) -> set[Key]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from trainyard.api import names
+from trainyard.api.reasons import Reason
 from trainyard.api.report import StopOrder, StopReason, TrainingEnd
 from trainyard.controller.core import children, evidence, pods
 from trainyard.controller.core.children import Manifest
@@ -50,7 +51,11 @@ def actions(snapshot: Snapshot, decision: Decision) -> Actions:
         return Actions(adopt=bool(snapshot.pods))
     if decision.act in (Act.NOTHING, Act.REFUSE):
         return Actions()
-    return Actions(annotate=_orders(snapshot, decision), delete=_unreachable(snapshot, decision))
+    # On a failure the pods that would wait for ever are the evidence, and go after the verdict.
+    return Actions(
+        annotate=tuple(order for pod in snapshot.pods for order in orders(pod, _stop_order(snapshot, decision, pod))),
+        delete=tuple(filter(evidence.deaf, snapshot.pods)) if decision.act is Act.STOP else (),
+    )
 
 
 def _make(snapshot: Snapshot, decision: Decision) -> Actions:
@@ -63,21 +68,15 @@ def _make(snapshot: Snapshot, decision: Decision) -> Actions:
     )
 
 
-def _orders(snapshot: Snapshot, decision: Decision) -> tuple[Annotate, ...]:
-    """The first order on a pod stands; none reaches a pod that is over or being deleted."""
-    orders = []
-    for pod in snapshot.pods:
-        if pod.over or pod.deleting is not None or not pod.uid:
-            continue
-        annotations: dict[str, str] = {}
-        end = training_end(pod)
-        if end is not None:
-            annotations[names.ANNOTATION_TRAINING_ENDED] = end.to_json()
-        elif (order := _stop_order(snapshot, decision, pod)) is not None:
-            annotations[names.ANNOTATION_STOP] = order.to_json()
-        if annotations:
-            orders.append(Annotate(pod, annotations, end))
-    return tuple(orders)
+def orders(pod: Pod, stop: StopOrder | None) -> list[Annotate]:
+    """The first order on a pod stands; none reaches a pod that is over or being deleted, and none stops what has ended."""
+    if pod.over or pod.deleting is not None or not pod.uid:
+        return []
+    if (end := training_end(pod)) is not None:
+        return [Annotate(pod, {names.ANNOTATION_TRAINING_ENDED: end.to_json()}, end)]
+    if stop is None or pod.stop_order is not None or evidence.training_over(pod):
+        return []
+    return [Annotate(pod, {names.ANNOTATION_STOP: stop.to_json()})]
 
 
 def training_end(pod: Pod) -> TrainingEnd | None:
@@ -89,17 +88,10 @@ def training_end(pod: Pod) -> TrainingEnd | None:
 
 
 def _stop_order(snapshot: Snapshot, decision: Decision, pod: Pod) -> StopOrder | None:
-    if pod.stop_order is not None or evidence.training_over(pod):
-        return None
+    if decision.act is Act.STOP and decision.reason is Reason.MAX_RUNTIME_EXCEEDED:
+        return StopOrder(reason=StopReason.MAX_RUNTIME_EXCEEDED, message=decision.message)
     if decision.act is Act.STOP:
         return StopOrder(reason=StopReason.USER_REQUESTED, message="spec.stop was set")
     if decision.act is Act.ABORT and host_failure(snapshot, pod) is None:
         return StopOrder(reason=StopReason.HOST_FAILED, message=decision.message)
     return None
-
-
-def _unreachable(snapshot: Snapshot, decision: Decision) -> tuple[Pod, ...]:
-    """On a stop, pods that would wait for ever. On a failure they are the evidence, and go after the verdict."""
-    if decision.act is not Act.STOP:
-        return ()
-    return tuple(pod for pod in snapshot.pods if evidence.never_ending(pod) and pod.deleting is None and pod.uid)

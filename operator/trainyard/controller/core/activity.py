@@ -46,6 +46,26 @@ def aborting(snapshot: Snapshot, decision: Decision) -> Activity | None:
     return Activity(Reason.STOPPING, f"A host failed, the others are stopped: {decision.message}")
 
 
+def being_lost(snapshot: Snapshot, _decision: Decision) -> Activity | None:
+    """Its node was tainted, drained or preempted: said before the pod has ended, which may take its whole grace."""
+    found = [pod for pod in snapshot.pods if pod.disruption and not pod.over]
+    if not found:
+        return None
+    where = f" (node {found[0].node})" if found[0].node else ""
+    return Activity(Reason.POD_LOST, f"{_hosts(found)}{where} is being ended by the cluster: {found[0].disruption}")
+
+
+def shadowed(snapshot: Snapshot, _decision: Decision) -> Activity | None:
+    if not snapshot.shadowed or all(pod.container(names.CONTAINER_TRAINING).has_run for pod in snapshot.pods):
+        return None
+    taken = ", ".join(snapshot.shadowed)
+    return Activity(
+        Reason.NAME_SHADOWED,
+        f"Service {taken} of namespace {snapshot.job.namespace} takes the short name of a host: programs that connect to"
+        " it reach the Service. Delete or rename it, or use the full names of resourceconfig.json",
+    )
+
+
 def not_made(snapshot: Snapshot, _decision: Decision) -> Activity | None:
     return Activity(Reason.STARTING, "Launching requested ML instances") if snapshot.missing else None
 
@@ -125,9 +145,11 @@ ORDER: tuple[Callable[[Snapshot, Decision], Activity | None], ...] = (
     decided,
     stopping,
     aborting,
+    being_lost,
     unschedulable,
     not_made,
     cannot_start,
+    shadowed,
     starting,
     pulling,
     staging,

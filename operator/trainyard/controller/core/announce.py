@@ -22,6 +22,8 @@ ACTIONABLE = frozenset(
         Reason.UNSCHEDULABLE,
         Reason.IMAGE_PULL_FAILING,
         Reason.UPLOAD_BLOCKED,
+        Reason.NAME_SHADOWED,
+        Reason.POD_LOST,
     }
 )
 

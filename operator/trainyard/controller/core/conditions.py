@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from trainyard.api.reasons import Reason
 from trainyard.api.trainingjob import Condition, SecondaryStatus
 from trainyard.controller.core import evidence
 from trainyard.controller.core.activity import Activity
 from trainyard.controller.core.policies import Act, Decision
-from trainyard.controller.core.references import Unresolved, resolve
+from trainyard.controller.core.references import Unresolved
 from trainyard.controller.core.snapshot import Snapshot
 
 TYPES = (
@@ -70,7 +71,7 @@ def _accepted(snapshot: Snapshot, decision: Decision, doing: Activity) -> _Claim
     if decision.act is Act.REFUSE:
         return _Claim(False, doing.reason, doing.message)
     if not snapshot.pods:
-        found = resolve(snapshot)
+        found = snapshot.resolution
         if isinstance(found, Unresolved):
             return _Claim(False, found.reason, found.message)
     return _Claim(True, Reason.ACCEPTED, "Every name that the job uses was found")
@@ -95,13 +96,13 @@ def _artifacts(decision: Decision, doing: Activity) -> _Claim:
 
 def _condition(snapshot: Snapshot, kind: str, claim: _Claim) -> Condition:
     before = snapshot.job.condition(kind)
-    status = "True" if claim.holds else "False"
-    kept = before is not None and before.status == status
+    status: Literal["True", "False"] = "True" if claim.holds else "False"
+    since = before.last_transition_time if before is not None and before.status == status else snapshot.now
     return Condition(
         type=kind,
-        status="True" if claim.holds else "False",
+        status=status,
         observed_generation=snapshot.job.generation,
-        last_transition_time=before.last_transition_time if kept and before is not None else snapshot.now,
+        last_transition_time=since,
         reason=claim.reason.value,
         message=claim.message[:MESSAGE_CHARS],
     )

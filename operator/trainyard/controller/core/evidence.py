@@ -24,6 +24,7 @@ PULL_WAITS = PERMANENT_WAITS | {
     "RegistryUnavailable",
     "SignatureValidationFailed",
 }
+CRASH_LOOP = "CrashLoopBackOff"
 CREATE_WAITS = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
 _IN_ORDER = (
     names.CONTAINER_SIDECAR,
@@ -34,6 +35,12 @@ _IN_ORDER = (
 )
 # The agent answers 503 this long before the limit, so that the kill falls on it; plus what its clock and ours may differ.
 LIMIT_MARGIN_SECONDS = names.LIVENESS_PERIOD_SECONDS * names.LIVENESS_THRESHOLD + 15
+
+
+# After the grace, which a pod's deletionTimestamp includes: its kubelet should have ended it, and does not answer.
+OVERDUE_SECONDS = 60
+# A sidecar or prefetch that ended so often never gets going.
+CRASHES = 3
 
 
 @dataclass(frozen=True)
@@ -50,6 +57,14 @@ class Blocked:
         return self.reason in PERMANENT_WAITS
 
     @property
+    def key(self) -> tuple[str, str]:
+        return self.pod.uid, self.container
+
+    @property
+    def crashing(self) -> bool:
+        return self.reason == CRASH_LOOP
+
+    @property
     def pulling(self) -> bool:
         return self.reason in PULL_WAITS
 
@@ -64,9 +79,34 @@ def blocked(pod: Pod) -> Blocked | None:
         return None
     for name in _IN_ORDER:
         state = pod.container(name)
+        if name == names.CONTAINER_PREFETCH and image_proven(pod):
+            continue
+        if crashing(pod, name):
+            # The kubelet's own message has a growing number in it.
+            return Blocked(pod, name, CRASH_LOOP, state.last_words or "it ends as soon as it has started")
         if state.state == "waiting" and (state.reason in PULL_WAITS or state.reason in CREATE_WAITS):
             return Blocked(pod, name, state.reason, state.message)
     return None
+
+
+def crashing(pod: Pod, name: str) -> bool:
+    """A container that the kubelet starts again and again, before training was due.
+
+    The sidecar counts as crashing also while it happens to run, until staging has succeeded: its next end is near.
+    """
+    state = pod.container(name)
+    if name == names.CONTAINER_PREFETCH:
+        return state.state == "waiting" and state.reason == CRASH_LOOP
+    if name != names.CONTAINER_SIDECAR or pod.container(names.CONTAINER_HOLD).has_run:
+        return False
+    if state.state == "waiting" and state.reason == CRASH_LOOP:
+        return True
+    return state.restarts >= CRASHES and not (state.running and staged(pod))
+
+
+def image_proven(pod: Pod) -> bool:
+    """The user's image was pulled and ran: `stage` comes after it. What becomes of `prefetch` later means nothing."""
+    return pod.container(names.CONTAINER_STAGE).state in ("running", "terminated")
 
 
 def never_ending(pod: Pod) -> bool:
@@ -74,7 +114,30 @@ def never_ending(pod: Pod) -> bool:
     if not pod.alive or training_over(pod):
         return False
     sidecar, prefetch = pod.container(names.CONTAINER_SIDECAR), pod.container(names.CONTAINER_PREFETCH)
-    return not sidecar.has_run or not (prefetch.running or prefetch.terminated) or blocked(pod) is not None
+    return not sidecar.has_run or not (prefetch.has_run or image_proven(pod)) or blocked(pod) is not None
+
+
+def deaf(pod: Pod) -> bool:
+    """No order reaches it and it would never end: it can only be deleted, and has not been."""
+    return never_ending(pod) and pod.deleting is None and bool(pod.uid)
+
+
+def due(pod: Pod) -> datetime | None:
+    """When a live pod that is being deleted is given up."""
+    if pod.deleting is None or pod.over:
+        return None
+    return pod.deleting + timedelta(seconds=OVERDUE_SECONDS)
+
+
+def overdue(pod: Pod, now: datetime) -> bool:
+    """Deleted, and still there long after its grace: its node is gone or does not answer."""
+    end = due(pod)
+    return end is not None and now >= end
+
+
+def settled(pod: Pod, now: datetime) -> bool:
+    """Nothing more will be learned from it."""
+    return pod.over or overdue(pod, now)
 
 
 def training_over(pod: Pod) -> bool:

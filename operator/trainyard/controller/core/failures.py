@@ -75,9 +75,16 @@ def lost(snapshot: Snapshot, pod: Pod) -> Failure | None:
     training = pod.container(names.CONTAINER_TRAINING)
     cut_short = pod.deleting is not None and training.terminated and training.exit_code != 0
     vanished = pod.gone and not pod.sidecar_final and not pod.finished
-    if not (vanished or pod.reason == "Evicted" or stopped_by_deletion or cut_short):
+    overdue = evidence.overdue(pod, snapshot.now)
+    if (vanished or overdue) and evidence.limit_reached(snapshot) and not training.has_run:
+        # It had not started when the time limit was reached, and was deleted for that.
         return None
-    why = pod.disruption or pod.message or ("it was deleted" if pod.deleting is not None else "it is no longer there")
+    if not (vanished or overdue or pod.reason == "Evicted" or stopped_by_deletion or cut_short):
+        return None
+    how = "it is no longer there" if pod.deleting is None else "it was deleted"
+    if overdue:
+        how = "it was deleted and its node does not say that it has ended"
+    why = pod.disruption or pod.message or how
     where = f" on node {pod.node}" if pod.node else ""
     text = (
         f"InternalServerError: host {pod.host} was lost: pod {pod.name}{where}: {why.rstrip('.')}. What it had not uploaded is"
@@ -91,7 +98,7 @@ def cannot_start(snapshot: Snapshot, pod: Pod) -> Failure | None:
     found = evidence.blocked(pod)
     if found is None:
         return None
-    since = snapshot.blocked_since.get(pod.uid, snapshot.now)
+    since = snapshot.blocked_since.get(found.key, snapshot.now)
     if not found.permanent and snapshot.now - since < timedelta(seconds=snapshot.options.image_pull_timeout):
         return None
     told = f"{found.reason}: {found.message}" if found.message else found.reason
@@ -100,7 +107,11 @@ def cannot_start(snapshot: Snapshot, pod: Pod) -> Failure | None:
             pod,
             Reason.INTERNAL_ERROR,
             f"InternalServerError: the operator's own container {found.container} cannot start on host {pod.host}: {told}."
-            f" The administrator must make the agent image {snapshot.options.agent_image} available to the nodes.",
+            + (
+                f" Its logs: kubectl logs {pod.name} -c {found.container} --previous"
+                if found.crashing
+                else f" The administrator must make the agent image {snapshot.options.agent_image} available to the nodes."
+            ),
             snapshot.now,
         )
     if found.pulling:
@@ -120,12 +131,8 @@ def cannot_start(snapshot: Snapshot, pod: Pod) -> Failure | None:
 
 
 def not_staged(_snapshot: Snapshot, pod: Pod) -> Failure | None:
-    """`stage` or `prefetch` failed. A stage that was stopped, or found the job committed, has not."""
-    stage, prefetch = pod.container(names.CONTAINER_STAGE), pod.container(names.CONTAINER_PREFETCH)
-    report = final_report(pod, names.CONTAINER_STAGE)
-    if prefetch.terminated and prefetch.exit_code != 0 and not pod.deleting:
-        text = f"InternalServerError: the training image {pod.image} cannot run on host {pod.host}: {prefetch.message or prefetch.reason}"
-        return _failure(pod, Reason.NOT_EXECUTABLE, text, prefetch.finished)
+    """`stage` failed. One that was stopped, or found the job committed, has not."""
+    stage, report = pod.container(names.CONTAINER_STAGE), final_report(pod, names.CONTAINER_STAGE)
     if not stage.terminated or stage.exit_code == 0:
         return None
     if report is not None and report.result in (Result.STOPPED, Result.ALREADY_COMMITTED, Result.ABANDONED):

@@ -65,5 +65,6 @@ def job_plan(job: Job, resolved: Resolved, options: Options) -> Plan:
         max_runtime_seconds=spec.stopping_condition.max_runtime_in_seconds,
         download_retry_seconds=role.download_retry_seconds,
         upload_hold_seconds=role.upload_hold_seconds,
+        deletion_budget_seconds=options.deletion_budget,
         volume_bytes=spec.resource_config.volume_size_in_gb * GIBIBYTE,
     )

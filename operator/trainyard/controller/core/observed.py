@@ -27,6 +27,7 @@ class Container:
     started: datetime | None = None
     finished: datetime | None = None
     restarts: int = 0
+    last_words: str = ""  # of its previous run
 
     @property
     def terminated(self) -> bool:
@@ -130,7 +131,7 @@ def final_report(pod: Pod, container: str) -> Report | None:
 
 def _container(raw: read.Raw) -> Container:
     states = read.mapping(raw, "state")
-    restarts = read.number(raw, "restartCount") or 0
+    restarts, last = read.number(raw, "restartCount") or 0, _last_words(raw)
     if terminated := read.mapping(states, "terminated"):
         return Container(
             "terminated",
@@ -140,11 +141,20 @@ def _container(raw: read.Raw) -> Container:
             read.time(terminated, "startedAt"),
             read.time(terminated, "finishedAt"),
             restarts,
+            last,
         )
     if "running" in states:
-        return Container("running", started=read.time(read.mapping(states, "running"), "startedAt"), restarts=restarts)
+        since = read.time(read.mapping(states, "running"), "startedAt")
+        return Container("running", started=since, restarts=restarts, last_words=last)
     waiting = read.mapping(states, "waiting")
-    return Container("waiting", read.text(waiting, "reason"), read.text(waiting, "message"), restarts=restarts)
+    reason, message = read.text(waiting, "reason"), read.text(waiting, "message")
+    return Container("waiting", reason, message, restarts=restarts, last_words=last)
+
+
+def _last_words(raw: read.Raw) -> str:
+    message = read.text(read.mapping(raw, "lastState", "terminated"), "message").strip()
+    report = parse_report(message)
+    return report.message or "" if report is not None else message
 
 
 def parse_pod(raw: Any) -> Pod:

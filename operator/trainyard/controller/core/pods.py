@@ -14,6 +14,9 @@ from trainyard.controller.core.references import Resolved
 from trainyard.controller.core.snapshot import Options
 
 VOLUME_ML, VOLUME_SHM, VOLUME_STATE, VOLUME_TOOLS = "ml", "shm", "state", "tools"
+# EKS injects a service account's web identity into every container but these.
+_WEB_IDENTITY_SKIPS = "eks.amazonaws.com/skip-containers"
+_NO_IDENTITY = (names.CONTAINER_PREFETCH, names.CONTAINER_TRAINING, names.CONTAINER_HOLD)
 VOLUME_PLAN, VOLUME_PODINFO, VOLUME_CREDENTIALS = "plan", "podinfo", "credentials"
 PODTOOL = f"{names.TOOLS_DIR}/podtool"
 # The kubelet waits this long for an answer; a busy sidecar on a full node is slow, not dead.
@@ -60,7 +63,8 @@ def pod(job: Job, host: str, resolved: Resolved, options: Options) -> Manifest:
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": metadata(job, naming.pod_name(job.name, job.attempt, host), **{names.LABEL_HOST: host}),
+        "metadata": metadata(job, naming.pod_name(job.name, job.attempt, host), **{names.LABEL_HOST: host})
+        | {"annotations": {_WEB_IDENTITY_SKIPS: ",".join(_NO_IDENTITY)}},
         "spec": pod_spec,
     }
 
@@ -131,8 +135,6 @@ def _agent(name: str, host: str, resolved: Resolved, security: _Security, option
         "env": [
             {"name": names.ENV_HOST, "value": host},
             {"name": "TMPDIR", "value": f"{names.STATE_DIR}/tmp"},  # noqa: S108 - on a volume of the pod's own
-            {"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
-            {"name": "POD_UID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.uid"}}},
         ],
         "securityContext": security.agent(),
         "volumeMounts": mounts,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -11,7 +11,7 @@ from trainyard.api.reasons import Reason
 from trainyard.api.trainingjob import SecondaryStatus
 from trainyard.controller.core import evidence
 from trainyard.controller.core.failures import Failure, failures
-from trainyard.controller.core.references import Resolved, Unresolved, resolve
+from trainyard.controller.core.references import Resolved, Unresolved
 from trainyard.controller.core.snapshot import Snapshot
 from trainyard.controller.core.verdict import Verdict, failed, stopped, verdict
 
@@ -25,7 +25,7 @@ class Act(StrEnum):
     MAKE = "make"  # children are missing
     WAIT = "wait"  # children are missing, and the apiserver has just refused them
     WATCH = "watch"  # everything is there; pods do their work
-    STOP = "stop"  # a stop was asked for: orders to all hosts
+    STOP = "stop"  # a stop was asked for or the time limit is reached: orders to all hosts
     ABORT = "abort"  # a host failed: orders to the others
     FINISH = "finish"  # `verdict` is to be written
 
@@ -54,6 +54,10 @@ def _later(snapshot: Snapshot, since: datetime, seconds: int) -> float:
     return max((since + timedelta(seconds=seconds) - snapshot.now).total_seconds(), 1.0)
 
 
+def _all_settled(snapshot: Snapshot) -> bool:
+    return all(evidence.settled(pod, snapshot.now) for pod in snapshot.pods)
+
+
 def being_deleted(snapshot: Snapshot) -> Decision | None:
     """Its pods are run down as those of a job that is gone (`rundown`); the job itself does nothing any more."""
     return Decision(Act.NOTHING) if snapshot.job.deleting else None
@@ -71,7 +75,7 @@ def terminal(snapshot: Snapshot) -> Decision | None:
 def unreadable(snapshot: Snapshot) -> Decision | None:
     if snapshot.job.spec is not None:
         return None
-    return Decision(Act.REFUSE, Reason.INVALID_SPEC, snapshot.job.problem)
+    return _finish(failed(_refused(Unresolved(Reason.INVALID_SPEC, snapshot.job.problem)), snapshot.now))
 
 
 def stopped_before_pods(snapshot: Snapshot) -> Decision | None:
@@ -82,7 +86,7 @@ def stopped_before_pods(snapshot: Snapshot) -> Decision | None:
 
 def stopped_hosts_over(snapshot: Snapshot) -> Decision | None:
     """A stop is over when all pods are; also those that were deleted because no order reaches them."""
-    if not snapshot.job.stop or not all(pod.over for pod in snapshot.pods):
+    if not snapshot.job.stop or not _all_settled(snapshot):
         return None
     return _finish(verdict(snapshot))
 
@@ -94,7 +98,7 @@ def stop_requested(snapshot: Snapshot) -> Decision | None:
 
 
 def hosts_over(snapshot: Snapshot) -> Decision | None:
-    if not snapshot.complete or not all(pod.over for pod in snapshot.pods):
+    if not snapshot.complete or not _all_settled(snapshot):
         return None
     return _finish(verdict(snapshot))
 
@@ -102,7 +106,7 @@ def hosts_over(snapshot: Snapshot) -> Decision | None:
 def failing_hosts_settled(snapshot: Snapshot) -> Decision | None:
     """The other hosts have ended, or are where no order reaches them: they go once the verdict is written."""
     found = failures(snapshot)
-    if not found or not all(pod.over or evidence.never_ending(pod) for pod in snapshot.pods):
+    if not found or not all(evidence.settled(pod, snapshot.now) or evidence.never_ending(pod) for pod in snapshot.pods):
         return None
     return _finish(verdict(snapshot))
 
@@ -112,11 +116,25 @@ def host_failed(snapshot: Snapshot) -> Decision | None:
     return Decision(Act.ABORT, found[0].reason, found[0].text) if found else None
 
 
+def limit_hosts_over(snapshot: Snapshot) -> Decision | None:
+    """Also of a job whose other hosts never started: none is made any more."""
+    if not evidence.limit_reached(snapshot) or not _all_settled(snapshot):
+        return None
+    return _finish(verdict(snapshot))
+
+
+def limit_reached(snapshot: Snapshot) -> Decision | None:
+    """One host's clock has run out. Those that run have one of their own, those that never started have none."""
+    if not evidence.limit_reached(snapshot):
+        return None
+    return Decision(Act.STOP, Reason.MAX_RUNTIME_EXCEEDED, "maxRuntimeInSeconds is over")
+
+
 def unresolved(snapshot: Snapshot) -> Decision | None:
     """Waits a little for what is not there: tools that apply a directory do not order its objects."""
     if not snapshot.missing:
         return None
-    found = resolve(snapshot)
+    found = snapshot.resolution
     if isinstance(found, Resolved):
         return None
     accepted = snapshot.job.condition("Accepted")
@@ -148,13 +166,19 @@ def predecessor_ending(snapshot: Snapshot) -> Decision | None:
     if not snapshot.missing or not snapshot.predecessors:
         return None
     message = f"waiting for {snapshot.predecessors} pod(s) of a deleted job of the same name to upload and end"
+    if snapshot.unanswering:
+        dead = snapshot.unanswering[0]
+        message += (
+            f"; node {dead.node} does not say that pod {dead.name} has ended: if the node is gone for good, delete the node,"
+            " or the pod with --force"
+        )
     return Decision(Act.WAIT, Reason.PENDING, message)
 
 
 def children_missing(snapshot: Snapshot) -> Decision | None:
     if not snapshot.missing:
         return None
-    found = resolve(snapshot)
+    found = snapshot.resolution
     return Decision(Act.MAKE, Reason.STARTING, resolved=found) if isinstance(found, Resolved) else None
 
 
@@ -162,9 +186,9 @@ def watch(snapshot: Snapshot) -> Decision | None:
     """Wakes by itself only where time alone changes something: an image that stays away."""
     timeout = snapshot.options.image_pull_timeout
     waits = [
-        _later(snapshot, snapshot.blocked_since.get(pod.uid, snapshot.now), timeout)
+        _later(snapshot, snapshot.blocked_since.get(blocked.key, snapshot.now), timeout)
         for pod in snapshot.pods
-        if evidence.blocked(pod) is not None
+        if (blocked := evidence.blocked(pod)) is not None
     ]
     return Decision(Act.WATCH, requeue_after=min(waits, default=None))
 
@@ -180,6 +204,8 @@ POLICIES: tuple[Policy, ...] = (
     hosts_over,
     failing_hosts_settled,
     host_failed,
+    limit_hosts_over,
+    limit_reached,
     unresolved,
     predecessor_ending,
     refused_before,
@@ -190,7 +216,14 @@ POLICIES: tuple[Policy, ...] = (
 
 def decide(snapshot: Snapshot) -> Decision:
     """Total: `watch` always speaks."""
-    return next(decision for policy in POLICIES if (decision := policy(snapshot)) is not None)
+    decision = next(decision for policy in POLICIES if (decision := policy(snapshot)) is not None)
+    if decision.act in (Act.NOTHING, Act.CLEAN, Act.FINISH):
+        return decision
+    ends = [end for pod in snapshot.pods if (end := evidence.due(pod)) is not None and end > snapshot.now]
+    waits = [_later(snapshot, end, 0) for end in ends]
+    if decision.requeue_after is not None:
+        waits.append(decision.requeue_after)
+    return replace(decision, requeue_after=min(waits, default=None))
 
 
 def is_stopping(snapshot: Snapshot, decision: Decision) -> bool:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from trainyard.api.platform import ExecutionRoleSpec, InstanceTypeSpec
 from trainyard.api.reasons import Reason
 from trainyard.controller.core.compute import Compute, compute
-from trainyard.controller.core.snapshot import ExecutionRole, Snapshot
+
+if TYPE_CHECKING:
+    from trainyard.controller.core.snapshot import ExecutionRole, Snapshot
 
 DEFAULT_ROLE = "default"
 _LISTED = 8
@@ -32,6 +35,9 @@ class Unresolved:
 
 
 def resolve(snapshot: Snapshot) -> Resolved | Unresolved:
+    """Read as `Snapshot.resolution`, which remembers it."""
+    if snapshot.job.spec is None:
+        return Unresolved(Reason.INVALID_SPEC, snapshot.job.problem)
     if snapshot.name_holder is not None:
         return Unresolved(
             Reason.NAME_IN_USE,

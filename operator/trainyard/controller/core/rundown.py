@@ -6,33 +6,24 @@ A pod that is being deleted hears nothing any more, so the order comes first (do
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
-from trainyard.api import names
 from trainyard.api.report import StopOrder, StopReason
 from trainyard.controller.core import evidence
-from trainyard.controller.core.actions import Actions, Annotate, training_end
+from trainyard.controller.core.actions import Actions, orders
 from trainyard.controller.core.observed import Pod
+
+_ORDER = StopOrder(reason=StopReason.DELETED, message="the TrainingJob was deleted")
 
 
 def rundown(pods: Sequence[Pod]) -> Actions:
     """Orders to the hosts that can hear one, deletion of those that cannot; nothing for those that are ending."""
-    live = [pod for pod in pods if not pod.over and pod.deleting is None]
-    deaf = [pod for pod in live if evidence.never_ending(pod)]
+    deaf = tuple(filter(evidence.deaf, pods))
     return Actions(
-        annotate=tuple(order for pod in live if pod not in deaf for order in _orders(pod)), delete=tuple(deaf)
+        annotate=tuple(order for pod in pods if pod not in deaf for order in orders(pod, _ORDER)), delete=deaf
     )
 
 
-def run_down(pods: Sequence[Pod]) -> bool:
-    """Nothing of it runs any more: what owns the pods may go, and with it the rest."""
-    return all(pod.over for pod in pods)
-
-
-def _orders(pod: Pod) -> list[Annotate]:
-    end = training_end(pod)
-    if end is not None:
-        return [Annotate(pod, {names.ANNOTATION_TRAINING_ENDED: end.to_json()}, end)]
-    if pod.stop_order is None and not evidence.training_over(pod):
-        order = StopOrder(reason=StopReason.DELETED, message="the TrainingJob was deleted")
-        return [Annotate(pod, {names.ANNOTATION_STOP: order.to_json()})]
-    return []
+def run_down(pods: Sequence[Pod], now: datetime) -> bool:
+    """Nothing of it runs any more, or nobody can tell: what owns the pods may go, and with it the rest."""
+    return all(evidence.settled(pod, now) for pod in pods)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import ValidationError
@@ -16,6 +17,7 @@ from trainyard.api.report import Report
 from trainyard.controller.core import naming, observed, read
 from trainyard.controller.core.job import Job, explain
 from trainyard.controller.core.observed import Pod
+from trainyard.controller.core.references import Resolved, Unresolved, resolve
 
 SecurityMode = Literal["baseline", "restricted"]
 Spec = TypeVar("Spec", bound=Model)
@@ -80,9 +82,10 @@ class Refusal:
 class Snapshot:
     """`pods` are those of the job's uid and attempt, by rank, the lost ones (`gone`) included.
 
-    `reports` are live ones by pod uid, never needed for correctness; `blocked_since` says by pod uid when a container
-    was first seen unable to start (in memory only: after a restart of the operator the wait begins anew). `predecessors`
-    counts the pods of deleted jobs of the same name.
+    `reports` are live ones by pod uid, never needed for correctness; `blocked_since` says by pod uid and container when
+    it was first seen unable to start (in memory only: after a restart of the operator the wait begins anew). `predecessors`
+    counts the pods of deleted jobs of the same name, of which `unanswering` are long overdue; `shadowed` are the hosts whose
+    short names a Service of the namespace has taken.
     """
 
     job: Job
@@ -94,9 +97,16 @@ class Snapshot:
     roles: tuple[ExecutionRole, ...] = ()
     name_holder: str | None = None
     predecessors: int = 0
+    unanswering: tuple[Pod, ...] = ()
     reports: Mapping[str, Report] = field(default_factory=dict)
-    blocked_since: Mapping[str, datetime] = field(default_factory=dict)
+    blocked_since: Mapping[tuple[str, str], datetime] = field(default_factory=dict)
     refusal: Refusal | None = None
+    shadowed: tuple[str, ...] = ()
+
+    @cached_property
+    def resolution(self) -> Resolved | Unresolved:
+        """What the job names, found or explained."""
+        return resolve(self)
 
     @property
     def instance_count(self) -> int:

@@ -19,7 +19,7 @@ from trainyard.controller.core.conditions import conditions, reobserved
 from trainyard.controller.core.job import DEFAULT_REGION, Job
 from trainyard.controller.core.observed import Pod, final_report
 from trainyard.controller.core.policies import Act, Decision
-from trainyard.controller.core.references import Resolved, resolve
+from trainyard.controller.core.references import Resolved
 from trainyard.controller.core.snapshot import Snapshot
 from trainyard.controller.core.transitions import extend, milestones
 
@@ -90,7 +90,7 @@ def _times(transitions: list[Transition], over: bool) -> tuple[datetime | None, 
 
 def _arn(snapshot: Snapshot) -> str | None:
     """Kept once written. Before the role is known there is no region to build it from."""
-    found = resolve(snapshot) if snapshot.job.spec is not None else None
+    found = snapshot.resolution
     if isinstance(found, Resolved):
         return snapshot.job.arn(found.role.s3.region)
     return snapshot.job.arn(DEFAULT_REGION) if snapshot.job.spec is not None and snapshot.pods else None

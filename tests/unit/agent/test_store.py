@@ -1,0 +1,95 @@
+"""How long S3 is asked again, request by request."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trainyard.agent.app.store import Patience, Refused, Store
+from trainyard.agent.errors import StoreFault
+from trainyard.agent.ports import FileBody
+from trainyard.agent.timing import Timing
+from trainyard.api.plan import StorePlan
+
+TIMING = Timing(backoff_first=0.02, backoff_most=0.05, unreachable=0.1)
+BUSY = StoreFault("answer", "later", status=503, code="SlowDown")
+BARE = StoreFault("answer", "HTTP 404", status=404)
+
+
+class Scripted:
+    """Raises the faults that it was given, in their order; then it answers."""
+
+    def __init__(self, *faults: StoreFault, content: bytes = b"content") -> None:
+        self.faults = list(faults)
+        self.content = content
+
+    def _next(self) -> None:
+        if self.faults:
+            raise self.faults.pop(0)
+
+    def get_small(self, _bucket: str, _key: str) -> tuple[bytes, str]:
+        self._next()
+        return self.content, ""
+
+    def put(self, *_: Any, **__: Any) -> None:
+        self._next()
+
+    def get(self, _bucket: str, _key: str, *, first: int = 0, length: int | None = None, etag: str = "") -> bytes:
+        self._next()
+        return self.content[first:][:length]
+
+
+def store(http: Scripted) -> Store:
+    made = Store(StorePlan(role="r", endpoint_url="http://s3"), Path("/none"), TIMING)
+    made.__dict__["_http"] = {False: http, True: http}
+    return made
+
+
+def test_patience_is_counted_from_the_first_failure_of_each_request() -> None:
+    patience = Patience(0.15)
+    time.sleep(0.2)
+    asked = store(Scripted(BUSY))
+    assert asked.read_small("b", "k", patience) == (b"content", "")
+    with pytest.raises(Refused, match="keeps failing"):
+        store(Scripted(*[BUSY] * 100)).read_small("b", "k", patience)
+
+
+def test_enough_ends_a_request_that_waits_for_its_next_try() -> None:
+    enough = threading.Event()
+    threading.Timer(0.1, enough.set).start()
+    began = time.monotonic()
+    with pytest.raises(Refused):
+        store(Scripted(*[BUSY] * 10_000)).put("b", "k", b"", Patience(60, stubborn=True, enough=enough))
+    assert time.monotonic() - began < 2
+
+
+def test_a_404_of_a_proxy_loses_no_artifact() -> None:
+    store(Scripted(BARE, BARE)).put("b", "k", b"", Patience(5, stubborn=True))
+
+
+def test_a_404_of_a_proxy_is_no_missing_document() -> None:
+    asked = store(Scripted(BUSY, BARE))
+    assert asked.read_small("b", "k", Patience(5)) == (b"content", "")
+
+
+def test_an_endpoint_that_is_a_web_server_is_given_up_soon() -> None:
+    with pytest.raises(Refused, match="answers as no S3 server does"):
+        store(Scripted(*[BARE] * 100)).read_small("b", "k", Patience(60))
+
+
+@pytest.mark.parametrize(
+    ("stored", "same"),
+    [(b"abcdefghij", True), (b"abcdefghiX", False), (b"abcdefghi", False), (b"abcdefghijk", False)],
+    ids=["same", "other", "shorter", "longer"],
+)
+def test_an_object_is_compared_with_a_file_piece_by_piece(
+    stored: bytes, same: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainyard.agent.app.store.PIECE", 4)
+    file = tmp_path / "manifest"
+    file.write_bytes(b"abcdefghij")
+    assert store(Scripted(content=stored)).same("b", "k", FileBody.of(file), Patience(0)) is same

@@ -1,0 +1,256 @@
+"""What is written, against an apiserver that refuses, forgets and is late."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from tests.support import objects as o
+from trainyard.api import names
+from trainyard.api.report import TrainingEnd
+from trainyard.controller.adapters.cluster import CONFIG_MAPS, PODS, SERVICES, Resource
+from trainyard.controller.adapters.errors import ClusterError, Conflict, Throttled
+from trainyard.controller.app.apply import Applier, NotOurs
+from trainyard.controller.app.deletion import GONE_SECONDS, Deletion
+from trainyard.controller.app.main import Operator
+from trainyard.controller.app.memory import Memories, Memory
+from trainyard.controller.app.metrics import Metrics
+from trainyard.controller.app.reconcile import Reconciler
+from trainyard.controller.app.reports import Reports
+from trainyard.controller.app.state import JOBS, State
+from trainyard.controller.app.workqueue import WorkQueue
+from trainyard.controller.core.actions import Actions, Annotate, actions
+from trainyard.controller.core.children import owned
+from trainyard.controller.core.job import Job, parse_job
+from trainyard.controller.core.policies import decide
+from trainyard.controller.settings import Settings
+
+KEY = (o.NAMESPACE, o.NAME)
+
+
+class Apiserver:
+    """Objects by plural and name; `fails` are raised by the verb and plural they are named for."""
+
+    def __init__(self, *objects: tuple[Resource, dict[str, Any]]) -> None:
+        self.objects = {(kind.plural, raw["metadata"]["name"]): raw for kind, raw in objects}
+        self.fails: dict[str, ClusterError] = {}
+        self.log: list[str] = []
+
+    def _said(self, verb: str, kind: Resource, name: str) -> None:
+        self.log.append(f"{verb} {kind.plural} {name}".strip())
+        if (error := self.fails.get(f"{verb} {kind.plural}")) is not None:
+            raise error
+
+    async def list(self, kind: Resource, _namespace: str = "", selector: str = "", **_: Any) -> AsyncIterator[Any]:
+        self._said("list", kind, "")
+        wanted = dict(part.split("=") for part in selector.split(",") if part)
+        for (plural, _name), raw in list(self.objects.items()):
+            labels = raw["metadata"].get("labels", {})
+            if plural == kind.plural and all(labels.get(key) == value for key, value in wanted.items()):
+                yield raw
+
+    async def find(self, kind: Resource, _namespace: str, name: str) -> dict[str, Any] | None:
+        self._said("find", kind, name)
+        return self.objects.get((kind.plural, name))
+
+    async def create(self, kind: Resource, manifest: dict[str, Any]) -> dict[str, Any]:
+        name = manifest["metadata"]["name"]
+        self._said("create", kind, name)
+        if (kind.plural, name) in self.objects:
+            raise Conflict("there is one")
+        made = manifest | {"metadata": manifest["metadata"] | {"uid": f"new {name}", "resourceVersion": "500"}}
+        self.objects[kind.plural, name] = made
+        return made
+
+    async def merge(self, kind: Resource, _namespace: str, name: str, _patch: Any, **_: Any) -> dict[str, Any]:
+        self._said("merge", kind, name)
+        return self.objects[kind.plural, name]
+
+    async def delete(self, kind: Resource, _namespace: str, name: str, uid: str) -> None:
+        self._said("delete", kind, name)
+        found = self.objects.get((kind.plural, name))
+        if found is not None and found["metadata"]["uid"] != uid:
+            raise Conflict("another uid")
+        self.objects.pop((kind.plural, name), None)
+
+
+class Deaf:
+    async def call(self, *_: Any) -> None:
+        return None
+
+
+def applier(server: Apiserver, state: State | None = None) -> Applier:
+    return Applier(state or State(), server, Deaf())  # type: ignore[arg-type]
+
+
+def making(job: Job, **role: Any) -> Actions:
+    snapshot = o.snapshot(job, roles=(o.role(**role),))
+    return actions(snapshot, decide(snapshot))
+
+
+def plan_of(job: Job, **role: Any) -> dict[str, Any]:
+    plan = making(job, **role).plan
+    assert plan is not None
+    return plan | {"metadata": plan["metadata"] | {"uid": "old plan", "resourceVersion": "1"}}
+
+
+REGION = {"s3": {"region": "us-west-2"}}
+PLAN = f"{o.NAME}-1-plan"
+
+
+# -- orders
+
+
+async def test_an_order_that_met_a_conflict_is_tried_again_while_the_pod_is_the_same() -> None:
+    server = Apiserver((PODS, o.raw_pod()))
+    server.fails["merge pods"] = Conflict("the object has been modified")
+    order = Actions(annotate=(Annotate(o.training(), {names.ANNOTATION_STOP: "{}"}),))
+    with pytest.raises(Conflict):
+        await applier(server).order(order)
+    server.objects = {}
+    await applier(server).order(order)
+
+
+async def test_the_answer_to_an_order_does_not_bring_a_pod_back_that_has_gone() -> None:
+    state, server = State(), Apiserver((PODS, o.raw_pod()))
+    await applier(server, state).order(Actions(annotate=(Annotate(o.training(), {}, TrainingEnd(exit_code=0)),)))
+    assert len(state.pods) == 0
+
+
+# -- plans
+
+
+async def test_a_plan_of_an_earlier_try_that_nobody_uses_is_made_again() -> None:
+    job = o.job()
+    server = Apiserver((CONFIG_MAPS, plan_of(job)))
+    await applier(server).apply(job, making(job, **REGION))
+    plan = server.objects["configmaps", PLAN]
+    assert "us-west-2" in plan["data"]["plan.json"]
+    assert server.objects["pods", f"{o.NAME}-1-algo-1"]["metadata"]["ownerReferences"][0]["uid"] == f"new {PLAN}"
+
+
+async def test_a_plan_that_a_pod_was_made_from_stays() -> None:
+    job = o.job(hosts=2)
+    server = Apiserver((CONFIG_MAPS, plan_of(job)), (PODS, o.raw_pod("algo-2")))
+    await applier(server).apply(job, replace(making(job, **REGION), pods=()))
+    assert server.objects["configmaps", PLAN]["metadata"]["uid"] == "old plan"
+
+
+async def test_the_plan_of_a_job_that_is_no_more_makes_way() -> None:
+    job = o.job()
+    server = Apiserver((CONFIG_MAPS, plan_of(replace(job, uid="gone"))), (JOBS, o.raw_job()))
+    await applier(server).apply(job, making(job))
+    assert server.objects["configmaps", PLAN]["metadata"]["uid"] == f"new {PLAN}"
+
+
+async def test_a_service_that_goes_with_its_old_plan_is_waited_for() -> None:
+    job = o.job(hosts=2)
+    found = making(job)
+    assert found.service is not None
+    server = Apiserver(
+        (CONFIG_MAPS, plan_of(job)), (SERVICES, owned(found.service, {"metadata": {"name": PLAN, "uid": "x"}}))
+    )
+    with pytest.raises(Throttled):
+        await applier(server).apply(job, found)
+    del server.objects["services", found.service["metadata"]["name"]]
+    await applier(server).apply(job, found)
+
+
+@pytest.mark.parametrize("because", ["its job is there", "a pod of it is there"])
+async def test_the_plan_of_another_job_stays(because: str) -> None:
+    job, other = o.job(), o.raw_job()
+    other["metadata"] = other["metadata"] | {"uid": "other"}
+    server = Apiserver((CONFIG_MAPS, plan_of(parse_job(other))))
+    if because == "its job is there":
+        server.objects["trainingjobs", o.NAME] = other
+    else:
+        pod = o.raw_pod()
+        pod["metadata"]["labels"] |= {names.LABEL_JOB_UID: "other"}
+        server.objects["pods", "x"] = pod
+    with pytest.raises(NotOurs):
+        await applier(server).apply(job, making(job))
+    assert server.objects["configmaps", PLAN]["metadata"]["uid"] == "old plan"
+
+
+# -- deleted jobs
+
+
+async def test_the_plan_of_a_deleted_job_goes_although_a_node_does_not_answer() -> None:
+    state, server = State(), Apiserver()
+    state.seen("pods", o.raw_pod(metadata={"deletionTimestamp": o.stamp(100)}))
+    deletion = Deletion(state, server, applier(server, state), lambda: o.at(160))  # type: ignore[arg-type]
+    assert await deletion.clear(KEY) == GONE_SECONDS
+    assert f"delete configmaps {PLAN}" in server.log
+
+
+# -- one pass
+
+
+def reconciler(server: Apiserver, now: datetime) -> Reconciler:
+    nothing: Any = None
+    return Reconciler(
+        state=State(),
+        cluster=server,  # type: ignore[arg-type]
+        applier=nothing,
+        deletion=nothing,
+        events=nothing,
+        reports=nothing,
+        memories=nothing,
+        metrics=nothing,
+        options=o.OPTIONS,
+        clock=lambda: now,
+    )
+
+
+async def test_a_wait_that_was_over_begins_anew_and_each_container_has_its_own() -> None:
+    found, memory, job = reconciler(Apiserver(), o.at(50)), Memory(o.UID), o.job()
+    waiting = {"sidecar": o.running(2), "prefetch": o.waiting("ErrImagePull")}
+    state = found.state
+    state.seen("pods", o.raw_pod(containers=waiting))
+    memory.blocked_since = {("pod-algo-1", "sidecar"): o.at(1), ("pod-algo-1", "prefetch"): o.at(9)}
+    assert (await found._snapshot(job, memory)).blocked_since == {("pod-algo-1", "prefetch"): o.at(9)}
+    state.seen("pods", o.raw_pod(containers={"sidecar": o.running(2)}, metadata={"resourceVersion": "201"}))
+    assert (await found._snapshot(job, memory)).blocked_since == {}
+
+
+async def test_services_with_a_host_s_name_are_looked_for_once_and_only_for_several_hosts() -> None:
+    server = Apiserver((SERVICES, {"metadata": {"name": "algo-2"}}))
+    found, memory = reconciler(server, o.at(0)), Memory(o.UID)
+    assert (await found._snapshot(o.job(hosts=8), memory)).shadowed == ("algo-2",)
+    assert (await found._snapshot(o.job(hosts=8), memory)).shadowed == ("algo-2",)
+    assert len(server.log) == 4
+    assert (await found._snapshot(o.job(), Memory(o.UID))).shadowed == ()
+    assert len(server.log) == 4
+
+
+async def test_services_that_may_not_be_read_stop_nothing() -> None:
+    server = Apiserver()
+    server.fails["find services"] = Throttled("later")
+    assert (await reconciler(server, o.at(0))._snapshot(o.job(hosts=2), Memory(o.UID))).shadowed == ()
+
+
+# -- the process
+
+
+async def test_a_host_that_is_no_longer_asked_for_reports_costs_nothing() -> None:
+    queue = WorkQueue[tuple[str, str]]()
+    await Reports(Deaf(), Memories(), queue)._ask("gone")  # type: ignore[arg-type]
+
+
+async def test_every_compare_looks_at_each_unfinished_job_and_judges_although_plans_cannot_be_listed() -> None:
+    server = Apiserver()
+    server.fails["list configmaps"] = Throttled("later")
+    operator = Operator(Settings(agent_image="a"), server, Metrics())  # type: ignore[arg-type]
+    operator._state.seen("jobs", o.raw_job())
+    server.objects["trainingjobs", o.NAME] = o.raw_job()
+    pod = o.raw_pod()
+    pod["metadata"]["labels"] |= {names.LABEL_MANAGED_BY: names.FIELD_MANAGER}
+    server.objects["pods", pod["metadata"]["name"]] = pod
+    await operator._compare()
+    assert await operator._queue.get() == KEY
+    await operator._compare()
+    assert operator._blind == 1

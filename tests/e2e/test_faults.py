@@ -55,7 +55,7 @@ def test_a_job_whose_operator_is_away_until_the_end_is_complete_when_it_returns(
         eventually(
             "the model is committed without the operator",
             lambda: desk.bucket.exists(job.key("trainyard-manifest.json")),
-            within=90,
+            within=180,
         )
     status = job.completes(within=60)
     assert path_of(status) == NORMAL

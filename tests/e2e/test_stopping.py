@@ -117,3 +117,16 @@ def test_a_deleted_namespace_goes_with_its_running_job(site: Site) -> None:
     with open_desk(site, "goes") as desk:
         desk.submit(manifest("goes", desk.images["test-train"], desk.bucket, hyper=OBEDIENT)).trains()
         desk.kubectl("delete", "namespace", desk.namespace, "--timeout=90s")
+
+
+def test_a_new_job_under_the_name_of_one_that_is_still_ending_waits_for_it_and_then_runs(desk: Desk) -> None:
+    image = desk.images["test-train"]
+    old = desk.submit(manifest("again", image, desk.bucket, hyper=OBEDIENT))
+    old.trains()
+    uid = old.resource["metadata"]["uid"]
+    old.delete()
+    new = desk.submit(manifest("again", image, desk.bucket, hyper={"write": {"a": "b"}}))
+    assert new.resource["metadata"]["uid"] != uid
+    desk.eventually_says(new, "deleted job of the same name", within=20)
+    new.completes(within=120)
+    assert new.model() == {"a": b"b"}, "what the deleted job wrote was there before, and is replaced"

@@ -105,11 +105,14 @@ class ExecutionRoleSpec(Model):
         " capabilities. Default: the operator's setting.",
     )
     download_retry_seconds: int = Field(
-        default=900, ge=0, le=86400, description="How long a passing error of S3 is retried while staging, in seconds."
+        default=900,
+        ge=0,
+        le=86400,
+        description="How long a passing error of S3 is retried while staging, in seconds from a request's first failure.",
     )
     upload_hold_seconds: int = Field(
         default=1800,
         ge=0,
         le=604800,
-        description="How long a refused or failing upload is retried before the job fails, in seconds.",
+        description="How long a refused or failing upload is retried before the job fails, in seconds without progress.",
     )

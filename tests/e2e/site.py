@@ -180,8 +180,9 @@ class Desk:
             with contextlib.suppress(client.exceptions.ClientError):
                 for upload in client.list_multipart_uploads(Bucket=name).get("Uploads", []):
                     client.abort_multipart_upload(Bucket=name, Key=upload["Key"], UploadId=upload["UploadId"])
-                for key in self.bucket.list():
-                    client.delete_object(Bucket=name, Key=key)
+                keys = [{"Key": key} for key in self.bucket.list()]
+                for start in range(0, len(keys), 1000):
+                    client.delete_objects(Bucket=name, Delete={"Objects": keys[start : start + 1000], "Quiet": True})
                 client.delete_bucket(Bucket=name)
             return name not in [bucket["Name"] for bucket in client.list_buckets()["Buckets"]]
 

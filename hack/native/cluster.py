@@ -84,7 +84,7 @@ class NativeCluster:
         self._apply_manifest()
         self._start(self.components.kubelet())
         # kube-proxy ends when the node's address turns up after it.
-        self._kubectl("wait", "--for=condition=Ready", f"node/{NAME}", "--timeout=60s")
+        self._await_node()
         self._start(self.components.proxy())
         self._start(self.components.dns())
         shell.write(self.kubeconfig, (self.layout.pki / "admin.kubeconfig").read_text(), 0o600)
@@ -129,6 +129,11 @@ class NativeCluster:
         if not marker.exists() or marker.read_text() != manifest:
             self._kubectl("apply", "-f", str(MANIFEST))
             shell.write(marker, manifest)
+
+    def _await_node(self) -> None:
+        """A kubelet is healthy before it has registered its node, and a wait for what is not there fails at once."""
+        for condition in ("create", "condition=Ready"):
+            self._kubectl("wait", f"--for={condition}", f"node/{NAME}", "--timeout=60s")
 
     def _kubectl(self, *arguments: str) -> str:
         return shell.output(self.kubectl, f"--kubeconfig={self.layout.pki}/admin.kubeconfig", *arguments)

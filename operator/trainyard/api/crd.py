@@ -12,7 +12,8 @@ from typing import Any
 from trainyard.api.base import Model
 from trainyard.api.names import GROUP, VERSION
 from trainyard.api.platform import ExecutionRoleSpec, InstanceTypeSpec
-from trainyard.api.trainingjob import JobStatus, TrainingJobSpec
+from trainyard.api.status import JobStatus
+from trainyard.api.trainingjob import TrainingJobSpec
 
 Schema = dict[str, Any]
 

@@ -6,8 +6,6 @@ stands beside the field in `json_schema_extra` and is carried over by `trainyard
 
 from __future__ import annotations
 
-from datetime import datetime
-from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field
@@ -20,32 +18,16 @@ def rules(*rules: tuple[str, str], **more: Any) -> dict[str, Any]:
     return {"x-kubernetes-validations": [{"rule": rule, "message": message} for rule, message in rules], **more}
 
 
-class TrainingJobStatus(StrEnum):
-    """The primary status, as DescribeTrainingJob has it."""
+class MetricDefinition(Model):
+    """A number in the log that is worth keeping."""
 
-    IN_PROGRESS = "InProgress"
-    COMPLETED = "Completed"
-    FAILED = "Failed"
-    STOPPING = "Stopping"
-    STOPPED = "Stopped"
-
-
-TERMINAL = frozenset({TrainingJobStatus.COMPLETED, TrainingJobStatus.FAILED, TrainingJobStatus.STOPPED})
-
-
-class SecondaryStatus(StrEnum):
-    """Where in its life a job is, as DescribeTrainingJob has it; retired values are left out."""
-
-    PENDING = "Pending"
-    STARTING = "Starting"
-    DOWNLOADING = "Downloading"
-    TRAINING = "Training"
-    UPLOADING = "Uploading"
-    STOPPING = "Stopping"
-    STOPPED = "Stopped"
-    MAX_RUNTIME_EXCEEDED = "MaxRuntimeExceeded"
-    COMPLETED = "Completed"
-    FAILED = "Failed"
+    name: str = Field(min_length=1, max_length=255, description="Name of the metric.", examples=["validation:rmse"])
+    regex: str = Field(
+        min_length=1,
+        max_length=500,
+        description="Searched in each log line; its first group is the number.",
+        examples=["validation-rmse:([0-9.]+)"],
+    )
 
 
 class AlgorithmSpecification(Model):
@@ -60,6 +42,12 @@ class AlgorithmSpecification(Model):
     training_input_mode: Literal["File"] = Field(
         default="File",
         description="How input reaches the container unless a channel says otherwise. File: copied before training starts.",
+    )
+    metric_definitions: list[MetricDefinition] = Field(
+        default_factory=list,
+        max_length=40,
+        description="Metrics that are read from the log lines of all hosts.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
     container_entrypoint: list[Annotated[str, Field(max_length=256)]] | None = Field(
         default=None,
@@ -172,6 +160,32 @@ class StoppingCondition(Model):
         description="Running time in seconds, from the start of staging, after which the job is stopped and its model kept.",
         examples=[3600],
     )
+    max_wait_time_in_seconds: int | None = Field(
+        default=None,
+        ge=1,
+        le=5184000,
+        description="With enableManagedSpotTraining: seconds from the job's creation for waiting and running together, after which"
+        " the job is stopped. At least maxRuntimeInSeconds.",
+        examples=[7200],
+    )
+    max_pending_time_in_seconds: int | None = Field(
+        default=None,
+        ge=1800,
+        le=2419200,
+        description="How long the job may wait for capacity, in seconds from its creation, after which it is stopped.",
+        examples=[7200],
+    )
+
+
+class RetryStrategy(Model):
+    """What happens after an InternalServerError: a lost node, an evicted pod, a fault of the platform."""
+
+    maximum_retry_attempts: int = Field(
+        ge=1,
+        le=30,
+        description="How often the job is started again after an InternalServerError. Nothing else is retried.",
+        examples=[3],
+    )
 
 
 class Tag(Model):
@@ -187,7 +201,16 @@ IMMUTABLE = "a TrainingJob cannot be changed once created; delete it and create 
 def _immutable() -> list[tuple[str, str]]:
     """A rule per field; what has a default is always there, the rest may be absent on either side."""
     always = ("algorithmSpecification", "outputDataConfig", "resourceConfig", "stoppingCondition")
-    optional = ("trainingJobName", "roleARN", "inputDataConfig", "hyperParameters", "environment", "tags")
+    optional = (
+        "trainingJobName",
+        "roleARN",
+        "inputDataConfig",
+        "hyperParameters",
+        "environment",
+        "tags",
+        "retryStrategy",
+        "enableManagedSpotTraining",
+    )
     same = [(name, f"self.{name} == oldSelf.{name}") for name in always]
     same += [
         (name, f"has(self.{name}) == has(oldSelf.{name}) && (!has(self.{name}) || self.{name} == oldSelf.{name})")
@@ -197,7 +220,7 @@ def _immutable() -> list[tuple[str, str]]:
 
 
 class TrainingJobSpec(Model):
-    """The CreateTrainingJob request. Immutable but for `stop`."""
+    """The CreateTrainingJob request. Immutable but for `stop`, `suspend` and `ttlSecondsAfterFinished`."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(json_schema_extra=rules(*_immutable()))
 
@@ -234,6 +257,15 @@ class TrainingJobSpec(Model):
     stopping_condition: StoppingCondition = Field(
         default_factory=StoppingCondition, description="How long the job may take."
     )
+    retry_strategy: RetryStrategy | None = Field(
+        default=None, description="Whether and how often the job is started again after an InternalServerError."
+    )
+    enable_managed_spot_training: bool | None = Field(
+        default=None,
+        description="A job that the cluster interrupts (drain, preemption, loss of a node) is started again from Interrupted, as"
+        " often as stoppingCondition.maxWaitTimeInSeconds allows.",
+        examples=[True],
+    )
     environment: dict[
         Annotated[str, Field(max_length=512)],
         Annotated[str, Field(max_length=512)],
@@ -260,89 +292,15 @@ class TrainingJobSpec(Model):
         description="Set to true to stop the job: SIGTERM, 120 s later SIGKILL, then what is there is uploaded. Cannot be taken back.",
         json_schema_extra=rules(("self || !oldSelf", "stop: a stop cannot be taken back; create a new job instead")),
     )
-
-
-class Transition(Model):
-    """One stretch of a job's life; contiguous with the next one."""
-
-    status: str = Field(description="Secondary status during it.")
-    start_time: datetime = Field(description="When it began, from the pods' evidence.")
-    end_time: datetime | None = Field(default=None, description="When it ended: the next one's startTime.")
-    status_message: str = Field(description="What happened in it.")
-
-
-class Condition(Model):
-    """A condition as Kubernetes' metav1.Condition."""
-
-    type: str = Field(
-        max_length=316,
-        description="Accepted, Ready, Reconciling, Stalled, DataReady, ArtifactsUploaded, Complete, Failed or Finished.",
+    suspend: bool = Field(
+        default=False,
+        description="While true the job has no pods and its clock stands still; set to false it goes on as a new attempt.",
     )
-    status: Literal["True", "False", "Unknown"] = Field(description="Whether it holds.")
-    observed_generation: int = Field(default=0, description="The spec's generation that this speaks of.")
-    last_transition_time: datetime = Field(description="When `status` last changed.")
-    reason: str = Field(max_length=1024, description="CamelCase reason.")
-    message: str = Field(default="", max_length=32768, description="What is so, where, and what to do.")
-
-
-class ModelArtifacts(Model):
-    """The result."""
-
-    s3_model_artifacts: str = Field(description="URI of model.tar.gz; named also if the program wrote no model.")
-
-
-class HostStatus(Model):
-    """One ML compute instance: its pod and its share of the input."""
-
-    name: str = Field(description="algo-<n>.")
-    pod: str = Field(description="Name of its pod.")
-    node: str | None = Field(default=None, description="Node it runs on.")
-    objects: int | None = Field(default=None, description="Input objects staged on it.")
-    bytes: int | None = Field(default=None, description="Input bytes staged on it.")
-    exit_code: int | None = Field(default=None, description="Exit code of its training container.")
-
-
-class JobStatus(Model):
-    """What DescribeTrainingJob adds to the request, and conditions."""
-
-    training_job_status: TrainingJobStatus | None = Field(
-        default=None, description="InProgress, Completed, Failed, Stopping or Stopped."
-    )
-    secondary_status: SecondaryStatus | None = Field(default=None, description="Where in its life the job is.")
-    secondary_status_transitions: list[Transition] = Field(
-        default_factory=list, description="Its life so far, oldest first."
-    )
-    failure_reason: str | None = Field(
+    ttl_seconds_after_finished: int | None = Field(
         default=None,
-        max_length=1024,
-        description="Why it failed: AlgorithmError, ClientError, InternalServerError or CapacityError, then the text.",
-    )
-    training_job_name: str | None = Field(default=None, description="SageMaker's name of the job, default filled in.")
-    training_job_arn: str | None = Field(default=None, description="ARN built from region, account and name.")
-    model_artifacts: ModelArtifacts | None = Field(default=None, description="The result.")
-    creation_time: datetime | None = Field(default=None, description="When the job was created.")
-    training_start_time: datetime | None = Field(
-        default=None, description="When staging began: the clock of maxRuntimeInSeconds."
-    )
-    training_end_time: datetime | None = Field(
-        default=None, description="When artifacts were uploaded, or the failure was seen."
-    )
-    last_modified_time: datetime | None = Field(default=None, description="When the status last changed.")
-    training_time_in_seconds: int | None = Field(
-        default=None, description="From trainingStartTime to trainingEndTime, at least 1."
-    )
-    billable_time_in_seconds: int | None = Field(default=None, description="As trainingTimeInSeconds.")
-    attempt: int | None = Field(default=None, description="Number of the attempt, from 1.")
-    hosts: list[HostStatus] = Field(
-        default_factory=list,
-        description="The ML compute instances.",
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
-    )
-    observed_generation: int | None = Field(
-        default=None, description="The spec's generation that this status speaks of."
-    )
-    conditions: list[Condition] = Field(
-        default_factory=list,
-        description="Accepted, Ready, Reconciling, Stalled, DataReady, ArtifactsUploaded, Complete, Failed, Finished.",
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+        ge=0,
+        le=31536000,
+        description="Seconds after the job's end at which its pods and other children are removed. The job itself stays, unless its"
+        " annotation trainyard.dev/delete-after-ttl is `true`.",
+        examples=[86400],
     )

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support import objects as o
 from tests.unit.controller.test_transitions import after, live, step
-from trainyard.api.trainingjob import JobStatus
+from trainyard.api.status import JobStatus
 from trainyard.controller.core.announce import announcements
 from trainyard.controller.core.conditions import TYPES
 from trainyard.controller.core.observed import Pod

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.support import objects as o
 from trainyard.api.report import Phase, StopReason
-from trainyard.api.trainingjob import JobStatus
+from trainyard.api.status import JobStatus
 from trainyard.controller.core.job import Job
 from trainyard.controller.core.observed import Pod, as_gone, parse_report
 from trainyard.controller.core.policies import decide

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from trainyard.api import names
-from trainyard.api.trainingjob import TERMINAL, JobStatus
+from trainyard.api.status import TERMINAL, JobStatus
 from trainyard.controller.adapters.cache import Key
 from trainyard.controller.adapters.cluster import PODS, SERVICES, Cluster
 from trainyard.controller.adapters.errors import ClusterError, Conflict, NotFound

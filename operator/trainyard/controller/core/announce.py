@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from trainyard.api.reasons import Reason
-from trainyard.api.trainingjob import TERMINAL, JobStatus, TrainingJobStatus
+from trainyard.api.status import TERMINAL, JobStatus, TrainingJobStatus
 from trainyard.controller.core.job import Job
 
 # Reasons of Ready that a person can act upon.

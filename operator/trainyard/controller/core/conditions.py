@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from trainyard.api.reasons import Reason
-from trainyard.api.trainingjob import Condition, SecondaryStatus
+from trainyard.api.status import Condition, SecondaryStatus
 from trainyard.controller.core import evidence
 from trainyard.controller.core.activity import Activity
 from trainyard.controller.core.policies import Act, Decision

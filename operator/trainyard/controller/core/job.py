@@ -8,7 +8,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from trainyard.api.trainingjob import TERMINAL, Condition, JobStatus, TrainingJobSpec
+from trainyard.api.status import TERMINAL, Condition, JobStatus
+from trainyard.api.trainingjob import TrainingJobSpec
 from trainyard.controller.core import read
 
 DEFAULT_REGION = "us-east-1"

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from trainyard.api.reasons import Reason
-from trainyard.api.trainingjob import SecondaryStatus
+from trainyard.api.status import SecondaryStatus
 from trainyard.controller.core import evidence
 from trainyard.controller.core.failures import Failure, failures
 from trainyard.controller.core.references import Resolved, Unresolved

@@ -6,14 +6,7 @@ from datetime import datetime
 
 from trainyard.api import names
 from trainyard.api.plan import model_uri
-from trainyard.api.trainingjob import (
-    HostStatus,
-    JobStatus,
-    ModelArtifacts,
-    SecondaryStatus,
-    TrainingJobStatus,
-    Transition,
-)
+from trainyard.api.status import HostStatus, JobStatus, ModelArtifacts, SecondaryStatus, TrainingJobStatus, Transition
 from trainyard.controller.core.activity import Activity, activity
 from trainyard.controller.core.conditions import conditions, reobserved
 from trainyard.controller.core.job import DEFAULT_REGION, Job

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from trainyard.api.trainingjob import SecondaryStatus, Transition
+from trainyard.api.status import SecondaryStatus, Transition
 from trainyard.controller.core import evidence
 from trainyard.controller.core.activity import Activity
 from trainyard.controller.core.policies import Decision, is_stopping

@@ -8,7 +8,7 @@ from datetime import datetime
 from trainyard.api import names
 from trainyard.api.reasons import Reason
 from trainyard.api.report import Report, Result
-from trainyard.api.trainingjob import SecondaryStatus, TrainingJobStatus
+from trainyard.api.status import SecondaryStatus, TrainingJobStatus
 from trainyard.controller.core import evidence
 from trainyard.controller.core.failures import Failure, failures, not_uploaded
 from trainyard.controller.core.observed import Pod, final_report

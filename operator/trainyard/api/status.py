@@ -1,0 +1,141 @@
+"""What DescribeTrainingJob adds to the request, and Kubernetes' conditions: the status of a TrainingJob."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import Field
+
+from trainyard.api.base import Model
+
+
+class TrainingJobStatus(StrEnum):
+    """The primary status, as DescribeTrainingJob has it."""
+
+    IN_PROGRESS = "InProgress"
+    COMPLETED = "Completed"
+    FAILED = "Failed"
+    STOPPING = "Stopping"
+    STOPPED = "Stopped"
+
+
+TERMINAL = frozenset({TrainingJobStatus.COMPLETED, TrainingJobStatus.FAILED, TrainingJobStatus.STOPPED})
+
+
+class SecondaryStatus(StrEnum):
+    """Where in its life a job is, as DescribeTrainingJob has it; retired values are left out."""
+
+    PENDING = "Pending"
+    STARTING = "Starting"
+    DOWNLOADING = "Downloading"
+    TRAINING = "Training"
+    UPLOADING = "Uploading"
+    INTERRUPTED = "Interrupted"
+    STOPPING = "Stopping"
+    STOPPED = "Stopped"
+    MAX_RUNTIME_EXCEEDED = "MaxRuntimeExceeded"
+    MAX_WAIT_TIME_EXCEEDED = "MaxWaitTimeExceeded"
+    COMPLETED = "Completed"
+    FAILED = "Failed"
+
+
+class Transition(Model):
+    """One stretch of a job's life; contiguous with the next one."""
+
+    status: str = Field(description="Secondary status during it.")
+    start_time: datetime = Field(description="When it began, from the pods' evidence.")
+    end_time: datetime | None = Field(default=None, description="When it ended: the next one's startTime.")
+    status_message: str = Field(description="What happened in it.")
+
+
+class Condition(Model):
+    """A condition as Kubernetes' metav1.Condition."""
+
+    type: str = Field(
+        max_length=316,
+        description="Accepted, Ready, Reconciling, Stalled, DataReady, ArtifactsUploaded, Complete, Failed or Finished.",
+    )
+    status: Literal["True", "False", "Unknown"] = Field(description="Whether it holds.")
+    observed_generation: int = Field(default=0, description="The spec's generation that this speaks of.")
+    last_transition_time: datetime = Field(description="When `status` last changed.")
+    reason: str = Field(max_length=1024, description="CamelCase reason.")
+    message: str = Field(default="", max_length=32768, description="What is so, where, and what to do.")
+
+
+class ModelArtifacts(Model):
+    """The result."""
+
+    s3_model_artifacts: str = Field(description="URI of model.tar.gz; named also if the program wrote no model.")
+
+
+class MetricData(Model):
+    """The latest value of one metric."""
+
+    metric_name: str = Field(description="Name of the metric definition.")
+    value: float = Field(description="The last value that a log line had.")
+    timestamp: datetime = Field(description="When that line was written.")
+
+
+class HostStatus(Model):
+    """One ML compute instance: its pod and its share of the input."""
+
+    name: str = Field(description="algo-<n>.")
+    pod: str = Field(description="Name of its pod.")
+    node: str | None = Field(default=None, description="Node it runs on.")
+    objects: int | None = Field(default=None, description="Input objects staged on it.")
+    bytes: int | None = Field(default=None, description="Input bytes staged on it.")
+    exit_code: int | None = Field(default=None, description="Exit code of its training container.")
+
+
+class JobStatus(Model):
+    """What DescribeTrainingJob adds to the request, and conditions."""
+
+    training_job_status: TrainingJobStatus | None = Field(
+        default=None, description="InProgress, Completed, Failed, Stopping or Stopped."
+    )
+    secondary_status: SecondaryStatus | None = Field(default=None, description="Where in its life the job is.")
+    secondary_status_transitions: list[Transition] = Field(
+        default_factory=list, description="Its life so far, oldest first."
+    )
+    failure_reason: str | None = Field(
+        default=None,
+        max_length=1024,
+        description="Why it failed: AlgorithmError, ClientError, InternalServerError or CapacityError, then the text.",
+    )
+    training_job_name: str | None = Field(default=None, description="SageMaker's name of the job, default filled in.")
+    training_job_arn: str | None = Field(default=None, description="ARN built from region, account and name.")
+    model_artifacts: ModelArtifacts | None = Field(default=None, description="The result.")
+    creation_time: datetime | None = Field(default=None, description="When the job was created.")
+    training_start_time: datetime | None = Field(
+        default=None, description="When staging began: the clock of maxRuntimeInSeconds."
+    )
+    training_end_time: datetime | None = Field(
+        default=None, description="When artifacts were uploaded, or the failure was seen."
+    )
+    last_modified_time: datetime | None = Field(default=None, description="When the status last changed.")
+    training_time_in_seconds: int | None = Field(
+        default=None, description="From trainingStartTime to trainingEndTime, at least 1."
+    )
+    billable_time_in_seconds: int | None = Field(default=None, description="As trainingTimeInSeconds.")
+    final_metric_data_list: list[MetricData] = Field(
+        default_factory=list,
+        max_length=40,
+        description="The last value of each metric that any log line had.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["metricName"]},
+    )
+    attempt: int | None = Field(default=None, description="Number of the attempt, from 1.")
+    hosts: list[HostStatus] = Field(
+        default_factory=list,
+        description="The ML compute instances.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
+    observed_generation: int | None = Field(
+        default=None, description="The spec's generation that this status speaks of."
+    )
+    conditions: list[Condition] = Field(
+        default_factory=list,
+        description="Accepted, Ready, Reconciling, Stalled, DataReady, ArtifactsUploaded, Complete, Failed, Finished.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+    )

@@ -358,7 +358,7 @@ def test_the_time_limit_needs_no_operator_and_is_kept_over_a_restart(one: Job) -
     one.pod.training_ends(code=None)  # the kubelet has killed it
     report = one.pod.end()
     assert report.stop_reason is StopReason.MAX_RUNTIME_EXCEEDED
-    assert one.manifest()["outcome"] == "Stopped"
+    assert one.manifest()["outcome"] == "MaxRuntimeExceeded"
 
 
 def test_a_deleted_pod_whose_training_ignores_sigterm_keeps_a_snapshot(one: Job) -> None:
@@ -371,7 +371,7 @@ def test_a_deleted_pod_whose_training_ignores_sigterm_keeps_a_snapshot(one: Job)
     report = one.pod.terminate()
     assert (report.result, report.stop_reason) == (Result.COMMITTED, StopReason.DELETED)
     assert one.model() == {"m": b"1", "later": b"2"}
-    assert one.manifest()["outcome"] == "Stopped"
+    assert one.manifest()["outcome"] == "Interrupted"
 
 
 def test_prestop_called_by_training_itself_changes_nothing(one: Job) -> None:

@@ -192,7 +192,13 @@ def test_a_committed_job_is_not_trained_again_and_a_failed_one_is(one: Job) -> N
     key = "out/Job/trainyard-manifest.json"
     one.put(key, body=json.dumps({"jobUID": "uid-1", "outcome": "Completed"}).encode())
     assert one.pod.stage(code=1).result is Result.ALREADY_COMMITTED
-    for document in ({"jobUID": "uid-1", "outcome": "Failed"}, {"jobUID": "another", "outcome": "Completed"}):
+    one.put(key, body=json.dumps({"jobUID": "uid-1", "outcome": "MaxRuntimeExceeded"}).encode())
+    assert one.pod.stage(code=1).stop_reason is StopReason.MAX_RUNTIME_EXCEEDED
+    for document in (
+        {"jobUID": "uid-1", "outcome": "Failed"},
+        {"jobUID": "uid-1", "outcome": "Interrupted"},
+        {"jobUID": "another", "outcome": "Completed"},
+    ):
         one.put(key, body=json.dumps(document).encode())
         assert one.pod.stage().result is Result.STAGED
 

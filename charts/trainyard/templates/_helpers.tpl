@@ -36,6 +36,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | quote }}
   resources: [trainingjobs, executionroles]
   verbs: [get, list, watch]
 - apiGroups: [trainyard.dev]
+  resources: [trainingjobs] # those whose annotation says so, when their ttlSecondsAfterFinished is over
+  verbs: [delete]
+- apiGroups: [trainyard.dev]
   resources: [trainingjobs/status]
   verbs: [patch]
 - apiGroups: [""]

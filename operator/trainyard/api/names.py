@@ -21,6 +21,9 @@ LABEL_MANAGED_BY: Final = "app.kubernetes.io/managed-by"
 ANNOTATION_STOP: Final = f"{GROUP}/stop"  # JSON StopOrder
 ANNOTATION_TRAINING_ENDED: Final = f"{GROUP}/training-ended"  # JSON TrainingEnd
 
+# On a TrainingJob: "true" lets ttlSecondsAfterFinished remove the job itself too.
+ANNOTATION_DELETE_AFTER_TTL: Final = f"{GROUP}/delete-after-ttl"
+
 # Containers of a job's pod, in the order in which they start.
 CONTAINER_SIDECAR: Final = "sidecar"
 CONTAINER_PREFETCH: Final = "prefetch"

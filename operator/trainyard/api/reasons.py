@@ -31,6 +31,10 @@ class Reason(StrEnum):
     UPLOADING = "Uploading"  # training has ended; artifacts are on their way
     UPLOAD_BLOCKED = "UploadBlocked"  # S3 refuses the artifacts; retried until the hold window ends
     STOPPING = "Stopping"  # a stop was asked for or a limit reached
+    SUSPENDING = "Suspending"  # spec.suspend was set; the pods are told to end
+    SUSPENDED = "Suspended"  # spec.suspend is true and no pod is there
+    INTERRUPTED = "Interrupted"  # the cluster took a host away; the job starts again
+    RETRYING = "Retrying"  # an InternalServerError; the job starts again as its retryStrategy allows
 
     # DataReady, ArtifactsUploaded: what is safe?
     DATA_STAGED = "DataStaged"  # input and configuration are in place on every host
@@ -40,6 +44,8 @@ class Reason(StrEnum):
     COMPLETED = "Completed"
     STOPPED = "Stopped"
     MAX_RUNTIME_EXCEEDED = "MaxRuntimeExceeded"
+    MAX_WAIT_TIME_EXCEEDED = "MaxWaitTimeExceeded"  # waiting and running took longer than maxWaitTimeInSeconds
+    MAX_PENDING_TIME_EXCEEDED = "MaxPendingTimeExceeded"  # no capacity within maxPendingTimeInSeconds
     ALGORITHM_ERROR = "AlgorithmError"  # training exited with another code than 0
     OUT_OF_MEMORY = "OutOfMemory"  # training was killed at its memory limit
     IMAGE_NOT_PULLED = "ImageNotPulled"  # the training image cannot be had

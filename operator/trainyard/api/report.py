@@ -20,8 +20,16 @@ class StopReason(StrEnum):
 
     USER_REQUESTED = "UserRequested"
     MAX_RUNTIME_EXCEEDED = "MaxRuntimeExceeded"
+    MAX_WAIT_TIME_EXCEEDED = "MaxWaitTimeExceeded"
+    MAX_PENDING_TIME_EXCEEDED = "MaxPendingTimeExceeded"
     HOST_FAILED = "HostFailed"
+    INTERRUPTED = "Interrupted"  # another host was lost, and the job starts again
+    SUSPENDED = "Suspended"  # the job goes on later
     DELETED = "Deleted"
+
+
+# After these nothing is concluded from what was uploaded: the job goes on, or is gone.
+UNFINISHED = frozenset({StopReason.INTERRUPTED, StopReason.SUSPENDED, StopReason.DELETED})
 
 
 class StopOrder(Model):

@@ -55,7 +55,7 @@ class Condition(Model):
 
     type: str = Field(
         max_length=316,
-        description="Accepted, Ready, Reconciling, Stalled, DataReady, ArtifactsUploaded, Complete, Failed or Finished.",
+        description="Accepted, Ready, Reconciling, Stalled, Suspended, DataReady, ArtifactsUploaded, Complete, Failed or Finished.",
     )
     status: Literal["True", "False", "Unknown"] = Field(description="Whether it holds.")
     observed_generation: int = Field(default=0, description="The spec's generation that this speaks of.")
@@ -76,6 +76,16 @@ class MetricData(Model):
     metric_name: str = Field(description="Name of the metric definition.")
     value: float = Field(description="The last value that a log line had.")
     timestamp: datetime = Field(description="When that line was written.")
+
+
+class AttemptRecord(Model):
+    """An attempt that is over, after which the job was started again."""
+
+    attempt: int = Field(description="Its number, from 1.")
+    start_time: datetime | None = Field(default=None, description="When its staging began; absent if it never did.")
+    end_time: datetime = Field(description="When it ended.")
+    reason: str = Field(description="Retrying, Interrupted or Suspended.")
+    message: str = Field(max_length=1024, description="What happened, and where.")
 
 
 class HostStatus(Model):
@@ -118,7 +128,10 @@ class JobStatus(Model):
     training_time_in_seconds: int | None = Field(
         default=None, description="From trainingStartTime to trainingEndTime, at least 1."
     )
-    billable_time_in_seconds: int | None = Field(default=None, description="As trainingTimeInSeconds.")
+    billable_time_in_seconds: int | None = Field(
+        default=None,
+        description="Running time of all attempts together, at least 1: what lay between them is left out.",
+    )
     final_metric_data_list: list[MetricData] = Field(
         default_factory=list,
         max_length=40,
@@ -126,6 +139,24 @@ class JobStatus(Model):
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["metricName"]},
     )
     attempt: int | None = Field(default=None, description="Number of the attempt, from 1.")
+    attempt_start_time: datetime | None = Field(
+        default=None, description="When the present attempt was due, if it is not the first or the job was suspended."
+    )
+    earlier_attempts: list[AttemptRecord] = Field(
+        default_factory=list, max_length=10, description="The latest of the attempts before this one, oldest first."
+    )
+    retry_attempts: int | None = Field(
+        default=None, description="How many of retryStrategy.maximumRetryAttempts are used."
+    )
+    interruptions: int | None = Field(
+        default=None, description="How often the cluster interrupted the job (enableManagedSpotTraining)."
+    )
+    earlier_running_time_in_seconds: int | None = Field(
+        default=None, description="Running time of all earlier attempts together; counts for maxRuntimeInSeconds."
+    )
+    suspended_time_in_seconds: int | None = Field(
+        default=None, description="How long the job was suspended; does not count for maxWaitTimeInSeconds."
+    )
     hosts: list[HostStatus] = Field(
         default_factory=list,
         description="The ML compute instances.",
@@ -136,6 +167,6 @@ class JobStatus(Model):
     )
     conditions: list[Condition] = Field(
         default_factory=list,
-        description="Accepted, Ready, Reconciling, Stalled, DataReady, ArtifactsUploaded, Complete, Failed, Finished.",
+        description="Accepted, Ready, Reconciling, Stalled, Suspended, DataReady, ArtifactsUploaded, Complete, Failed, Finished.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )

@@ -134,7 +134,10 @@ def test_a_pod_is_abandoned_only_if_training_never_ran(seen: Facts, has_files: b
         (facts(stop=USER, ended=KILLED), False, "Stopped"),
         (facts(stop=StopOrder(reason=StopReason.HOST_FAILED), ended=KILLED), False, "Failed"),
         (facts(terminated_at=100.0), False, "Unknown"),
-        (facts(deleted_at=100.0, terminated_at=101.0), False, "Stopped"),
+        (facts(deleted_at=100.0, terminated_at=101.0), False, "Interrupted"),
+        (facts(stop=StopOrder(reason=StopReason.INTERRUPTED), ended=KILLED), True, "Interrupted"),
+        (facts(stop=StopOrder(reason=StopReason.SUSPENDED), ended=TrainingEnd(exit_code=0)), False, "Interrupted"),
+        (facts(stop=StopOrder(reason=StopReason.MAX_WAIT_TIME_EXCEEDED), ended=KILLED), False, "MaxWaitTimeExceeded"),
     ],
 )
 def test_the_manifests_word_for_the_outcome(seen: Facts, elsewhere: bool, word: str) -> None:
@@ -159,6 +162,9 @@ def test_a_refused_probe_is_remembered_from_the_first_on() -> None:
         (facts(upload_began=1000.0, terminated_at=1001.0), False, 1361),
         (facts(upload_began=1000.0, terminated_at=1001.0, blocked_since=1001.0), True, 1061),
         (facts(upload_began=230.0, deleted_at=101.0), False, 461),
+        (facts(upload_began=1000.0, stop=StopOrder(reason=StopReason.DELETED)), False, 1300),
+        (facts(upload_began=1000.0, stop=StopOrder(reason=StopReason.SUSPENDED)), False, 1300),
+        (facts(upload_began=1000.0, stop=USER), False, None),
     ],
 )
 def test_an_upload_may_be_blocked_for_the_hold_window_and_take_no_longer_than_its_pod(

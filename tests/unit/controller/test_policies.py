@@ -70,7 +70,7 @@ SITUATIONS: dict[str, tuple[Snapshot, Act, str | None]] = {
         Act.MAKE,
         Reason.STARTING,
     ),
-    "a training job name in use is refused": (of(more={"name_holder": "other"}), Act.REFUSE, Reason.NAME_IN_USE),
+    "a training job name in use is waited for": (of(more={"name_holder": o.job()}), Act.WAIT, Reason.NAME_IN_USE),
     "an instance type too small is refused": (
         of(more={"instance_type": o.instance_type(capacity={"cpu": "1", "memory": "512Mi"})}),
         Act.REFUSE,

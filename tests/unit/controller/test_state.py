@@ -66,7 +66,7 @@ def test_the_older_job_holds_the_name() -> None:
     first, second = state.jobs.get(KEY), state.jobs.get((o.NAMESPACE, "younger"))
     assert first is not None
     assert second is not None
-    assert (state.name_holder(first), state.name_holder(second)) == (None, o.NAME)
+    assert (state.name_holder(first), state.name_holder(second)) == (None, first)
     assert (o.NAMESPACE, "younger") in state.seen("jobs", version(older, 200), deleted=True)
 
 

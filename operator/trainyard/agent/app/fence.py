@@ -39,13 +39,13 @@ def _read(store: Store, uri: str, patience: Patience) -> tuple[dict[str, object]
     return (manifest.parse(found[0]), found[1]) if found else None
 
 
-def already_committed(store: Store, plan: Plan, patience: Patience) -> bool:
-    """Is this job's result in S3 already? Raises AgentError."""
+def already_committed(store: Store, plan: Plan, patience: Patience) -> dict[str, object] | None:
+    """This job's manifest, if its result is in S3 already. Raises AgentError."""
     try:
         found = _read(store, plan.manifest_uri, patience)
     except Refused as refused:
         raise upload_failure(refused) from refused
-    return found is not None and manifest.committed(found[0], plan.job)
+    return found[0] if found is not None and manifest.committed(found[0], plan.job) else None
 
 
 def mark(store: Store, plan: Plan, patience: Patience) -> None:

@@ -231,7 +231,11 @@ class Sidecar:
             self._learn(upload_began=now)
         plan = self.plan
         until = upload_deadline(
-            self.facts, timing, plan.upload_hold_seconds, word == "Failed", plan.deletion_budget_seconds
+            self.facts,
+            timing,
+            plan.upload_hold_seconds,
+            word in {"Failed", "Interrupted"},
+            plan.deletion_budget_seconds,
         )
         overdue = -1.0 if until is None else now - until
         stuck = overdue >= timing.worker_stuck or self.worker.quiet(now) >= timing.quiet

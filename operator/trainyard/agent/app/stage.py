@@ -24,7 +24,7 @@ from trainyard.agent.app.download import Downloader, Item, make_parents
 from trainyard.agent.app.peers import BARRIER, Peers
 from trainyard.agent.app.settings import Settings
 from trainyard.agent.app.store import Patience, Refused, Store
-from trainyard.agent.core import layout
+from trainyard.agent.core import layout, manifest
 from trainyard.agent.core.config import config_files
 from trainyard.agent.errors import AgentError, PeerFault, StopSignal, unexpected
 from trainyard.agent.ports import StoredObject
@@ -116,11 +116,14 @@ class Stage:
         self._rank = plan.rank(settings.host)
         self._store = Store(plan.store, settings.credentials, settings.timing)
         self.progress = Progress(settings.stage_progress, began)
+        self.stopped: StopReason | None = None
+        """Why the job had been stopped, if its result is there already."""
 
     def run(self) -> Result:
         files.make_ml_tree(self._settings.ml)
         self._configure()
-        if fence.already_committed(self._store, self._plan, self._patience()):
+        if (committed := fence.already_committed(self._store, self._plan, self._patience())) is not None:
+            self.stopped = manifest.stop_reason(committed)
             return Result.ALREADY_COMMITTED
         if self._rank == 0:
             fence.mark(self._store, self._plan, self._patience())
@@ -232,7 +235,7 @@ def _report(settings: Settings, stage: Stage, stop: Stop) -> Report:
         return _failed(settings.host, work.error)
     if work.result is Result.ALREADY_COMMITTED:
         text = "This job's result is in S3 already; nothing is left to train."
-        return Report(host=settings.host, phase=Phase.DONE, result=work.result, message=text)
+        return Report(host=settings.host, phase=Phase.DONE, result=work.result, message=text, stop_reason=stage.stopped)
     return Report(host=settings.host, phase=Phase.STAGED, result=work.result)
 
 

@@ -15,9 +15,16 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from trainyard.agent.timing import Timing
-from trainyard.api.report import StopOrder, StopReason, TrainingEnd
+from trainyard.api.report import UNFINISHED, StopOrder, StopReason, TrainingEnd
 
 NEVER_STARTED = frozenset({"StartError", "ContainerCannotRun", "CreateContainerError", "CreateContainerConfigError"})
+
+
+# The manifest's word for a job that was stopped, where it is not just Stopped.
+STOPPED_AS = {
+    StopReason.MAX_RUNTIME_EXCEEDED: "MaxRuntimeExceeded",
+    StopReason.MAX_WAIT_TIME_EXCEEDED: "MaxWaitTimeExceeded",
+}
 
 
 class Over(StrEnum):
@@ -170,6 +177,9 @@ def upload_deadline(facts: Facts, timing: Timing, hold: float, failed: bool, del
     if facts.blocked_since is not None:
         began = max(facts.blocked_since, facts.upload_began or facts.blocked_since)
         limits.append(began + (min(hold, timing.failed_upload) if failed else hold))
+    if facts.stop is not None and facts.stop.reason in UNFINISHED and facts.upload_began is not None:
+        # Somebody waits for these pods to be gone: a deletion, or the job's next attempt.
+        limits.append(facts.upload_began + deletion_budget)
     # Time for the upload process to take back what it began, and for another one to do it in its place.
     budget = max(0.0, timing.grace + deletion_budget - 2 * timing.worker_stuck)
     if facts.terminated_at is not None:
@@ -181,10 +191,12 @@ def upload_deadline(facts: Facts, timing: Timing, hold: float, failed: bool, del
 
 def outcome(facts: Facts, decision: Decision, failed_elsewhere: bool) -> str:
     """The manifest's word for the job. `Unknown`: nobody said how training ended, and a retry must not rely on it."""
+    if decision.stop in UNFINISHED:
+        return "Interrupted"
     if decision.stop is StopReason.HOST_FAILED or failed_elsewhere:
         return "Failed"
     if decision.stop is not None:
-        return "Stopped"
+        return STOPPED_AS.get(decision.stop, "Stopped")
     if facts.ended is None:
         return "Unknown"
     return "Completed" if facts.ended.exit_code == 0 else "Failed"

@@ -6,9 +6,16 @@ import json
 from typing import Any
 
 from trainyard.api.plan import JobIdentity, Plan
+from trainyard.api.report import StopReason
 
 VERSION = 1
-TRUSTED_OUTCOMES = frozenset({"Completed", "Stopped"})
+# With these the job has ended, and why it was stopped; all others are of attempts that another one may follow.
+TRUSTED_OUTCOMES = {
+    "Completed": None,
+    "Stopped": StopReason.USER_REQUESTED,
+    "MaxRuntimeExceeded": StopReason.MAX_RUNTIME_EXCEEDED,
+    "MaxWaitTimeExceeded": StopReason.MAX_WAIT_TIME_EXCEEDED,
+}
 
 
 def parse(content: bytes) -> dict[str, Any]:
@@ -46,6 +53,11 @@ def _attempt(found: dict[str, Any]) -> int:
 def committed(found: dict[str, Any], job: JobIdentity) -> bool:
     """Is this job's outcome already in S3, so that there is nothing left to train?"""
     return found.get("jobUID") == job.uid and found.get("outcome") in TRUSTED_OUTCOMES
+
+
+def stop_reason(found: dict[str, Any]) -> StopReason | None:
+    """Why the job whose outcome this is was stopped, if it was."""
+    return TRUSTED_OUTCOMES.get(str(found.get("outcome")))
 
 
 def share_uri(plan: Plan, host: str, name: str) -> str:

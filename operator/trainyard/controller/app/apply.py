@@ -43,6 +43,10 @@ class Applier:
             await self._make_pods(job, [children.owned(pod, plan) for pod in actions.pods])
         if actions.adopt:
             await self._adopt_plan(job)
+        for name, uid in actions.plans:
+            await self.delete_plan(job.namespace, name, uid)
+        if actions.expired:
+            await self._expire(job, remove=actions.remove)
         await self.order(actions)
 
     async def order(self, actions: Actions) -> None:
@@ -82,6 +86,16 @@ class Applier:
         patch = {"metadata": {"ownerReferences": [children.owner_reference(job)]}}
         with contextlib.suppress(NotFound):
             await self._cluster.merge(CONFIG_MAPS, job.namespace, name, patch)
+
+    async def _expire(self, job: Job, *, remove: bool) -> None:
+        """The plan takes pods and Service with it; the job, if it is to go too, takes the plan."""
+        if remove:
+            await self._cluster.delete(JOBS, job.namespace, job.name, job.uid)
+            return
+        name = naming.config_map_name(job.name, job.attempt)
+        found = await self._cluster.find(CONFIG_MAPS, job.namespace, name)
+        if found is not None and read.texts(found, "metadata", "labels").get(names.LABEL_JOB_UID) == job.uid:
+            await self.delete_plan(job.namespace, name, read.text(read.mapping(found, "metadata"), "uid"))
 
     async def _look(self, job: Job, manifest: Raw, conflict: Conflict) -> Raw:
         """There is one of that name: made by an earlier pass whose answer was lost, or not ours."""

@@ -62,7 +62,7 @@ class Deletion:
         return not deleting and any(pods[0].job_uid == uid for pods in groups)
 
     async def plans(self, namespaces: tuple[str, ...]) -> None:
-        """Plans without a job and without pods: made by an operator that died before it made the pods."""
+        """Plans without pods whose job, or attempt, is no more: made by an operator that died before it made the pods."""
         for namespace in namespaces:
             async for item in self.cluster.list(CONFIG_MAPS, namespace, OURS, metadata_only=True):
                 await self._plan(item)
@@ -73,7 +73,13 @@ class Deletion:
         job_uid = labels.get(names.LABEL_JOB_UID, "")
         key = (read.text(metadata, "namespace"), labels.get(names.LABEL_JOB_NAME, ""))
         known = self.state.jobs.get(key)
-        if not job_uid or self.state.pods.group((key[0], job_uid)) or (known is not None and known.uid == job_uid):
+        attempt = labels.get(names.LABEL_ATTEMPT, "")
+        pods = self.state.pods.group((key[0], job_uid))
+        if not job_uid or any(str(pod.attempt) == attempt for pod in pods):
+            return
+        if known is not None and known.uid == job_uid:
+            if attempt.isdigit() and int(attempt) < known.attempt:
+                await self.applier.delete_plan(key[0], read.text(metadata, "name"), read.text(metadata, "uid"))
             return
         raw = await self.cluster.find(JOBS, *key)
         if raw is None or read.text(read.mapping(raw, "metadata"), "uid") != job_uid:

@@ -12,12 +12,14 @@ from trainyard.controller.core.snapshot import Refusal
 
 @dataclass
 class Memory:
-    """`written`: the loop's time of the last status write. `shadowed`: None until it was looked for."""
+    """`written`: the loop's time of the last status write. `shadowed`: None until it was looked for. `held_by`: the job that had
+    this one's trainingJobName."""
 
     uid: str
     refusal: Refusal | None = None
     blocked_since: dict[tuple[str, str], datetime] = field(default_factory=dict)
     shadowed: tuple[str, ...] | None = None
+    held_by: str = ""
     reports: dict[str, Report] = field(default_factory=dict)
     written: float = -1e9
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from trainyard.api import names
 from trainyard.api.status import TERMINAL, JobStatus
 from trainyard.controller.adapters.cache import Key
-from trainyard.controller.adapters.cluster import PODS, SERVICES, Cluster
+from trainyard.controller.adapters.cluster import NODES, PODS, SERVICES, Cluster
 from trainyard.controller.adapters.errors import ClusterError, Conflict, NotFound
 from trainyard.controller.adapters.events import Events
 from trainyard.controller.app.apply import Applier, NotOurs
@@ -21,7 +21,7 @@ from trainyard.controller.app.memory import Memories, Memory
 from trainyard.controller.app.metrics import Metrics
 from trainyard.controller.app.reports import Reports
 from trainyard.controller.app.state import JOBS, State
-from trainyard.controller.core import evidence, naming
+from trainyard.controller.core import evidence, naming, read
 from trainyard.controller.core.actions import actions
 from trainyard.controller.core.announce import ACTIONABLE, announcements
 from trainyard.controller.core.job import Job
@@ -89,22 +89,27 @@ class Reconciler:
 
     async def _snapshot(self, job: Job, memory: Memory) -> Snapshot:
         now = self.clock()
-        pods = await self._gang(job)
+        pods = await self._with_dead_nodes(await self._gang(job))
         blocked = [found.key for pod in pods if (found := evidence.blocked(pod)) is not None]
         memory.blocked_since = {key: memory.blocked_since.get(key, now) for key in blocked}
         if memory.shadowed is None:
             memory.shadowed = await self._shadowed(job, pods)
         spec = job.spec
-        left = [pod for pods in self.state.left_behind((job.namespace, job.name)) for pod in pods]
+        holder = self.state.name_holder(job)
+        memory.held_by = holder.name if holder is not None else memory.held_by
+        # Of a deleted job with this one's name, or with its trainingJobName: both write to the same place in S3.
+        before = {job.name, memory.held_by} - {""}
+        left = [pod for name in before for pods in self.state.left_behind((job.namespace, name)) for pod in pods]
         return Snapshot(
             job=job,
             now=now,
             options=self.options,
             pods=pods,
+            earlier=self.state.earlier_pods(job),
             instance_type=self.state.types.get(("", spec.resource_config.instance_type)) if spec is not None else None,
             instance_types=tuple(name for (_, name), _ in self.state.types),
             roles=tuple(self.state.roles.group(job.namespace)),
-            name_holder=self.state.name_holder(job),
+            name_holder=holder,
             predecessors=len(left),
             unanswering=tuple(pod for pod in left if evidence.overdue(pod, now)),
             reports=dict(memory.reports),
@@ -112,6 +117,26 @@ class Reconciler:
             refusal=memory.refusal,
             shadowed=memory.shadowed or (),
         )
+
+    async def _with_dead_nodes(self, pods: tuple[Pod, ...]) -> tuple[Pod, ...]:
+        """A pod that the cluster takes off its node: has the node died, so that nobody will ever tell of its end?"""
+        leaving = [
+            pod.node for pod in pods if pod.deleting is not None and pod.disruption and pod.node and not pod.over
+        ]
+        dead = {node for node in set(leaving) if await self._is_dead(node)}
+        return tuple(replace(pod, node_dead=True) if pod.node in dead else pod for pod in pods) if dead else pods
+
+    async def _is_dead(self, node: str) -> bool:
+        """Gone, or silent for so long that the cluster has given it up. Without the right to ask, the pod's grace decides."""
+        try:
+            raw = await self.cluster.find(NODES, "", node)
+        except ClusterError as error:
+            _log.info("node %s not looked at: %s", node, error.message)
+            return False
+        if raw is None:
+            return True
+        ready = next((entry for entry in read.items(raw, "status", "conditions") if entry.get("type") == "Ready"), {})
+        return ready.get("status") == "Unknown"
 
     async def _shadowed(self, job: Job, pods: tuple[Pod, ...]) -> tuple[str, ...] | None:
         """The first hosts' short names that a Service of the namespace takes; None if that is not known."""
@@ -161,9 +186,8 @@ class Reconciler:
         memory.written = loop_time
         self.state.answered("jobs", written)
         self._tell(job, status)
-        return (
-            0.0 if status.training_job_status in TERMINAL and job.status.training_job_status not in TERMINAL else None
-        )
+        ended = status.training_job_status in TERMINAL and job.status.training_job_status not in TERMINAL
+        return 0.0 if ended or decision.restart is not None else None
 
     async def _look_again(self, job: Job) -> None:
         """Our copy was old: without a fresh one the next try would fail like this one."""
@@ -196,6 +220,7 @@ def _interval(before: JobStatus, after: JobStatus) -> float:
         before.training_job_status is None
         or after.training_job_status in TERMINAL
         or len(before.hosts) != len(after.hosts)
+        or before.attempt != after.attempt
     ):
         return 0.0
     was, now = _reason(before), _reason(after)

@@ -112,7 +112,7 @@ class State:
             return set()
         self.pods.drop(key)
         job = self.jobs.get(owner)
-        if job is not None and job.uid == pod.job_uid:
+        if job is not None and job.uid == pod.job_uid and pod.attempt >= job.attempt:
             # What its containers said last still counts while the job is there.
             self._uids.setdefault(owner, set()).add(pod.job_uid)
             self.pods.put(key, uid, version, as_gone(pod))
@@ -132,6 +132,14 @@ class State:
         """Of the present attempt, by host."""
         pods = self.pods.group((job.namespace, job.uid))
         return {pod.host: pod for pod in pods if pod.attempt == job.attempt and pod.host}
+
+    def earlier_pods(self, job: Job) -> tuple[Pod, ...]:
+        """Those of earlier attempts that are still there; what the lost ones said last interests nobody any more."""
+        older = [pod for pod in self.pods.group((job.namespace, job.uid)) if pod.attempt < job.attempt]
+        for pod in older:
+            if pod.gone:
+                self.pods.drop((pod.namespace, pod.name))
+        return tuple(pod for pod in older if not pod.gone)
 
     def left_behind(self, key: Key) -> list[list[Pod]]:
         """The pods of jobs that had this key and are deleted, or being deleted, by job."""
@@ -155,13 +163,13 @@ class State:
             if not entry.value.terminal and (not namespace or key[0] == namespace) and not _has_all_hosts(entry.value)
         }
 
-    def name_holder(self, job: Job) -> str | None:
+    def name_holder(self, job: Job) -> Job | None:
         """The older job of the namespace with the same trainingJobName; on a tie the lower uid."""
         others = [other for other in self.jobs.group((job.namespace, job.training_job_name)) if other.uid != job.uid]
         older = [
             other for other in others if (other.created, other.uid) < (job.created, job.uid) and not other.deleting
         ]
-        return min(older, key=lambda other: (other.created, other.uid)).name if older else None
+        return min(older, key=lambda other: (other.created, other.uid), default=None)
 
 
 def _parse_pod(raw: Any) -> Pod:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from trainyard.api import names
-from trainyard.api.reasons import Reason
-from trainyard.api.report import StopOrder, StopReason, TrainingEnd
+from trainyard.api.report import StopOrder, TrainingEnd
 from trainyard.controller.core import children, evidence, pods
 from trainyard.controller.core.children import Manifest
+from trainyard.controller.core.expiry import expiry
 from trainyard.controller.core.failures import host_failure
 from trainyard.controller.core.jobplan import job_plan
 from trainyard.controller.core.observed import Pod
@@ -29,7 +29,8 @@ class Annotate:
 class Actions:
     """`plan` must exist before `service` and `pods`, which it owns; all else is independent of each other.
 
-    `adopt`: the plan gets the job as its owner, so that from now on it goes with it.
+    `adopt`: the plan gets the job as its owner, so that from now on it goes with it. `plans` (name, uid) go now, with all they
+    own; `expired`: so does the present attempt's, and with `remove` the job itself.
     """
 
     plan: Manifest | None = None
@@ -38,23 +39,35 @@ class Actions:
     adopt: bool = False
     annotate: tuple[Annotate, ...] = ()
     delete: tuple[Pod, ...] = ()
+    plans: tuple[tuple[str, str], ...] = ()
+    expired: bool = False
+    remove: bool = False
 
 
 def actions(snapshot: Snapshot, decision: Decision) -> Actions:
     """Nothing for a snapshot in which everything is as it should be."""
+    found = _actions(snapshot, decision)
+    earlier = {(pod.plan, pod.plan_uid) for pod in snapshot.earlier if pod.plan and pod.deleting is None}
+    return replace(found, plans=tuple(sorted(earlier))) if earlier and decision.act is not Act.NOTHING else found
+
+
+def _actions(snapshot: Snapshot, decision: Decision) -> Actions:
     if decision.act is Act.MAKE:
         return _make(snapshot, decision)
     if decision.act is Act.CLEAN:
+        end = expiry(snapshot.job)
+        if end is not None and snapshot.now >= end:
+            return Actions(expired=True, remove=snapshot.job.delete_after_ttl)
         # One whose containers have all ended is left: its phase follows in a moment, and its logs stay.
         return Actions(delete=tuple(pod for pod in snapshot.pods if not pod.over and pod.deleting is None and pod.uid))
     if decision.act is Act.FINISH:
         return Actions(adopt=bool(snapshot.pods))
-    if decision.act in (Act.NOTHING, Act.REFUSE):
+    if decision.act in (Act.NOTHING, Act.REFUSE, Act.RESTART):
         return Actions()
     # On a failure the pods that would wait for ever are the evidence, and go after the verdict.
     return Actions(
         annotate=tuple(order for pod in snapshot.pods for order in orders(pod, _stop_order(snapshot, decision, pod))),
-        delete=tuple(filter(evidence.deaf, snapshot.pods)) if decision.act is Act.STOP else (),
+        delete=tuple(filter(evidence.deaf, snapshot.pods)) if decision.act in (Act.STOP, Act.SUSPEND) else (),
     )
 
 
@@ -88,10 +101,7 @@ def training_end(pod: Pod) -> TrainingEnd | None:
 
 
 def _stop_order(snapshot: Snapshot, decision: Decision, pod: Pod) -> StopOrder | None:
-    if decision.act is Act.STOP and decision.reason is Reason.MAX_RUNTIME_EXCEEDED:
-        return StopOrder(reason=StopReason.MAX_RUNTIME_EXCEEDED, message=decision.message)
-    if decision.act is Act.STOP:
-        return StopOrder(reason=StopReason.USER_REQUESTED, message="spec.stop was set")
-    if decision.act is Act.ABORT and host_failure(snapshot, pod) is None:
-        return StopOrder(reason=StopReason.HOST_FAILED, message=decision.message)
-    return None
+    """A host that has failed by itself needs none."""
+    if decision.act is Act.ABORT and host_failure(snapshot, pod) is not None:
+        return None
+    return decision.order

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from trainyard.api import names
 from trainyard.api.reasons import Reason
-from trainyard.api.report import Phase
+from trainyard.api.report import Phase, StopReason
 from trainyard.controller.core import evidence
 from trainyard.controller.core.observed import Pod
 from trainyard.controller.core.policies import Act, Decision, is_stopping
@@ -28,8 +28,8 @@ def _hosts(pods: list[Pod]) -> str:
 
 
 def decided(_snapshot: Snapshot, decision: Decision) -> Activity | None:
-    """What keeps the job from starting, or how it ended."""
-    if decision.act in (Act.REFUSE, Act.WAIT, Act.FINISH) and decision.reason is not None:
+    """What keeps the job from starting or going on, or how it ended."""
+    if decision.act in (Act.REFUSE, Act.WAIT, Act.SUSPEND, Act.RESTART, Act.FINISH) and decision.reason is not None:
         return Activity(decision.reason, decision.message)
     return None
 
@@ -43,6 +43,10 @@ def stopping(snapshot: Snapshot, decision: Decision) -> Activity | None:
 def aborting(snapshot: Snapshot, decision: Decision) -> Activity | None:
     if decision.act is not Act.ABORT or all(evidence.training_over(pod) or pod.over for pod in snapshot.pods):
         return None
+    if decision.order is not None and decision.order.reason is StopReason.INTERRUPTED:
+        return Activity(
+            Reason.INTERRUPTED, f"The job is started again once all its hosts have ended: {decision.message}"
+        )
     return Activity(Reason.STOPPING, f"A host failed, the others are stopped: {decision.message}")
 
 

@@ -52,11 +52,19 @@ def announcements(job: Job, status: JobStatus) -> list[Announcement]:
         message = status.failure_reason or status.secondary_status_transitions[-1].status_message
         said.append(Announcement("Warning" if failed else "Normal", reason, message))
         return said
+    if (status.attempt or 1) > (before.attempt or 1):
+        last = status.earlier_attempts[-1]
+        said.append(Announcement("Normal", last.reason, f"attempt {last.attempt} is over: {last.message}"))
+        return said
     if status.hosts and not before.hosts:
         said.append(
             Announcement("Normal", Reason.STARTING, f"made {len(status.hosts)} pod(s): {status.hosts[0].pod} ...")
         )
     was = next((condition for condition in before.conditions if condition.type == "Ready"), None)
+    suspended = doing is not None and doing.reason == Reason.SUSPENDED
+    if doing is not None and suspended != (was is not None and was.reason == Reason.SUSPENDED):
+        what = "suspended" if suspended else "resumed"
+        said.append(Announcement("Normal", "Suspended" if suspended else "Resumed", f"the job is {what}"))
     if doing is not None and doing.reason in ACTIONABLE and (was is None or was.reason != doing.reason):
         said.append(Announcement("Warning", doing.reason, doing.message))
     return said

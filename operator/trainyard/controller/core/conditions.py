@@ -1,4 +1,4 @@
-"""The nine conditions, all present from the first write: one table from where a job is to what tools may wait for."""
+"""The ten conditions, all present from the first write: one table from where a job is to what tools may wait for."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ TYPES = (
     "Ready",
     "Reconciling",
     "Stalled",
+    "Suspended",
     "DataReady",
     "ArtifactsUploaded",
     "Complete",
@@ -32,6 +33,7 @@ S = SecondaryStatus
 TABLE: dict[SecondaryStatus, frozenset[str]] = {
     S.PENDING: frozenset({"Reconciling"}),
     S.STARTING: frozenset({"Reconciling"}),
+    S.INTERRUPTED: frozenset({"Reconciling"}),
     S.DOWNLOADING: frozenset({"Reconciling"}),
     S.TRAINING: frozenset({"Ready"}),
     S.UPLOADING: frozenset({"Ready"}),
@@ -39,6 +41,7 @@ TABLE: dict[SecondaryStatus, frozenset[str]] = {
     S.COMPLETED: frozenset({"Ready", "Complete", "Finished"}),
     S.STOPPED: frozenset({"Ready", "Finished"}),
     S.MAX_RUNTIME_EXCEEDED: frozenset({"Ready", "Finished"}),
+    S.MAX_WAIT_TIME_EXCEEDED: frozenset({"Ready", "Finished"}),
     S.FAILED: frozenset({"Stalled", "Failed", "Finished"}),
 }
 
@@ -52,7 +55,9 @@ class _Claim:
 
 def conditions(snapshot: Snapshot, decision: Decision, doing: Activity, secondary: SecondaryStatus) -> list[Condition]:
     """In the order of TYPES. `lastTransitionTime` moves only when a condition's status flips."""
-    true = TABLE[secondary]
+    # A suspended job is as it should be, wherever it was.
+    suspended = decision.act is Act.WAIT and decision.reason is Reason.SUSPENDED
+    true = frozenset({"Suspended", "Ready"}) if suspended else TABLE[secondary]
     # One message is enough: on what is True, and on Ready, where people look.
     claims = {
         kind: _Claim(kind in true, doing.reason, doing.message if kind in true | {"Ready"} else "") for kind in TYPES
@@ -62,7 +67,7 @@ def conditions(snapshot: Snapshot, decision: Decision, doing: Activity, secondar
         claims["Stalled"] = _Claim(True, doing.reason, doing.message)
         claims["Reconciling"] = _Claim(False, doing.reason)
     claims["Accepted"] = _accepted(snapshot, decision, doing)
-    claims["DataReady"] = _data_ready(snapshot, doing)
+    claims["DataReady"] = _data_ready(snapshot, decision, doing)
     claims["ArtifactsUploaded"] = _artifacts(decision, doing)
     return [_condition(snapshot, kind, claims[kind]) for kind in TYPES]
 
@@ -77,8 +82,10 @@ def _accepted(snapshot: Snapshot, decision: Decision, doing: Activity) -> _Claim
     return _Claim(True, Reason.ACCEPTED, "Every name that the job uses was found")
 
 
-def _data_ready(snapshot: Snapshot, doing: Activity) -> _Claim:
+def _data_ready(snapshot: Snapshot, decision: Decision, doing: Activity) -> _Claim:
     before = snapshot.job.condition("DataReady")
+    if decision.act is Act.RESTART:
+        return _Claim(False, doing.reason)
     if (before is not None and before.status == "True") or (
         snapshot.complete and all(map(evidence.staged, snapshot.pods))
     ):

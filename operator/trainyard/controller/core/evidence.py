@@ -10,8 +10,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from pydantic import ValidationError
+
 from trainyard.api import names
-from trainyard.api.report import StopReason
+from trainyard.api.report import StopOrder, StopReason
 from trainyard.controller.core.observed import Pod, final_report
 from trainyard.controller.core.snapshot import Snapshot
 
@@ -130,7 +132,9 @@ def due(pod: Pod) -> datetime | None:
 
 
 def overdue(pod: Pod, now: datetime) -> bool:
-    """Deleted, and still there long after its grace: its node is gone or does not answer."""
+    """Deleted, and still there long after its grace, or on a node that is known to be dead."""
+    if pod.deleting is not None and pod.node_dead and not pod.over:
+        return True
     end = due(pod)
     return end is not None and now >= end
 
@@ -185,12 +189,23 @@ def stop_reason(snapshot: Snapshot, pod: Pod) -> StopReason | None:
     return None
 
 
+def ordered(pod: Pod) -> StopReason | None:
+    """Why this pod was told to end, by the operator's annotation."""
+    if pod.stop_order is None:
+        return None
+    try:
+        return StopOrder.model_validate_json(pod.stop_order).reason
+    except ValidationError:
+        return None
+
+
 def may_be_limit(snapshot: Snapshot, pod: Pod) -> bool:
     """Its training ended about when the runtime limit would end it, and its agent has not told yet: wait for its word."""
     ended, began = training_until(pod), downloading_since(pod)
     if ended is None or began is None or snapshot.job.spec is None or pod.over or snapshot.report(pod) is not None:
         return False
     limit = snapshot.job.spec.stopping_condition.max_runtime_in_seconds
+    limit -= snapshot.job.status.earlier_running_time_in_seconds or 0
     return ended - began >= timedelta(seconds=limit - LIMIT_MARGIN_SECONDS)
 
 

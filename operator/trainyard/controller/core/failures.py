@@ -9,10 +9,11 @@ from datetime import datetime, timedelta
 
 from trainyard.api import names
 from trainyard.api.reasons import Reason
-from trainyard.api.report import Report, Result, StopReason
+from trainyard.api.report import UNFINISHED, Report, Result, StopReason
 from trainyard.controller.core import evidence
 from trainyard.controller.core.observed import Pod, final_report
 from trainyard.controller.core.quantity import human_bytes, to_bytes
+from trainyard.controller.core.restart import suspending
 from trainyard.controller.core.snapshot import Snapshot
 
 OOM_TEXT = "Please use an instance type with more memory, or reduce the size of job data processed on an instance."
@@ -76,8 +77,9 @@ def lost(snapshot: Snapshot, pod: Pod) -> Failure | None:
     cut_short = pod.deleting is not None and training.terminated and training.exit_code != 0
     vanished = pod.gone and not pod.sidecar_final and not pod.finished
     overdue = evidence.overdue(pod, snapshot.now)
-    if (vanished or overdue) and evidence.limit_reached(snapshot) and not training.has_run:
-        # It had not started when the time limit was reached, and was deleted for that.
+    ending = evidence.limit_reached(snapshot) or suspending(snapshot)
+    if (vanished or overdue) and ending and not training.has_run:
+        # It had not started when the time limit was reached, or the job was suspended, and was deleted for that.
         return None
     if not (vanished or overdue or pod.reason == "Evicted" or stopped_by_deletion or cut_short):
         return None
@@ -188,7 +190,7 @@ def algorithm_failed(snapshot: Snapshot, pod: Pod) -> Failure | None:
 
 def not_uploaded(_snapshot: Snapshot, pod: Pod) -> Failure | None:
     sidecar, report = pod.container(names.CONTAINER_SIDECAR), final_report(pod, names.CONTAINER_SIDECAR)
-    if report is None or report.result is not Result.FAILED:
+    if report is None or report.result is not Result.FAILED or report.stop_reason in UNFINISHED:
         return None
     return _reported(pod, report, Reason.ARTIFACT_UPLOAD_FAILED, sidecar.finished)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from trainyard.api import names
 from trainyard.api.status import TERMINAL, Condition, JobStatus
 from trainyard.api.trainingjob import TrainingJobSpec
 from trainyard.controller.core import read
@@ -31,6 +32,7 @@ class Job:
     status: JobStatus = field(default_factory=JobStatus)
     raw_status: dict[str, Any] = field(default_factory=dict)
     deleting: bool = False
+    delete_after_ttl: bool = False
     problem: str = ""
     history_lost: bool = False  # the status cannot be read, so nobody can say what was done already
 
@@ -55,6 +57,10 @@ class Job:
     @property
     def stop(self) -> bool:
         return self.spec is not None and self.spec.stop
+
+    @property
+    def suspend(self) -> bool:
+        return self.spec is not None and self.spec.suspend
 
     def arn(self, region: str) -> str:
         return f"arn:aws:sagemaker:{region}:{self.account}:training-job/{self.training_job_name}"
@@ -97,6 +103,7 @@ def parse_job(raw: Any) -> Job:
         status=status,
         raw_status=raw_status,
         deleting="deletionTimestamp" in metadata,
+        delete_after_ttl=read.texts(metadata, "annotations").get(names.ANNOTATION_DELETE_AFTER_TTL) == "true",
         problem=problem,
         history_lost=history_lost,
     )

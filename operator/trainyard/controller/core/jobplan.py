@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from trainyard.api.plan import ChannelPlan, Host, JobIdentity, Plan, StorePlan
-from trainyard.controller.core import naming
+from trainyard.controller.core import limits, naming
 from trainyard.controller.core.job import Job
 from trainyard.controller.core.quantity import GIBIBYTE
 from trainyard.controller.core.references import Resolved
@@ -62,7 +62,7 @@ def job_plan(job: Job, resolved: Resolved, options: Options) -> Plan:
             addressing_style=role.s3.addressing_style,
             credentials_secret=role.credentials_secret_ref.name if role.credentials_secret_ref else None,
         ),
-        max_runtime_seconds=spec.stopping_condition.max_runtime_in_seconds,
+        max_runtime_seconds=limits.remaining_runtime(job),
         download_retry_seconds=role.download_retry_seconds,
         upload_hold_seconds=role.upload_hold_seconds,
         deletion_budget_seconds=options.deletion_budget,

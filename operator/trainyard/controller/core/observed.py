@@ -76,6 +76,7 @@ class Pod:
     image: str = ""
     stop_order: str | None = None
     training_end: str | None = None
+    node_dead: bool = False
     containers: dict[str, Container] = field(default_factory=dict)
     gone: bool = False
 

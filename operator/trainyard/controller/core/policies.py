@@ -8,10 +8,14 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from trainyard.api.reasons import Reason
-from trainyard.api.status import SecondaryStatus
+from trainyard.api.report import StopOrder, StopReason
+from trainyard.api.status import SecondaryStatus, TrainingJobStatus
 from trainyard.controller.core import evidence
+from trainyard.controller.core.expiry import expiry
 from trainyard.controller.core.failures import Failure, failures
+from trainyard.controller.core.limits import next_deadline, stop_cause
 from trainyard.controller.core.references import Resolved, Unresolved
+from trainyard.controller.core.restart import INTERNAL, Restart, due, followed_up, suspending
 from trainyard.controller.core.snapshot import Snapshot
 from trainyard.controller.core.verdict import Verdict, failed, stopped, verdict
 
@@ -25,19 +29,23 @@ class Act(StrEnum):
     MAKE = "make"  # children are missing
     WAIT = "wait"  # children are missing, and the apiserver has just refused them
     WATCH = "watch"  # everything is there; pods do their work
-    STOP = "stop"  # a stop was asked for or the time limit is reached: orders to all hosts
+    STOP = "stop"  # a stop was asked for or a limit is reached: orders to all hosts
+    SUSPEND = "suspend"  # the job is to go on later: orders to all hosts
     ABORT = "abort"  # a host failed: orders to the others
+    RESTART = "restart"  # all is over, and `restart` says why another attempt follows
     FINISH = "finish"  # `verdict` is to be written
 
 
 @dataclass(frozen=True)
 class Decision:
-    """`requeue_after`: seconds after which to look again though nothing has changed."""
+    """`order` is what the hosts are told. `requeue_after`: seconds after which to look again though nothing has changed."""
 
     act: Act
     reason: Reason | None = None
     message: str = ""
     requeue_after: float | None = None
+    order: StopOrder | None = None
+    restart: Restart | None = None
     verdict: Verdict | None = None
     resolved: Resolved | None = None
 
@@ -47,6 +55,24 @@ Policy = Callable[[Snapshot], Decision | None]
 
 def _finish(ending: Verdict) -> Decision:
     return Decision(Act.FINISH, ending.reason, ending.message, verdict=ending)
+
+
+def _conclude(snapshot: Snapshot) -> Decision:
+    """All is over: another attempt, or the end."""
+    ending = verdict(snapshot)
+    if ending.status is TrainingJobStatus.FAILED:
+        again = followed_up(snapshot, ending.reason, ending.failure_reason or "")
+        if suspending(snapshot) and (ending.failure_reason or "").startswith(INTERNAL):
+            # Nothing but the suspension ended it, or what the cluster did meanwhile.
+            text = "Suspended by spec.suspend; it goes on as a new attempt when that is false"
+            return _start_again(Restart(Reason.SUSPENDED, text, ending.at))
+        if again is not None:
+            return _start_again(Restart(again, ending.failure_reason or "", ending.at))
+    return _finish(ending)
+
+
+def _start_again(restart: Restart) -> Decision:
+    return Decision(Act.RESTART, restart.reason, restart.message, restart=restart)
 
 
 def _later(snapshot: Snapshot, since: datetime, seconds: int) -> float:
@@ -69,7 +95,11 @@ def history_lost(snapshot: Snapshot) -> Decision | None:
 
 
 def terminal(snapshot: Snapshot) -> Decision | None:
-    return Decision(Act.CLEAN) if snapshot.job.terminal else None
+    if not snapshot.job.terminal:
+        return None
+    end = expiry(snapshot.job)
+    waits = end is not None and end > snapshot.now
+    return Decision(Act.CLEAN, requeue_after=_later(snapshot, end, 0) if end is not None and waits else None)
 
 
 def unreadable(snapshot: Snapshot) -> Decision | None:
@@ -79,28 +109,45 @@ def unreadable(snapshot: Snapshot) -> Decision | None:
 
 
 def stopped_before_pods(snapshot: Snapshot) -> Decision | None:
-    if not snapshot.job.stop or snapshot.pods:
+    cause = stop_cause(snapshot)
+    if cause is None or snapshot.pods:
         return None
-    return _finish(stopped("Training job stopped before it had any pod", snapshot.now))
+    return _finish(stopped(cause, snapshot.now))
 
 
 def stopped_hosts_over(snapshot: Snapshot) -> Decision | None:
     """A stop is over when all pods are; also those that were deleted because no order reaches them."""
-    if not snapshot.job.stop or not _all_settled(snapshot):
+    if stop_cause(snapshot) is None or not _all_settled(snapshot):
         return None
     return _finish(verdict(snapshot))
 
 
 def stop_requested(snapshot: Snapshot) -> Decision | None:
-    if not snapshot.job.stop:
+    cause = stop_cause(snapshot)
+    if cause is None:
         return None
-    return Decision(Act.STOP, Reason.STOPPING, "Stopping the training job")
+    told = "spec.stop was set" if snapshot.job.stop else cause.message
+    order = StopOrder(reason=cause.order, message=told)
+    return Decision(Act.STOP, Reason.STOPPING, "Stopping the training job", order=order)
 
 
 def hosts_over(snapshot: Snapshot) -> Decision | None:
     if not snapshot.complete or not _all_settled(snapshot):
         return None
-    return _finish(verdict(snapshot))
+    return _conclude(snapshot)
+
+
+def suspended(snapshot: Snapshot) -> Decision | None:
+    """Before failures: what ends because it was told to is none. With a host missing, too."""
+    if not suspending(snapshot):
+        return None
+    if not snapshot.pods:
+        text = "Suspended by spec.suspend; set it to false to go on"
+        return Decision(Act.WAIT, Reason.SUSPENDED, text) if snapshot.job.suspend else None
+    if _all_settled(snapshot):
+        return _conclude(snapshot)
+    order = StopOrder(reason=StopReason.SUSPENDED, message="spec.suspend was set")
+    return Decision(Act.SUSPEND, Reason.SUSPENDING, "Suspending the training job", order=order)
 
 
 def failing_hosts_settled(snapshot: Snapshot) -> Decision | None:
@@ -108,12 +155,16 @@ def failing_hosts_settled(snapshot: Snapshot) -> Decision | None:
     found = failures(snapshot)
     if not found or not all(evidence.settled(pod, snapshot.now) or evidence.never_ending(pod) for pod in snapshot.pods):
         return None
-    return _finish(verdict(snapshot))
+    return _conclude(snapshot)
 
 
 def host_failed(snapshot: Snapshot) -> Decision | None:
     found = failures(snapshot)
-    return Decision(Act.ABORT, found[0].reason, found[0].text) if found else None
+    if not found:
+        return None
+    again = followed_up(snapshot, found[0].reason, found[0].text) is not None
+    order = StopOrder(reason=StopReason.INTERRUPTED if again else StopReason.HOST_FAILED, message=found[0].text)
+    return Decision(Act.ABORT, found[0].reason, found[0].text, order=order)
 
 
 def limit_hosts_over(snapshot: Snapshot) -> Decision | None:
@@ -127,7 +178,9 @@ def limit_reached(snapshot: Snapshot) -> Decision | None:
     """One host's clock has run out. Those that run have one of their own, those that never started have none."""
     if not evidence.limit_reached(snapshot):
         return None
-    return Decision(Act.STOP, Reason.MAX_RUNTIME_EXCEEDED, "maxRuntimeInSeconds is over")
+    text = "maxRuntimeInSeconds is over"
+    order = StopOrder(reason=StopReason.MAX_RUNTIME_EXCEEDED, message=text)
+    return Decision(Act.STOP, Reason.MAX_RUNTIME_EXCEEDED, text, order=order)
 
 
 def unresolved(snapshot: Snapshot) -> Decision | None:
@@ -137,6 +190,9 @@ def unresolved(snapshot: Snapshot) -> Decision | None:
     found = snapshot.resolution
     if isinstance(found, Resolved):
         return None
+    if found.reason is Reason.NAME_IN_USE:
+        # Until the other one is deleted, however long that is.
+        return Decision(Act.WAIT, found.reason, found.message)
     accepted = snapshot.job.condition("Accepted")
     since = accepted.last_transition_time if accepted is not None and accepted.status == "False" else snapshot.now
     timeout = snapshot.options.reference_timeout
@@ -175,6 +231,16 @@ def predecessor_ending(snapshot: Snapshot) -> Decision | None:
     return Decision(Act.WAIT, Reason.PENDING, message)
 
 
+def backing_off(snapshot: Snapshot) -> Decision | None:
+    """Attempts that end as soon as they have begun do not follow each other in a storm."""
+    end = due(snapshot.job)
+    if not snapshot.missing or snapshot.pods or end is None or snapshot.now >= end:
+        return None
+    last = snapshot.job.status.earlier_attempts[-1]
+    text = f"Starting again at {end:%H:%M:%S} UTC: {last.message}"
+    return Decision(Act.WAIT, Reason(last.reason), text, _later(snapshot, end, 0))
+
+
 def children_missing(snapshot: Snapshot) -> Decision | None:
     if not snapshot.missing:
         return None
@@ -202,12 +268,14 @@ POLICIES: tuple[Policy, ...] = (
     stopped_hosts_over,
     stop_requested,  # before failures: exit codes are ignored once a stop was asked for
     hosts_over,
+    suspended,
     failing_hosts_settled,
     host_failed,
     limit_hosts_over,
     limit_reached,
     unresolved,
     predecessor_ending,
+    backing_off,
     refused_before,
     children_missing,
     watch,
@@ -217,9 +285,11 @@ POLICIES: tuple[Policy, ...] = (
 def decide(snapshot: Snapshot) -> Decision:
     """Total: `watch` always speaks."""
     decision = next(decision for policy in POLICIES if (decision := policy(snapshot)) is not None)
-    if decision.act in (Act.NOTHING, Act.CLEAN, Act.FINISH):
+    if decision.act in (Act.NOTHING, Act.CLEAN, Act.RESTART, Act.FINISH):
         return decision
     ends = [end for pod in snapshot.pods if (end := evidence.due(pod)) is not None and end > snapshot.now]
+    if (end := next_deadline(snapshot)) is not None:
+        ends.append(end)
     waits = [_later(snapshot, end, 0) for end in ends]
     if decision.requeue_after is not None:
         waits.append(decision.requeue_after)

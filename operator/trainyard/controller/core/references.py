@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from trainyard.api.platform import ExecutionRoleSpec, InstanceTypeSpec
 from trainyard.api.reasons import Reason
 from trainyard.controller.core.compute import Compute, compute
+from trainyard.controller.core.job import DEFAULT_REGION
 
 if TYPE_CHECKING:
     from trainyard.controller.core.snapshot import ExecutionRole, Snapshot
@@ -38,11 +39,13 @@ def resolve(snapshot: Snapshot) -> Resolved | Unresolved:
     """Read as `Snapshot.resolution`, which remembers it."""
     if snapshot.job.spec is None:
         return Unresolved(Reason.INVALID_SPEC, snapshot.job.problem)
-    if snapshot.name_holder is not None:
+    if (holder := snapshot.name_holder) is not None:
         return Unresolved(
             Reason.NAME_IN_USE,
-            f"the training job name {snapshot.job.training_job_name!r} is used by TrainingJob {snapshot.name_holder} of this"
-            " namespace; choose another trainingJobName or delete that job",
+            "ResourceInUse: Training job names must be unique within an AWS account and region, and a training job with this"
+            f" name already exists ({holder.status.training_job_arn or holder.arn(DEFAULT_REGION)}). Here they are unique within"
+            f" a namespace, and TrainingJob {holder.name} has it: this one starts when that is deleted, or choose another"
+            " trainingJobName.",
         )
     instance = _instance_type(snapshot)
     if isinstance(instance, Unresolved):

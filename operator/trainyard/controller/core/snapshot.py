@@ -80,7 +80,8 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """`pods` are those of the job's uid and attempt, by rank, the lost ones (`gone`) included.
+    """`pods` are those of the job's uid and attempt, by rank, the lost ones (`gone`) included; `earlier` are those of
+    its earlier attempts that are still there.
 
     `reports` are live ones by pod uid, never needed for correctness; `blocked_since` says by pod uid and container when
     it was first seen unable to start (in memory only: after a restart of the operator the wait begins anew). `predecessors`
@@ -92,10 +93,11 @@ class Snapshot:
     now: datetime
     options: Options
     pods: tuple[Pod, ...] = ()
+    earlier: tuple[Pod, ...] = ()
     instance_type: InstanceType | None = None
     instance_types: tuple[str, ...] = ()
     roles: tuple[ExecutionRole, ...] = ()
-    name_holder: str | None = None
+    name_holder: Job | None = None
     predecessors: int = 0
     unanswering: tuple[Pod, ...] = ()
     reports: Mapping[str, Report] = field(default_factory=dict)

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from trainyard.api import names
 from trainyard.api.plan import model_uri
+from trainyard.api.reasons import Reason
 from trainyard.api.status import HostStatus, JobStatus, ModelArtifacts, SecondaryStatus, TrainingJobStatus, Transition
 from trainyard.controller.core.activity import Activity, activity
 from trainyard.controller.core.conditions import conditions, reobserved
@@ -13,6 +14,7 @@ from trainyard.controller.core.job import DEFAULT_REGION, Job
 from trainyard.controller.core.observed import Pod, final_report
 from trainyard.controller.core.policies import Act, Decision
 from trainyard.controller.core.references import Resolved
+from trainyard.controller.core.restart import started_over
 from trainyard.controller.core.snapshot import Snapshot
 from trainyard.controller.core.transitions import extend, milestones
 
@@ -25,6 +27,9 @@ def reduce(snapshot: Snapshot, decision: Decision) -> JobStatus:
     if decision.act is Act.CLEAN:
         return _acknowledged(job)
     status = _next(snapshot, decision, activity(snapshot, decision))
+    if decision.restart is not None:
+        began = _running_since(status.secondary_status_transitions, job.status.attempt_start_time)
+        return started_over(status, decision.restart, began, snapshot.now)
     if status.model_copy(update={"last_modified_time": job.status.last_modified_time}) == job.status:
         return job.status
     return status
@@ -50,8 +55,10 @@ def _next(snapshot: Snapshot, decision: Decision, doing: Activity) -> JobStatus:
         primary = TrainingJobStatus.STOPPING
     else:
         primary = TrainingJobStatus.IN_PROGRESS
-    started, ended = _times(transitions, ending is not None)
+    started = previous.training_start_time or _running_since(transitions, None)
+    ended = transitions[-1].start_time if ending is not None else None
     duration = max(int((ended - started).total_seconds()), 1) if started is not None and ended is not None else None
+    resumed = _resumed(snapshot, decision)
     return JobStatus(
         training_job_status=primary,
         secondary_status=secondary,
@@ -67,18 +74,48 @@ def _next(snapshot: Snapshot, decision: Decision, doing: Activity) -> JobStatus:
         training_end_time=ended if started is not None else None,
         last_modified_time=snapshot.now,
         training_time_in_seconds=duration,
-        billable_time_in_seconds=duration,
+        billable_time_in_seconds=_billable(job, transitions, ended) if duration is not None else None,
+        final_metric_data_list=previous.final_metric_data_list,
         attempt=job.attempt,
+        attempt_start_time=snapshot.now if resumed else previous.attempt_start_time,
+        earlier_attempts=previous.earlier_attempts,
+        retry_attempts=previous.retry_attempts,
+        interruptions=previous.interruptions,
+        earlier_running_time_in_seconds=previous.earlier_running_time_in_seconds,
+        suspended_time_in_seconds=resumed or previous.suspended_time_in_seconds,
         hosts=[_host(snapshot, pod) for pod in snapshot.pods],
         observed_generation=job.generation,
         conditions=conditions(snapshot, decision, doing, secondary),
     )
 
 
-def _times(transitions: list[Transition], over: bool) -> tuple[datetime | None, datetime | None]:
-    """From the start of Downloading, when the instances were ready, to the terminal transition."""
-    started = next((entry.start_time for entry in transitions if entry.status == SecondaryStatus.DOWNLOADING), None)
-    return started, transitions[-1].start_time if over else None
+def _running_since(transitions: list[Transition], attempt_start: datetime | None) -> datetime | None:
+    """The start of Downloading, when the instances were ready: the first one, or that of the attempt begun then."""
+    return next(
+        (
+            entry.start_time
+            for entry in transitions
+            if entry.status == SecondaryStatus.DOWNLOADING
+            and (attempt_start is None or entry.start_time >= attempt_start)
+        ),
+        None,
+    )
+
+
+def _billable(job: Job, transitions: list[Transition], ended: datetime | None) -> int:
+    """Running time of all attempts; instances that were waited for are not paid for."""
+    began = _running_since(transitions, job.status.attempt_start_time)
+    running = int((ended - began).total_seconds()) if ended is not None and began is not None else 0
+    return max((job.status.earlier_running_time_in_seconds or 0) + running, 1)
+
+
+def _resumed(snapshot: Snapshot, decision: Decision) -> int | None:
+    """Seconds of all suspensions together, at the moment when one ends."""
+    before = snapshot.job.condition(Reason.SUSPENDED)
+    if before is None or before.status != "True" or decision.reason is Reason.SUSPENDED:
+        return None
+    paused = int((snapshot.now - before.last_transition_time).total_seconds())
+    return (snapshot.job.status.suspended_time_in_seconds or 0) + max(paused, 1)
 
 
 def _arn(snapshot: Snapshot) -> str | None:

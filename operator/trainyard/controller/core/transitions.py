@@ -9,26 +9,32 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from trainyard.api.status import SecondaryStatus, Transition
+from trainyard.api.reasons import Reason
+from trainyard.api.report import StopReason
+from trainyard.api.status import SecondaryStatus, TrainingJobStatus, Transition
 from trainyard.controller.core import evidence
 from trainyard.controller.core.activity import Activity
-from trainyard.controller.core.policies import Decision, is_stopping
+from trainyard.controller.core.policies import Act, Decision, is_stopping
 from trainyard.controller.core.snapshot import Snapshot
 
-# Pending and Starting may follow each other in any order; after them there is no way back.
+# Pending and Starting may follow each other in any order; after them there is no way back but by another attempt.
 RANKS = {
     SecondaryStatus.PENDING: 0,
     SecondaryStatus.STARTING: 0,
     SecondaryStatus.DOWNLOADING: 1,
     SecondaryStatus.TRAINING: 2,
     SecondaryStatus.UPLOADING: 3,
+    SecondaryStatus.INTERRUPTED: -1,
     SecondaryStatus.STOPPING: 4,
     SecondaryStatus.STOPPED: 5,
     SecondaryStatus.MAX_RUNTIME_EXCEEDED: 5,
+    SecondaryStatus.MAX_WAIT_TIME_EXCEEDED: 5,
     SecondaryStatus.COMPLETED: 5,
     SecondaryStatus.FAILED: 5,
 }
 TERMINAL_RANK = 5
+# The oldest are forgotten: a job may be interrupted without end.
+KEPT = 100
 MESSAGES = {
     SecondaryStatus.STARTING: "Starting the training job.",
     SecondaryStatus.DOWNLOADING: "Downloading input data",
@@ -48,6 +54,8 @@ class Milestone:
     status: SecondaryStatus
     at: datetime
     message: str
+    anew: bool = False
+    """Another attempt begins: it may follow anything."""
 
 
 def milestones(snapshot: Snapshot, decision: Decision, doing: Activity) -> list[Milestone]:
@@ -56,11 +64,20 @@ def milestones(snapshot: Snapshot, decision: Decision, doing: Activity) -> list[
     if is_stopping(snapshot, decision):
         found = _without_upload(found)
         found.append(_milestone(SecondaryStatus.STOPPING, _stopping_since(snapshot)))
+    if _goes_on(decision):
+        found = _without_upload(found)
+    if (again := decision.restart) is not None:
+        internal = again.reason is Reason.RETRYING
+        status = SecondaryStatus.STARTING if internal else SecondaryStatus.INTERRUPTED
+        found.append(Milestone(status, again.at, again.message, anew=True))
     if (ending := decision.verdict) is not None:
-        if ending.secondary in (SecondaryStatus.STOPPED, SecondaryStatus.MAX_RUNTIME_EXCEEDED):
+        if ending.status is TrainingJobStatus.STOPPED:
             found = _without_upload(found)
             found.append(_milestone(SecondaryStatus.STOPPING, min(_stopping_since(snapshot), ending.at)))
-        found.append(Milestone(ending.secondary, ending.at, MESSAGES.get(ending.secondary, ending.message)))
+        # A stop says why; a failure does so in failureReason.
+        stopped = ending.status is TrainingJobStatus.STOPPED
+        message = ending.message if stopped else MESSAGES.get(ending.secondary, ending.message)
+        found.append(Milestone(ending.secondary, ending.at, message))
     return found
 
 
@@ -68,8 +85,14 @@ def _milestone(status: SecondaryStatus, at: datetime) -> Milestone:
     return Milestone(status, at, MESSAGES[status])
 
 
+def _goes_on(decision: Decision) -> bool:
+    """What is uploaded now is not the job's result."""
+    interrupted = decision.order is not None and decision.order.reason is StopReason.INTERRUPTED
+    return interrupted or decision.act in (Act.SUSPEND, Act.RESTART)
+
+
 def _without_upload(found: list[Milestone]) -> list[Milestone]:
-    """A stopped job uploads during Stopping."""
+    """A stopped job uploads during Stopping, one that goes on later while it is Training."""
     return [milestone for milestone in found if milestone.status is not SecondaryStatus.UPLOADING]
 
 
@@ -77,12 +100,14 @@ def _beginning(snapshot: Snapshot, doing: Activity) -> Milestone:
     pods, job = snapshot.pods, snapshot.job
     made = [pod.created for pod in pods if pod.created is not None]
     waiting = [pod for pod in pods if pod.alive and not pod.scheduled and pod.unschedulable]
+    last = job.status.secondary_status_transitions[-1:]
+    if not pods and last and last[0].status in (SecondaryStatus.STARTING, SecondaryStatus.INTERRUPTED):
+        return Milestone(SecondaryStatus(last[0].status), last[0].start_time, doing.message)
     if not pods:
         return Milestone(SecondaryStatus.PENDING, job.created, doing.message)
     if waiting:
         since = evidence.latest(pod.unscheduled_at for pod in waiting)
         return Milestone(SecondaryStatus.PENDING, since or min(made, default=job.created), doing.message)
-    last = job.status.secondary_status_transitions[-1:]
     begun = min(made, default=job.created)
     if last and last[0].status == SecondaryStatus.PENDING:
         # Back from the queue: when the last host got its node.
@@ -131,7 +156,9 @@ def extend(previous: list[Transition], found: list[Milestone], doing: Activity) 
             known = RANKS.get(SecondaryStatus(last.status), 0) if last.status in set(SecondaryStatus) else 0
             rank = RANKS[milestone.status]
             turns = rank == known == 0 and milestone.status != last.status
-            if rank <= known and not turns:
+            if (rank <= known and not turns and not milestone.anew) or (
+                milestone.anew and milestone.status == last.status
+            ):
                 continue
         start = milestone.at if last is None else max(milestone.at, last.start_time)
         if last is not None:
@@ -142,7 +169,7 @@ def extend(previous: list[Transition], found: list[Milestone], doing: Activity) 
         )
     if result and found and result[-1].end_time is None and result[-1].status == found[-1].status:
         result[-1] = result[-1].model_copy(update={"status_message": _current(found[-1], doing)})
-    return result
+    return result[-KEPT:]
 
 
 def _current(milestone: Milestone, doing: Activity) -> str:

@@ -7,10 +7,11 @@ from datetime import datetime
 
 from trainyard.api import names
 from trainyard.api.reasons import Reason
-from trainyard.api.report import Report, Result
+from trainyard.api.report import Report, Result, StopReason
 from trainyard.api.status import SecondaryStatus, TrainingJobStatus
-from trainyard.controller.core import evidence
+from trainyard.controller.core import evidence, limits
 from trainyard.controller.core.failures import Failure, failures, not_uploaded
+from trainyard.controller.core.limits import Cause
 from trainyard.controller.core.observed import Pod, final_report
 from trainyard.controller.core.snapshot import Snapshot
 
@@ -43,8 +44,15 @@ def failed(failure: Failure, at: datetime, committed: bool = False) -> Verdict:
     )
 
 
-def stopped(message: str, at: datetime, committed: bool = False) -> Verdict:
-    return Verdict(TrainingJobStatus.STOPPED, SecondaryStatus.STOPPED, Reason.STOPPED, message, at, committed=committed)
+def stopped(cause: Cause, at: datetime, committed: bool = False) -> Verdict:
+    return Verdict(TrainingJobStatus.STOPPED, cause.secondary, cause.reason, cause.message, at, committed=committed)
+
+
+def runtime_exceeded(snapshot: Snapshot, at: datetime, committed: bool) -> Verdict:
+    limit = snapshot.job.spec.stopping_condition.max_runtime_in_seconds if snapshot.job.spec else 0
+    text = f"Training job stopped at its limit of {limit} s (stoppingCondition.maxRuntimeInSeconds)"
+    secondary = SecondaryStatus.MAX_RUNTIME_EXCEEDED
+    return Verdict(TrainingJobStatus.STOPPED, secondary, Reason.MAX_RUNTIME_EXCEEDED, text, at, committed=committed)
 
 
 def committed_report(snapshot: Snapshot) -> Report | None:
@@ -58,9 +66,10 @@ def committed_report(snapshot: Snapshot) -> Report | None:
     return report if report is not None and report.result in (Result.COMMITTED, Result.ALREADY_COMMITTED) else None
 
 
-def _already(snapshot: Snapshot) -> bool:
+def _already(snapshot: Snapshot) -> Report | None:
+    """`stage` found this job's result in S3: an earlier attempt had ended, and how is in `stop_reason`."""
     reports = (final_report(pod, names.CONTAINER_STAGE) for pod in snapshot.pods)
-    return any(report is not None and report.result is Result.ALREADY_COMMITTED for report in reports)
+    return next((report for report in reports if report and report.result is Result.ALREADY_COMMITTED), None)
 
 
 def _exit_code(snapshot: Snapshot, pod: Pod) -> int | None:
@@ -95,7 +104,10 @@ def verdict(snapshot: Snapshot) -> Verdict:
     codes = [_exit_code(snapshot, pod) for pod in snapshot.pods]
     stopping = snapshot.job.status.secondary_status is SecondaryStatus.STOPPING
     ordered = any(evidence.stop_reason(snapshot, pod) is not None for pod in snapshot.pods)
-    if _already(snapshot) or (committed and all(code == 0 for code in codes) and not stopping and not ordered):
+    already = _already(snapshot)
+    if already is not None and already.stop_reason is StopReason.MAX_RUNTIME_EXCEEDED:
+        return runtime_exceeded(snapshot, at, committed)
+    if already is not None or (committed and all(code == 0 for code in codes) and not stopping and not ordered):
         return Verdict(
             TrainingJobStatus.COMPLETED,
             SecondaryStatus.COMPLETED,
@@ -104,20 +116,18 @@ def verdict(snapshot: Snapshot) -> Verdict:
             at,
             committed=True,
         )
-    if snapshot.job.stop:
+    cause = limits.stop_cause(snapshot)
+    if cause is not None and not _failed_before(found, cause):
         # Exit codes and what was not begun yet are excused; artifacts that S3 did not take are not.
         refused = next((failure for pod in snapshot.pods if (failure := not_uploaded(snapshot, pod)) is not None), None)
         if refused is not None:
             return failed(refused, at, committed)
-        return stopped("Training job stopped", at, committed)
+        return stopped(cause, at, committed)
     if evidence.limit_reached(snapshot) and all(failure.reason in _ENDED_BY_LIMIT for failure in found):
-        limit = snapshot.job.spec.stopping_condition.max_runtime_in_seconds if snapshot.job.spec else 0
-        return Verdict(
-            TrainingJobStatus.STOPPED,
-            SecondaryStatus.MAX_RUNTIME_EXCEEDED,
-            Reason.MAX_RUNTIME_EXCEEDED,
-            f"Training job stopped at its limit of {limit} s (stoppingCondition.maxRuntimeInSeconds)",
-            at,
-            committed=committed,
-        )
+        return runtime_exceeded(snapshot, at, committed)
     return failed(found[0] if found else _unproven(snapshot), at, committed)
+
+
+def _failed_before(found: list[Failure], cause: Cause) -> bool:
+    """The job had failed when the limit was reached, and nobody looked."""
+    return cause.since is not None and bool(found) and found[0].at is not None and found[0].at < cause.since

@@ -1,0 +1,314 @@
+"""Another attempt after an interruption, an InternalServerError or a suspension: when, and what it keeps."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.support import objects as o
+from trainyard.api import names
+from trainyard.api.report import Result, StopOrder, StopReason
+from trainyard.api.status import JobStatus
+from trainyard.controller.core.actions import actions
+from trainyard.controller.core.job import Job
+from trainyard.controller.core.jobplan import job_plan
+from trainyard.controller.core.observed import Pod, as_gone
+from trainyard.controller.core.policies import Act, Decision, decide
+from trainyard.controller.core.references import Resolved
+from trainyard.controller.core.snapshot import Snapshot
+from trainyard.controller.core.status import reduce
+
+RETRY = {"retryStrategy": {"maximumRetryAttempts": 2}}
+SPOT = {"enableManagedSpotTraining": True}
+DRAINED = {
+    "conditions": [
+        {"type": "PodScheduled", "status": "True", "lastTransitionTime": o.stamp(1)},
+        {"type": "DisruptionTarget", "status": "True", "message": "Eviction API: evicting"},
+    ]
+}
+
+
+def lost(host: str = "algo-1") -> Pod:
+    return as_gone(o.training(host, status=DRAINED, metadata={"deletionTimestamp": o.stamp(100)}))
+
+
+def interrupted(host: str = "algo-2") -> Pod:
+    """It was told to end because another host was lost, and has."""
+    return o.stopped(host, why=StopReason.INTERRUPTED)
+
+
+def after(job: Job, status: JobStatus) -> Job:
+    return replace(job, status=JobStatus.model_validate(status.to_dict()), raw_status=status.to_dict())
+
+
+def look(job: Job, pods: list[Pod], now: float = 1000, **more: Any) -> tuple[Decision, Snapshot, Job]:
+    """One pass: what was decided, on what, and the job with the status that was written."""
+    snapshot = o.snapshot(job, pods, now=now, **more)
+    decision = decide(snapshot)
+    return decision, snapshot, after(job, reduce(snapshot, decision))
+
+
+def path(job: Job) -> list[str]:
+    return [entry.status for entry in job.status.secondary_status_transitions]
+
+
+def trained(**spec: Any) -> Job:
+    """One host, in training from second 6 on."""
+    job = o.job(**spec)
+    for pods in ([o.starting()], [o.training()]):
+        _, _, job = look(job, pods, now=10)
+    return job
+
+
+@pytest.mark.parametrize(
+    ("spec", "pod", "act", "reason"),
+    [
+        (RETRY, lost(), Act.RESTART, "Retrying"),
+        (SPOT, lost(), Act.RESTART, "Interrupted"),
+        (RETRY | SPOT, lost(), Act.RESTART, "Interrupted"),
+        ({}, lost(), Act.FINISH, "PodLost"),
+        (RETRY, o.over(code=3), Act.FINISH, "AlgorithmError"),
+        (RETRY, o.over(code=137, reason="OOMKilled"), Act.FINISH, "OutOfMemory"),
+        (RETRY, o.stage_failed(message="ClientError: no", reason="NoData"), Act.FINISH, "NoData"),
+        (RETRY, o.over(code=0, message=""), Act.RESTART, "Retrying"),
+        (SPOT, o.over(code=0, message=""), Act.FINISH, "InternalError"),
+        (RETRY | {"stop": True}, lost(), Act.FINISH, "Stopped"),
+        (RETRY, o.stopped(why=StopReason.MAX_RUNTIME_EXCEEDED), Act.FINISH, "MaxRuntimeExceeded"),
+    ],
+)
+def test_only_what_the_platform_did_starts_a_job_again(spec: dict[str, Any], pod: Pod, act: Act, reason: str) -> None:
+    decision, _, _ = look(trained(**spec), [pod])
+    assert (decision.act, decision.reason) == (act, reason), decision.message
+
+
+def test_a_retry_counts_its_attempts_and_gives_up_after_the_last() -> None:
+    job = trained(**RETRY)
+    for attempt in (2, 3):
+        decision, _, job = look(job, [replace(lost(), attempt=attempt - 1)], now=100)
+        assert decision.act is Act.RESTART
+        assert (job.status.attempt, job.status.retry_attempts, job.status.hosts) == (attempt, attempt - 1, [])
+    decision, _, job = look(job, [lost()], now=200)
+    assert (decision.act, job.status.training_job_status) == (Act.FINISH, "Failed")
+    assert (job.status.failure_reason or "").startswith("InternalServerError")
+
+
+def test_a_retry_goes_back_to_starting_and_an_interruption_shows_interrupted_first() -> None:
+    for spec, between in ((RETRY, ["Starting"]), (SPOT, ["Interrupted", "Starting"])):
+        _, _, job = look(trained(**spec), [lost()], now=100)
+        _, _, job = look(job, [o.starting()], now=130)
+        assert path(job) == ["Starting", "Downloading", "Training", *between]
+        assert job.status.training_job_status == "InProgress"
+
+
+def test_the_second_attempt_goes_the_whole_way_and_keeps_the_first_start() -> None:
+    _, _, job = look(trained(**SPOT), [lost()], now=100)
+    first = job.status.training_start_time
+    later = {name: o.ended(200, 260) for name in ("training", "hold")}
+    told = o.report("algo-1", Result.STAGED)
+    states = {"sidecar": o.running(190), "prefetch": o.ended(191, 191), "stage": o.ended(192, 195, message=told)}
+    _, _, job = look(job, [o.pod(containers=states | {"training": o.running(200), "hold": o.running(200)})], now=201)
+    states["sidecar"] = o.ended(190, 270, message=o.report())
+    _, _, job = look(job, [o.pod(containers=states | later, status={"phase": "Succeeded"})], now=280)
+    assert path(job)[-6:] == ["Interrupted", "Starting", "Downloading", "Training", "Uploading", "Completed"]
+    assert (job.status.training_start_time, job.status.attempt) == (first, 2)
+    assert job.status.training_time_in_seconds == 268, "from the first staging to the end, whatever lay between"
+    assert job.status.billable_time_in_seconds == 3 + 80, "what ran: until the loss, and from the second staging on"
+
+
+def test_what_earlier_attempts_ran_counts_for_the_runtime_limit() -> None:
+    job = trained(stoppingCondition={"maxRuntimeInSeconds": 500}, **RETRY)
+    late = as_gone(o.uploading(code=137, until=302, status=DRAINED, metadata={"deletionTimestamp": o.stamp(300)}))
+    _, snapshot, job = look(job, [late], now=400)
+    assert job.status.earlier_running_time_in_seconds == 300
+    assert isinstance(snapshot.resolution, Resolved)
+    assert job_plan(job, snapshot.resolution, snapshot.options).max_runtime_seconds == 200
+
+
+def test_attempts_that_end_at_once_wait_longer_each_time_and_long_ones_do_not() -> None:
+    job = trained(**SPOT)
+    _, _, job = look(job, [lost()], now=100)
+    decision, snapshot, _ = look(job, [], now=101)
+    assert (decision.act, decision.requeue_after) == (Act.WAIT, 9)
+    assert actions(snapshot, decision).pods == ()
+    assert decide(o.snapshot(job, [], now=110)).act is Act.MAKE
+    _, _, again = look(job, [lost()], now=120)
+    assert decide(o.snapshot(again, [], now=121)).requeue_after == 19
+    long_run = o.uploading(code=137, until=5000, status=DRAINED, metadata={"deletionTimestamp": o.stamp(4900)})
+    _, _, rested = look(trained(**SPOT), [as_gone(long_run)], now=5001)
+    assert decide(o.snapshot(rested, [], now=5001)).act is Act.MAKE
+
+
+def test_the_other_hosts_of_a_lost_one_are_told_that_the_job_goes_on() -> None:
+    job = o.job(hosts=2, **RETRY)
+    pods = [lost(), o.training("algo-2")]
+    _, _, job = look(job, [o.training(), o.training("algo-2")], now=10)
+    decision, snapshot, job = look(job, pods, now=100)
+    assert decision.act is Act.ABORT
+    (order,) = actions(snapshot, decision).annotate
+    assert StopOrder.model_validate_json(order.annotations[names.ANNOTATION_STOP]).reason is StopReason.INTERRUPTED
+    assert (job.status.secondary_status, job.condition("Ready").reason) == ("Training", "Interrupted")  # type: ignore[union-attr]
+    decision, _, job = look(job, [lost(), interrupted()], now=200)
+    assert (decision.act, job.status.attempt) == (Act.RESTART, 2)
+    assert path(job) == ["Starting", "Downloading", "Training", "Starting"]
+
+
+def test_the_first_failure_decides_whether_a_gang_starts_again() -> None:
+    job = o.job(hosts=2, **RETRY)
+    _, _, job = look(job, [o.training(), o.training("algo-2")], now=10)
+    broken = o.over("algo-1", code=1, until=50)
+    late = as_gone(o.uploading("algo-2", code=137, until=90, metadata={"deletionTimestamp": o.stamp(80)}))
+    decision, _, _ = look(job, [broken, late], now=100)
+    assert (decision.act, decision.reason) == (Act.FINISH, "AlgorithmError")
+
+
+def test_the_pods_of_an_earlier_attempt_go_with_their_plan() -> None:
+    _, _, job = look(trained(**RETRY), [lost()], now=100)
+    old = o.over(code=1, status=DRAINED)
+    decision, snapshot, _ = look(job, [], now=101, earlier=(old,))
+    assert actions(snapshot, decision).plans == ((f"{o.NAME}-1-plan", "plan-uid"),)
+
+
+def test_a_dead_node_is_not_waited_for() -> None:
+    leaving = o.training(status=DRAINED, metadata={"deletionTimestamp": o.stamp(500)})
+    assert look(trained(**RETRY), [leaving], now=100)[0].act is Act.WATCH
+    assert look(trained(**RETRY), [replace(leaving, node_dead=True)], now=100)[0].act is Act.RESTART
+
+
+# -- suspend
+
+
+def suspend(job: Job, value: bool = True) -> Job:
+    assert job.spec is not None
+    return replace(job, spec=job.spec.model_copy(update={"suspend": value}), generation=job.generation + 1)
+
+
+def test_a_job_that_is_suspended_from_the_start_makes_nothing_until_it_may() -> None:
+    job = o.job(suspend=True)
+    decision, snapshot, job = look(job, [], now=5)
+    assert (decision.act, actions(snapshot, decision).pods, path(job)) == (Act.WAIT, (), ["Pending"])
+    assert {kind: job.condition(kind).status for kind in ("Suspended", "Ready", "Reconciling")} == {  # type: ignore[union-attr]
+        "Suspended": "True",
+        "Ready": "True",
+        "Reconciling": "False",
+    }
+    decision, _, job = look(suspend(job, False), [], now=65)
+    assert decision.act is Act.MAKE
+    assert (job.status.attempt, job.status.suspended_time_in_seconds) == (1, 60)
+    assert job.condition("Suspended").status == "False"  # type: ignore[union-attr]
+
+
+def test_a_suspended_job_ends_its_pods_and_goes_on_as_a_new_attempt() -> None:
+    job = suspend(trained())
+    decision, snapshot, job = look(job, [o.training()], now=20)
+    assert decision.act is Act.SUSPEND
+    (order,) = actions(snapshot, decision).annotate
+    assert StopOrder.model_validate_json(order.annotations[names.ANNOTATION_STOP]).reason is StopReason.SUSPENDED
+    assert job.status.training_job_status == "InProgress"
+    decision, _, job = look(job, [o.stopped(why=StopReason.SUSPENDED)], now=80)
+    assert (decision.act, job.status.attempt, job.status.secondary_status) == (Act.RESTART, 2, "Interrupted")
+    decision, _, job = look(job, [], now=81)
+    assert (decision.act, job.condition("Suspended").status) == (Act.WAIT, "True")  # type: ignore[union-attr]
+    decision, _, job = look(suspend(job, False), [], now=181)
+    assert (decision.act, job.status.suspended_time_in_seconds) == (Act.MAKE, 100)
+    _, _, job = look(job, [o.starting()], now=182)
+    assert path(job) == ["Starting", "Downloading", "Training", "Interrupted", "Starting"]
+
+
+def test_a_suspension_that_is_taken_back_too_late_is_followed_by_a_new_attempt_at_once() -> None:
+    job = suspend(suspend(trained()), False)
+    told = o.training(annotations={names.ANNOTATION_STOP: StopOrder(reason=StopReason.SUSPENDED).to_json()})
+    assert look(job, [told], now=20)[0].act is Act.SUSPEND
+    decision, _, job = look(job, [o.stopped(why=StopReason.SUSPENDED)], now=80)
+    assert decision.act is Act.RESTART
+    assert look(job, [], now=81)[0].act is Act.MAKE
+
+
+@pytest.mark.parametrize(
+    ("pod", "act", "reason"),
+    [
+        (o.over(), Act.FINISH, "Completed"),
+        (o.over(code=3), Act.FINISH, "AlgorithmError"),
+        (lost(), Act.RESTART, "Suspended"),
+    ],
+)
+def test_a_job_that_ends_before_it_hears_of_its_suspension_has_ended(pod: Pod, act: Act, reason: str) -> None:
+    decision, _, _ = look(suspend(trained()), [pod], now=100)
+    assert (decision.act, decision.reason) == (act, reason)
+
+
+def test_a_suspended_job_can_be_stopped() -> None:
+    _, _, job = look(o.job(suspend=True), [], now=5)
+    assert job.spec is not None
+    stopped = replace(job, spec=job.spec.model_copy(update={"stop": True}), generation=9)
+    decision, _, job = look(stopped, [], now=10)
+    assert (decision.act, job.status.training_job_status) == (Act.FINISH, "Stopped")
+
+
+# -- the clocks of waiting
+
+
+def test_a_spot_job_is_stopped_when_waiting_and_running_have_taken_too_long() -> None:
+    job = trained(stoppingCondition={"maxRuntimeInSeconds": 100, "maxWaitTimeInSeconds": 200}, **SPOT)
+    assert look(job, [o.training()], now=150)[0].requeue_after == 50
+    decision, snapshot, job = look(job, [o.training()], now=200)
+    assert decision.act is Act.STOP
+    assert "maxWaitTimeInSeconds" in next(iter(actions(snapshot, decision).annotate[0].annotations.values()))
+    _, _, job = look(job, [o.stopped(why=StopReason.MAX_WAIT_TIME_EXCEEDED)], now=250)
+    assert (job.status.training_job_status, path(job)[-2:]) == ("Stopped", ["Stopping", "MaxWaitTimeExceeded"])
+
+
+def test_a_job_that_waits_between_two_attempts_is_stopped_at_its_wait_limit() -> None:
+    job = trained(stoppingCondition={"maxRuntimeInSeconds": 100, "maxWaitTimeInSeconds": 200}, **SPOT)
+    _, _, job = look(job, [lost()], now=150)
+    _, _, job = look(job, [], now=200)
+    assert path(job)[-2:] == ["Stopping", "MaxWaitTimeExceeded"]
+
+
+def test_the_wait_clock_stands_still_while_a_job_is_suspended() -> None:
+    job = o.job(stoppingCondition={"maxRuntimeInSeconds": 100, "maxWaitTimeInSeconds": 200}, suspend=True, **SPOT)
+    _, _, job = look(job, [], now=10)
+    assert look(job, [], now=900)[0].act is Act.WAIT
+    decision, _, job = look(suspend(job, False), [], now=910)
+    assert decision.act is Act.MAKE
+    assert look(job, [o.unscheduled()], now=1090)[0].act is Act.WATCH
+    assert look(job, [o.unscheduled()], now=1101)[0].act is Act.STOP
+
+
+def test_a_failure_before_the_wait_limit_that_is_seen_after_it_stays_a_failure() -> None:
+    job = trained(stoppingCondition={"maxRuntimeInSeconds": 100, "maxWaitTimeInSeconds": 200}, **SPOT)
+    decision, _, _ = look(job, [o.over(code=3, until=60)], now=900)
+    assert (decision.act, decision.reason) == (Act.FINISH, "AlgorithmError")
+
+
+def test_a_job_without_capacity_is_stopped_after_its_pending_time_with_the_schedulers_words() -> None:
+    job = o.job(stoppingCondition={"maxRuntimeInSeconds": 100, "maxPendingTimeInSeconds": 1800})
+    _, _, job = look(job, [o.unscheduled()], now=1799)
+    decision, snapshot, job = look(job, [o.unscheduled()], now=1800)
+    assert decision.act is Act.STOP
+    assert [pod.host for pod in actions(snapshot, decision).delete] == ["algo-1"]
+    _, _, job = look(job, [as_gone(o.unscheduled())], now=1805)
+    assert (job.status.training_job_status, job.status.secondary_status) == ("Stopped", "Stopped")
+    said = job.status.secondary_status_transitions[-1].status_message
+    assert said.startswith("CapacityError: Unable to provision requested ML compute capacity.")
+    assert "Insufficient cpu" in said
+
+
+def test_a_job_that_has_its_nodes_knows_no_pending_time() -> None:
+    job = o.job(stoppingCondition={"maxRuntimeInSeconds": 100, "maxPendingTimeInSeconds": 1800})
+    assert look(job, [o.training()], now=5000)[0].act is Act.WATCH
+
+
+# -- after the end
+
+
+@pytest.mark.parametrize(("annotated", "removed"), [(False, False), (True, True)])
+def test_what_is_left_of_a_job_goes_after_its_time(annotated: bool, removed: bool) -> None:
+    job = trained(ttlSecondsAfterFinished=100)
+    _, _, job = look(job, [o.over()], now=80)
+    assert decide(o.snapshot(job, [o.over()], now=90)).requeue_after == 80
+    decision, snapshot, _ = look(replace(job, delete_after_ttl=annotated), [o.over()], now=170)
+    found = actions(snapshot, decision)
+    assert (decision.act, found.expired, found.remove) == (Act.CLEAN, True, removed)
+    assert decision.requeue_after is None

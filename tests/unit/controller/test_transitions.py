@@ -138,22 +138,42 @@ MAKERS = st.sampled_from(
         lambda host: o.stopped(host, why=StopReason.MAX_RUNTIME_EXCEEDED),
         lambda host: o.pulling(host, "ImagePullBackOff"),
         lambda host: as_gone(o.training(host)),
+        lambda host: o.stopped(host, why=StopReason.SUSPENDED),
+        lambda host: o.stopped(host, why=StopReason.INTERRUPTED),
         lambda host: o.training(host, status={"startTime": o.stamp(900)}),
         lambda host: o.uploading(host, until=7),
     ]
 )
 
 
-@given(looks=st.lists(st.tuples(MAKERS, MAKERS, st.booleans()), min_size=1, max_size=6), skew=st.integers(-3000, 3000))
+SPECS: dict[str, dict[str, object]] = {
+    "plain": {},
+    "retried": {"retryStrategy": {"maximumRetryAttempts": 2}},
+    "spot": {
+        "enableManagedSpotTraining": True,
+        "stoppingCondition": {"maxRuntimeInSeconds": 40, "maxWaitTimeInSeconds": 60},
+    },
+}
+ORDERS = st.sampled_from(["", "", "stop", "suspend", "resume"])
+
+
+@given(
+    looks=st.lists(st.tuples(st.none() | st.tuples(MAKERS, MAKERS), ORDERS), min_size=1, max_size=8),
+    skew=st.integers(-3000, 3000),
+    kind=st.sampled_from(sorted(SPECS)),
+)
 @settings(max_examples=300, deadline=None)
 def test_any_history_of_pods_gives_a_well_formed_life_that_ends_once(
-    looks: list[tuple[object, object, bool]], skew: int
+    looks: list[tuple[tuple[object, object] | None, str]], skew: int, kind: str
 ) -> None:
-    job, ending = o.job(hosts=2), None
-    for number, (first, second, stop) in enumerate(looks):
-        if stop:
-            job = replace(job, spec=o.job(hosts=2, stop=True).spec, generation=2)
-        pods = [first("algo-1"), second("algo-2")]  # type: ignore[operator]
+    spec = dict(SPECS[kind])
+    job, ending = o.job(hosts=2, **spec), None
+    for number, (makers, order) in enumerate(looks):
+        if order:
+            spec |= {"stop": True} if order == "stop" else {"suspend": order == "suspend"}
+            job = replace(job, spec=o.job(hosts=2, **spec).spec, generation=number + 2)
+        # A new attempt has no pods at first; a later look may find them, as a fresh gang.
+        pods = [maker(f"algo-{rank}") for rank, maker in enumerate(makers, 1)] if makers else []  # type: ignore[operator]
         before = job.status
         job = after(job, step(o.snapshot(job, pods, now=skew + 10 * number)))
         assert_well_formed(job.status)
@@ -174,5 +194,9 @@ def test_the_same_state_is_never_written_twice(makers: tuple[object, object]) ->
     job = o.job(hosts=2)
     for _ in range(3):
         job = after(job, step(o.snapshot(job, pods, now=1000)))
+        if job.attempt > 1:
+            # Those pods are the earlier attempt's: this one, of a job that may not begin yet, has none.
+            pods = []
+            job = replace(job, spec=o.job(hosts=2, suspend=True).spec)
     again = step(o.snapshot(job, pods, now=2000))
     assert again.to_dict() == job.raw_status

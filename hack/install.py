@@ -26,7 +26,9 @@ def operator(kubeconfig: Path, images: Mapping[str, str], values: Mapping[str, s
         shell.run(
             *(tools.HELM.binary, "upgrade", RELEASE, REPO / "charts/trainyard", "--install", "--reset-values"),
             # Objects of our names may have come by other ways: CRDs by kubectl, kept ones from a release elsewhere.
-            *(*where, "--create-namespace", "--take-ownership", "--wait", "--timeout", "3m", *settings),
+            # And fields of theirs that kubectl wrote are the chart's again.
+            *(*where, "--create-namespace", "--take-ownership", "--force-conflicts", "--wait", "--timeout", "3m"),
+            *settings,
         )
 
 

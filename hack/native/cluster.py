@@ -125,10 +125,14 @@ class NativeCluster:
 
     def _apply_manifest(self) -> None:
         """Once per cluster: the marker is written after the objects are there."""
-        marker, manifest = self.layout.state / "manifest", MANIFEST.read_text()
-        if not marker.exists() or marker.read_text() != manifest:
+        manifest = MANIFEST.read_text()
+        if not self._marker.exists() or self._marker.read_text() != manifest:
             self._kubectl("apply", "-f", str(MANIFEST))
-            shell.write(marker, manifest)
+            shell.write(self._marker, manifest)
+
+    @property
+    def _marker(self) -> Path:
+        return self.layout.state / "manifest"
 
     def _await_node(self) -> None:
         """A kubelet is healthy before it has registered its node, and a wait for what is not there fails at once."""
@@ -168,6 +172,8 @@ class NativeCluster:
         host.unmount(self.layout.state, self.layout.run)
         host.remove_strays(self.layout)
         host.disconnect()
+        # First what says that etcd holds the manifest's objects: an interrupted removal must not leave the word without them.
+        shell.discard(self._marker)
         if self.layout.state.exists():
             for entry in self.layout.state.iterdir():
                 if entry != self.layout.containerd:

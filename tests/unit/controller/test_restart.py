@@ -154,6 +154,18 @@ def test_the_other_hosts_of_a_lost_one_are_told_that_the_job_goes_on() -> None:
     assert path(job) == ["Starting", "Downloading", "Training", "Starting"]
 
 
+def test_the_other_hosts_of_one_that_is_being_drained_need_not_wait_for_its_end() -> None:
+    leaving = o.training(status=DRAINED, metadata={"deletionTimestamp": o.stamp(500)})
+    for spec, reason in ((RETRY, StopReason.INTERRUPTED), ({}, StopReason.HOST_FAILED)):
+        job = o.job(hosts=2, **spec)
+        _, _, job = look(job, [o.training(), o.training("algo-2")], now=10)
+        decision, snapshot, job = look(job, [leaving, o.training("algo-2")], now=100)
+        (order,) = actions(snapshot, decision).annotate
+        assert order.pod.host == "algo-2"
+        assert StopOrder.model_validate_json(order.annotations[names.ANNOTATION_STOP]).reason is reason
+    assert look(trained(), [leaving], now=100)[0].act is Act.WATCH, "a single host has nobody to tell"
+
+
 def test_the_first_failure_decides_whether_a_gang_starts_again() -> None:
     job = o.job(hosts=2, **RETRY)
     _, _, job = look(job, [o.training(), o.training("algo-2")], now=10)

@@ -167,6 +167,19 @@ def host_failed(snapshot: Snapshot) -> Decision | None:
     return Decision(Act.ABORT, found[0].reason, found[0].text, order=order)
 
 
+def host_leaving(snapshot: Snapshot) -> Decision | None:
+    """A pod that is being deleted hears nothing any more and will end: the others are told at once, and not when it has."""
+    going = [pod for pod in snapshot.pods if pod.alive and pod.deleting is not None and not evidence.training_over(pod)]
+    if not going or len(snapshot.pods) == len(going):
+        return None
+    pod = going[0]
+    where = f" on node {pod.node}" if pod.node else ""
+    text = f"host {pod.host}{where} is being ended: {(pod.disruption or 'its pod was deleted').rstrip('.')}"
+    again = followed_up(snapshot, Reason.POD_LOST, INTERNAL) is not None
+    order = StopOrder(reason=StopReason.INTERRUPTED if again else StopReason.HOST_FAILED, message=text)
+    return Decision(Act.ABORT, Reason.POD_LOST, text, order=order)
+
+
 def limit_hosts_over(snapshot: Snapshot) -> Decision | None:
     """Also of a job whose other hosts never started: none is made any more."""
     if not evidence.limit_reached(snapshot) or not _all_settled(snapshot):
@@ -273,6 +286,7 @@ POLICIES: tuple[Policy, ...] = (
     host_failed,
     limit_hosts_over,
     limit_reached,
+    host_leaving,
     unresolved,
     predecessor_ending,
     backing_off,

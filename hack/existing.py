@@ -39,5 +39,8 @@ class ExistingCluster:
     def load(self, ref: str, builder: Builder) -> None:  # noqa: ARG002
         raise Problem(f"CLUSTER=existing: push {ref} to a registry that the cluster reads from")
 
-    def kill(self, container: str) -> None:
-        raise Problem(f"CLUSTER=existing: container {container} can only be killed on its node")
+    def kill(self, container: str, signal: str = "SIGKILL") -> None:
+        raise Problem(f"CLUSTER=existing: container {container} can get {signal} only on its node")
+
+    def signal_apiserver(self, signal: str) -> None:
+        raise Problem(f"CLUSTER=existing: its apiserver is not ours to send {signal}")

@@ -67,8 +67,11 @@ class KindProvider:
     def load(self, ref: str, builder: Builder) -> None:  # noqa: ARG002
         self.cluster.load_docker_image(ref)
 
-    def kill(self, container: str) -> None:
-        shell.run(
-            *("docker", "exec", f"{NAME}-control-plane"),
-            *("ctr", "-n", "k8s.io", "tasks", "kill", "--all", "--signal", "SIGKILL", container),
-        )
+    def kill(self, container: str, signal: str = "SIGKILL") -> None:
+        self._on_node("ctr", "-n", "k8s.io", "tasks", "kill", "--all", "--signal", signal, container)
+
+    def signal_apiserver(self, signal: str) -> None:
+        self._on_node("pkill", f"-{signal}", "kube-apiserver")
+
+    def _on_node(self, *command: str) -> None:
+        shell.run("docker", "exec", f"{NAME}-control-plane", *command)

@@ -34,8 +34,11 @@ class Provider(Protocol):
 
     def load(self, ref: str, builder: Builder) -> None: ...
 
-    def kill(self, container: str) -> None:
-        """SIGKILL to a container, by its id."""
+    def kill(self, container: str, signal: str = "SIGKILL") -> None:
+        """A signal to all processes of a container, by its id."""
+
+    def signal_apiserver(self, signal: str) -> None:
+        """SIGSTOP: the apiserver hangs, until SIGCONT."""
 
 
 PROVIDERS: dict[str, Callable[[], Provider]] = {

@@ -5,6 +5,7 @@ import os
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from signal import Signals
 
 from hack import builder, shell, tools
 from hack.builder import Builder
@@ -202,8 +203,14 @@ class NativeCluster:
         finally:
             archive.unlink(missing_ok=True)
 
-    def kill(self, container: str) -> None:
-        self.runtime.kill(container)
+    def kill(self, container: str, signal: str = "SIGKILL") -> None:
+        self.runtime.kill(container, signal)
+
+    def signal_apiserver(self, signal: str) -> None:
+        found = self.supervisor.identity("kube-apiserver")
+        if found is None:
+            raise Problem("no kube-apiserver runs here")
+        found.signal(Signals[signal])
 
 
 def _require_root() -> None:

@@ -19,9 +19,9 @@ class Runtime:
     def load(self, archive: Path) -> None:
         shell.run(*self._ctr, "images", "import", "--no-unpack=false", archive)
 
-    def kill(self, container: str) -> None:
-        """SIGKILL to all processes of a container, as the kernel would for want of memory."""
-        shell.run(*self._ctr, "tasks", "kill", "--all", "--signal", "SIGKILL", container)
+    def kill(self, container: str, signal: str) -> None:
+        """To all processes of a container; SIGKILL is what the kernel would send for want of memory."""
+        shell.run(*self._ctr, "tasks", "kill", "--all", "--signal", signal, container)
 
     def purge(self) -> bool:
         """Forget containers whose processes are gone; True when there were any."""

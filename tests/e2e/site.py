@@ -216,10 +216,39 @@ class Desk:
     def kill_container(self, job: Job, name: str) -> None:
         kill(job.pods[0], name)
 
+    def evict(self, pod: str) -> None:
+        """As `kubectl drain` does."""
+        eviction = {
+            "apiVersion": "policy/v1",
+            "kind": "Eviction",
+            "metadata": {"name": pod, "namespace": self.namespace},
+        }
+        path = f"/api/v1/namespaces/{self.namespace}/pods/{pod}/eviction"
+        self.kubectl("create", "--raw", path, "-f", "-", stdin=json.dumps(eviction))
 
-def kill(pod: Manifest, container: str) -> None:
-    """SIGKILL to all of a container, from the node's side."""
+    @contextmanager
+    def paused(self, job: Job, name: str) -> Iterator[None]:
+        """A container of a job's first pod gets no time at all."""
+        pod = job.pods[0]
+        kill(pod, name, "SIGSTOP")
+        try:
+            yield
+        finally:
+            kill(pod, name, "SIGCONT")
+
+    @contextmanager
+    def apiserver_paused(self) -> Iterator[None]:
+        provider = providers.choose()
+        provider.signal_apiserver("SIGSTOP")
+        try:
+            yield
+        finally:
+            provider.signal_apiserver("SIGCONT")
+
+
+def kill(pod: Manifest, container: str, signal: str = "SIGKILL") -> None:
+    """A signal to all of a container, from the node's side."""
     statuses = pod["status"].get("initContainerStatuses", []) + pod["status"].get("containerStatuses", [])
     found = [status["containerID"].removeprefix("containerd://") for status in statuses if status["name"] == container]
     assert any(found), f"{pod['metadata']['name']} runs no container {container}"
-    providers.choose().kill(found[0])
+    providers.choose().kill(found[0], signal)

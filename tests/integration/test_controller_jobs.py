@@ -15,7 +15,8 @@ import pytest
 
 from tests.e2e.jobs import Bucket, Job, Kubectl, Manifest, eventually, manifest
 from tests.support import objects as o
-from tests.support.operator import OperatorProcess
+from tests.support.kubelet import become
+from tests.support.operator import OperatorProcess, ahead
 from trainyard.api import names
 
 NOWHERE = "ml.test.nowhere"
@@ -98,16 +99,6 @@ def compared_again(operator: OperatorProcess) -> None:
     name = "trainyard_resync_timestamp_seconds"
     last = operator.metric(name)
     eventually("a compare ends", lambda: operator.metric(name) > last, within=20)
-
-
-def become(job: Job, pod: Manifest, containers: dict[str, Manifest], **status: Any) -> None:
-    """Writes a pod's status as a kubelet would."""
-    raw = o.raw_pod(containers=containers, status=status)["status"]
-    for entry in raw["initContainerStatuses"] + raw["containerStatuses"]:
-        entry |= {"image": IMAGE, "imageID": "", "ready": False, "restartCount": 0}
-    del raw["podIP"], raw["conditions"]
-    name = pod["metadata"]["name"]
-    job.kubectl("patch", "pod", name, "-n", job.namespace, "--subresource=status", "-p", json.dumps({"status": raw}))
 
 
 def run_through(job: Job, pod: Manifest, code: int = 0) -> None:
@@ -255,13 +246,71 @@ def test_what_a_job_names_is_waited_for_and_then_missed(
     assert f"{arn}no-role" in status["failureReason"]
 
 
-def test_a_training_job_name_in_use_is_refused(crds: Kubectl, namespace: str, operator: OperatorProcess) -> None:
+def test_a_training_job_name_in_use_is_waited_for_however_long_that_takes(
+    crds: Kubectl, namespace: str, operator: OperatorProcess
+) -> None:
     first = submit(crds, namespace, "first", trainingJobName="Same-Name")
     pods_made(first, 1)
     second = submit(crds, namespace, "second", trainingJobName="Same-Name")
-    status = second.ends(within=20)
-    assert "TrainingJob first" in status["failureReason"]
-    assert second.pods == []
+    eventually("it is told", lambda: second.condition("Accepted").get("reason") == "ResourceInUse", within=10)
+    assert "TrainingJob first has it" in second.condition("Accepted")["message"]
+    for _ in range(2):
+        compared_again(operator)  # longer than an unknown InstanceType would be waited for
+    assert (second.status["secondaryStatus"], second.pods) == ("Pending", [])
+    first.delete()
+    pods_made(second, 1)
+
+
+def test_a_job_without_capacity_is_stopped_when_its_pending_time_is_over(crds: Kubectl, alone: OperatorProcess) -> None:
+    limits = {"maxRuntimeInSeconds": 3600, "maxPendingTimeInSeconds": 1800}
+    alone.start()
+    job = submit(crds, alone.namespace, "pending", hosts=2, stoppingCondition=limits)
+    pods_made(job, 2)
+    job.reaches("Pending", within=10)
+    alone.kill()
+    alone.prelude = ahead(1800)
+    alone.start()
+    status = job.ends(within=20)
+    assert (status["trainingJobStatus"], status["secondaryStatus"]) == ("Stopped", "Stopped")
+    said = status["secondaryStatusTransitions"][-1]["statusMessage"]
+    assert said.startswith("CapacityError: Unable to provision requested ML compute capacity.")
+    assert "didn't match Pod's node affinity/selector" in said, "the scheduler's own words"
+    eventually("its pods are gone", lambda: job.pods == [], within=10)
+
+
+def test_a_spot_job_is_stopped_when_waiting_and_running_took_too_long(crds: Kubectl, alone: OperatorProcess) -> None:
+    limits = {"maxRuntimeInSeconds": 3600, "maxWaitTimeInSeconds": 7200}
+    alone.start()
+    job = submit(crds, alone.namespace, "waited", stoppingCondition=limits, enableManagedSpotTraining=True)
+    pods_made(job, 1)
+    job.reaches("Pending", within=10)
+    alone.kill()
+    alone.prelude = ahead(7200)
+    alone.start()
+    status = job.ends(within=20)
+    assert (status["trainingJobStatus"], status["secondaryStatus"]) == ("Stopped", "MaxWaitTimeExceeded")
+
+
+def test_a_lost_pod_of_a_job_with_a_retry_strategy_is_followed_by_a_new_attempt(
+    crds: Kubectl, alone: OperatorProcess
+) -> None:
+    alone.start()
+    job = submit(crds, alone.namespace, "again", hosts=2, retryStrategy={"maximumRetryAttempts": 1})
+    pods_made(job, 2)
+    all_recorded(job, 2)
+    crds("delete", "pod", "again-1-algo-2", "-n", alone.namespace)
+
+    def second_gang() -> bool:
+        return [pod["metadata"]["name"] for pod in job.pods] == ["again-2-algo-1", "again-2-algo-2"]
+
+    # The first wait before another attempt is 10 s; the first gang's pods go with their plan.
+    eventually("the whole gang is replaced", second_gang, within=40)
+    plans = crds.list("configmaps", alone.namespace, f"{names.LABEL_JOB_NAME}=again")
+    assert [plan["metadata"]["name"] for plan in plans] == ["again-2-plan"]
+    crds("delete", "pod", "again-2-algo-1", "-n", alone.namespace)
+    status = job.ends(within=20)
+    assert status["failureReason"].startswith("InternalServerError: host algo-1 was lost")
+    assert (status["attempt"], status["retryAttempts"]) == (2, 1)
 
 
 def test_a_foreign_pod_of_the_same_name_is_left_alone_and_named(

@@ -20,6 +20,22 @@ WRITES = re.compile(
     r'^trainyard_api_requests_total\{code="(\d+)",resource="(\w+)",verb="(POST|PUT|PATCH|DELETE)"\} (\S+)', re.MULTILINE
 )
 
+PROGRAM = """
+import runpy
+{prelude}
+runpy.run_module("trainyard.controller", run_name="__main__", alter_sys=True)
+"""
+
+
+def ahead(seconds: int) -> str:
+    """A prelude: the clock that decisions are made by is so much ahead."""
+    return f"""
+from datetime import timedelta
+from trainyard.controller.app import main
+truth = main._utc
+main._utc = lambda: truth() + timedelta(seconds={seconds})
+"""
+
 
 def free_port() -> int:
     with socket.socket() as listener:
@@ -30,12 +46,16 @@ def free_port() -> int:
 
 @dataclass
 class OperatorProcess:
-    """`python -m trainyard.controller`, watching one namespace, which also holds its Lease."""
+    """`python -m trainyard.controller`, watching one namespace, which also holds its Lease.
+
+    `prelude` is Python that the process runs first: a clock that is ahead, a death at a certain request.
+    """
 
     kubeconfig: str
     namespace: str
     log: Path
     settings: dict[str, str] = field(default_factory=dict)
+    prelude: str = ""
     process: subprocess.Popen[bytes] | None = None
     health: int = 0
     metrics: int = 0
@@ -61,7 +81,7 @@ class OperatorProcess:
         }
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "trainyard.controller"], env=environment, stderr=log, stdout=log
+                [sys.executable, "-c", PROGRAM.format(prelude=self.prelude)], env=environment, stderr=log, stdout=log
             )
         if ready:
             eventually("the operator is ready", lambda: self.readiness() == "leader", within=30, every=0.1)

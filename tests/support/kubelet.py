@@ -11,8 +11,8 @@ from typing import Any
 
 from tests.e2e.jobs import Job, Kubectl, Manifest
 from tests.support import objects as o
+from tests.support.unscheduled import IMAGE
 
-IMAGE = "registry.example.com/image:1"
 RENEW_SECONDS = 5.0
 
 

@@ -502,6 +502,23 @@ def test_two_hosts_without_an_operator_commit_together(two: Job) -> None:
     assert two.model() == {"a": b"1", "b": b"2"}
 
 
+def test_a_host_whose_end_is_sure_waits_for_one_whose_kubelet_is_away(two: Job) -> None:
+    two.timing = replace(two.timing, long_silence=60)
+    begin_both(two, [{"a": b"1"}, {"b": b"2"}])
+    first, second = two.pods
+    first.training_ends()
+    second.probing.clear()
+    wait_for("the early upload", lambda: first.seen()["prepared"])
+    time.sleep(10 * two.timing.poll)
+    assert not (first.state / "release").exists()
+    second.probe()
+    second.write({"late": b"3"})
+    wait_for("the change of mind", lambda: second.seen()["over"] == "no")
+    second.training_ends()
+    assert [pod.end().result for pod in reversed(two.pods)] == [Result.COMMITTED, Result.COMMITTED]
+    assert two.model() == {"a": b"1", "b": b"2", "late": b"3"}
+
+
 def test_a_host_that_is_lost_is_named_and_the_rest_is_kept(two: Job) -> None:
     begin_both(two, [{"a": b"1"}, {"b": b"2"}])
     two.pods[1].probing.clear()

@@ -118,7 +118,7 @@ class Sidecar:
             "host": self.settings.host,
             "over": decision.over.value,
             "exitCode": None if decision.stop or not self.facts.ended else self.facts.ended.exit_code,
-            "prepared": self._prepared or self.worker.work is Work.PREPARED,
+            "prepared": self._prepared or self.worker.work in {Work.PREPARED, Work.UNPREPARED},
             "result": final.result.value if final and final.result else None,
             "reason": final.reason if final else None,
             "message": final.message if final else None,

@@ -543,6 +543,22 @@ def test_when_algo_1_is_lost_the_others_keep_their_share(two: Job) -> None:
     assert two.server.archive(two.bucket, "out/Job/trainyard-shares/uid-1-1/algo-2/model.tar.gz") == {"b": b"2"}
 
 
+def test_a_host_without_which_algo_1_has_committed_keeps_its_files_itself(two: Job) -> None:
+    begin_both(two, [{"a": b"1"}, {"b": b"2"}])
+    first, second = two.pods
+    first.probing.clear()
+    report = first.terminate()  # its pod is drained, and algo-2 still trains when its patience ends
+    assert "the files of algo-2 are missing" in (report.message or "")
+    assert second.report().phase is Phase.TRAINING
+    second.write({"late": b"3"})
+    second.training_ends()
+    report = second.end()
+    assert report.result is Result.FAILED
+    assert "algo-1 had to commit before algo-2 had ended; its files are kept apart: s3://" in (report.message or "")
+    kept = two.server.archive(two.bucket, "out/Job/trainyard-shares/uid-1-1/algo-2/model.tar.gz")
+    assert kept == {"b": b"2", "late": b"3"}
+
+
 def test_a_peer_that_restarts_in_the_middle_is_waited_for(two: Job) -> None:
     begin_both(two, [{"a": b"1"}, {"b": b"2"}])
     two.pods[1].kill()

@@ -30,7 +30,7 @@ def compose(sidecar: Sidecar, decision: Decision) -> Report:
         bytes=stage.get("bytes"),
         failure=_failure(sidecar, decision),
     )
-    return report.model_copy(update=_ending(sidecar) or _news(sidecar, report.phase, stage))
+    return report.model_copy(update=_ending(sidecar, decision) or _news(sidecar, report.phase, stage))
 
 
 def _wall(moment: float | None) -> datetime | None:
@@ -64,16 +64,16 @@ def _news(sidecar: Sidecar, phase: Phase, stage: dict[str, Any]) -> dict[str, An
     return {}
 
 
-def _ending(sidecar: Sidecar) -> dict[str, Any]:
+def _ending(sidecar: Sidecar, decision: Decision) -> dict[str, Any]:
     """Result, reason, message and artifacts; nothing while the work goes on."""
     answer = sidecar.worker.answer
-    leader = sidecar.hosts.states.get(sidecar.plan.hosts[0].name, {})
+    leader = sidecar.hosts.leader
     match sidecar.worker.work:
         case Work.FAILED:
             ending = {"result": Result.FAILED, "reason": answer["reason"], "message": answer["message"]}
         case Work.COMMITTED:
             ending = _committed(sidecar, answer)
-        case _ if leader.get("result"):
+        case _ if leader.get("result") and decision.over.final and sidecar.settings.host not in leader["missing"]:
             ending = {
                 "result": Result(leader["result"]),
                 "reason": leader.get("reason"),
@@ -89,7 +89,11 @@ def _committed(sidecar: Sidecar, answer: dict[str, Any]) -> dict[str, Any]:
     failed = {"result": Result.FAILED, "reason": Reason.ARTIFACT_UPLOAD_FAILED.value}
     if sidecar.settings.host != sidecar.plan.hosts[0].name:
         uris = ", ".join(artifact.uri for artifact in ending["artifacts"]) or "none"
-        text = f"algo-1 was lost before it had the files of {sidecar.settings.host}; they are kept apart: {uris}"
+        me = sidecar.settings.host
+        why = f"algo-1 was lost before it had the files of {me}; they"
+        if sidecar.hosts.leader.get("result"):
+            why = f"algo-1 had to commit before {me} had ended; its files"
+        text = f"{why} are kept apart: {uris}"
         return ending | failed | {"message": f"InternalServerError: Artifact upload failed:{text}"}
     if answer["missing"]:
         text = f"the files of {', '.join(answer['missing'])} are missing: the host could not be reached when training had ended"

@@ -60,7 +60,6 @@ class Sidecar:
         kept = files.read_json(settings.report)
         self.final = Report.model_validate(kept) if kept else None
         self._prepared = settings.release.exists()
-        self._leader: dict[str, Any] = {}
 
     # What the outside tells
 
@@ -119,6 +118,7 @@ class Sidecar:
             "over": decision.over.value,
             "exitCode": None if decision.stop or not self.facts.ended else self.facts.ended.exit_code,
             "prepared": self._prepared or self.worker.work in {Work.PREPARED, Work.UNPREPARED},
+            "missing": list(self.facts.committed_without),
             "result": final.result.value if final and final.result else None,
             "reason": final.reason if final else None,
             "message": final.message if final else None,
@@ -251,6 +251,8 @@ class Sidecar:
     async def _concluded(self) -> None:
         """The report follows from what the worker, or algo-1, has said."""
         decision = self._decide(clock.now())
+        if without := self.worker.answer.get("missing"):
+            self._learn(committed_without=without)
         self._finish(compose(self, decision))
         if self._rank == 0:
             await self.hosts.tell_committed(self.state())

@@ -488,6 +488,30 @@ def test_files_of_two_hosts_become_one_archive_and_the_lower_host_wins(two: Job)
     }
 
 
+def test_a_name_that_is_no_utf_8_can_be_warned_of(two: Job) -> None:
+    begin_both(two, [{}, {}])
+    for pod, content in zip(two.pods, (b"1", b"2"), strict=True):
+        Path(os.fsdecode(os.fsencode(pod.ml / "model") + b"/caf\xe9.bin")).write_bytes(content)
+        pod.training_ends()
+    assert [pod.end().result for pod in reversed(two.pods)] == [Result.COMMITTED, Result.COMMITTED]
+    for pod in two.pods:
+        assert "model/caf\ufffd.bin is dropped" in (pod.report_left().message or "")
+
+
+def test_a_report_that_cannot_be_written_yet_is_written_later(one: Job) -> None:
+    begin(one, {"m": b"1"})
+    log = one.pod.root / "termination-log"
+    log.unlink(missing_ok=True)
+    log.mkdir()
+    one.pod.training_ends()
+    wait_for("the end of the upload", (one.pod.state / "report.json").exists)
+    time.sleep(10 * one.timing.poll)
+    assert not (one.pod.state / "release").exists()
+    log.rmdir()
+    assert one.pod.end().result is Result.COMMITTED
+    assert (one.pod.root / "sidecar.err").read_text().count("a tick failed") == 1
+
+
 def test_two_hosts_without_an_operator_commit_together(two: Job) -> None:
     begin_both(two, [{"a": b"1"}, {"b": b"2"}])
     for pod in two.pods:

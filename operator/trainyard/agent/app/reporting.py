@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from trainyard.agent.adapters import clock, files
 from trainyard.agent.core.finish import Work
 from trainyard.agent.core.lifecycle import Decision, Over
+from trainyard.agent.errors import readable
 from trainyard.api.names import FAILURE_REASON_CHARS
 from trainyard.api.reasons import Reason
 from trainyard.api.report import Artifact, Phase, Report, Result
@@ -30,7 +31,10 @@ def compose(sidecar: Sidecar, decision: Decision) -> Report:
         bytes=stage.get("bytes"),
         failure=_failure(sidecar, decision),
     )
-    return report.model_copy(update=_ending(sidecar, decision) or _news(sidecar, report.phase, stage))
+    update = _ending(sidecar, decision) or _news(sidecar, report.phase, stage)
+    if message := update.get("message"):
+        update["message"] = readable(message)
+    return report.model_copy(update=update)
 
 
 def _wall(moment: float | None) -> datetime | None:

@@ -58,7 +58,9 @@ class Sidecar:
         self._podinfo = PodInfo(settings.podinfo)
         self._wake = asyncio.Event()
         kept = files.read_json(settings.report)
-        self.final = Report.model_validate(kept) if kept else None
+        self.final: Report | None = None
+        self._kept = Report.model_validate(kept) if kept else None
+        self._trouble = ""
         self._prepared = settings.release.exists()
 
     # What the outside tells
@@ -133,8 +135,6 @@ class Sidecar:
         """Until SIGTERM has come and all is done."""
         self.settings.scratch.mkdir(parents=True, exist_ok=True)
         self._save()
-        if self.final:
-            self._finish(self.final)  # the former process may have been ended in the middle, and the log is a new one
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self.terminated)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
@@ -143,8 +143,11 @@ class Sidecar:
         while not (self.final and self.facts.terminated_at is not None):
             try:
                 await self._tick()
-            except Exception:
-                log.exception("a tick failed")  # the probe must be answered whatever happens here
+            except Exception as error:
+                # The probe must be answered whatever happens here. What lasts is said once: the log's disk may be what is full.
+                if self._trouble != repr(error):
+                    self._trouble = repr(error)
+                    log.exception("a tick failed")
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), self.settings.timing.poll)
             self._wake.clear()
@@ -158,6 +161,9 @@ class Sidecar:
 
     async def _tick(self) -> None:
         if self.final:
+            return
+        if self._kept:
+            self._finish(self._kept)  # the former process may have been ended in the middle, and the log is a new one
             return
         self._look()
         now = clock.now()
@@ -263,11 +269,11 @@ class Sidecar:
             files.write_whole(self.settings.release, "")
 
     def _finish(self, report: Report) -> None:
-        """The report first, then the release: whoever sees `hold` gone finds the report."""
-        self.final = report
+        """The report first, then the release: whoever sees `hold` gone finds the report. Final is what could be written."""
         files.write_whole(self.settings.report, report.to_json())
         files.write_in_place(self.settings.termination_log, report.to_termination_message())
         files.write_whole(self.settings.release, "")
+        self.final = report
         log.info("%s", report.to_json())
 
 

@@ -384,6 +384,19 @@ def test_prestop_called_by_training_itself_changes_nothing(one: Job) -> None:
     assert one.manifest()["outcome"] == "Completed"
 
 
+def test_a_deletion_after_a_false_prestop_is_still_seen(one: Job) -> None:
+    begin(one, {"m": b"1"})
+    assert one.pod.get("/prestop") == 200
+    one.pod.answers.clear()
+    wait_for("probes that refute it", lambda: len(one.pod.answers) > 5)
+    one.pod.probing.clear()
+    assert one.pod.get("/prestop") == 200
+    one.pod.released()
+    report = one.pod.terminate()
+    assert (report.result, report.stop_reason) == (Result.COMMITTED, StopReason.DELETED)
+    assert one.manifest()["outcome"] == "Interrupted"
+
+
 def test_a_pod_that_ends_before_training_began_leaves_nothing(one: Job) -> None:
     one.pod.start()
     assert one.pod.get("/prestop") == 200

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import signal
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 from trainyard.agent.adapters import clock, files
 from trainyard.agent.adapters.podinfo import PodInfo
 from trainyard.agent.adapters.server import serve
+from trainyard.agent.app import memory
 from trainyard.agent.app.barrier import Barrier
 from trainyard.agent.app.hosts import Hosts
 from trainyard.agent.app.reporting import compose, metrics
@@ -23,26 +23,14 @@ from trainyard.agent.app.routes import Routes
 from trainyard.agent.app.settings import Settings
 from trainyard.agent.app.worker import Worker
 from trainyard.agent.core.finish import Step, View, Work, missing, next_step
-from trainyard.agent.core.lifecycle import Decision, Facts, Over, decide, outcome, upload_deadline
+from trainyard.agent.core.lifecycle import Decision, Over, decide, deleting, outcome, upload_deadline
 from trainyard.agent.errors import unexpected
 from trainyard.api.names import agent_token
 from trainyard.api.plan import Plan
 from trainyard.api.reasons import Reason
-from trainyard.api.report import Phase, Report, Result, StopOrder, TrainingEnd
+from trainyard.api.report import Phase, Report, Result, TrainingEnd
 
 log = logging.getLogger(__name__)
-
-
-def load_facts(settings: Settings, now: float) -> Facts:
-    """What a former process of this sidecar knew; only the silence before now says nothing."""
-    kept = files.read_json(settings.facts)
-    if not kept:
-        return Facts(listening_since=now)
-    if kept.get("stop"):
-        kept["stop"] = StopOrder.model_validate(kept["stop"])
-    if kept.get("ended"):
-        kept["ended"] = TrainingEnd.model_validate(kept["ended"])
-    return replace(Facts(**kept), listening_since=now)
 
 
 class Sidecar:
@@ -51,7 +39,7 @@ class Sidecar:
         self.plan = plan
         self.barrier = Barrier(settings, plan)
         self.hosts = Hosts(settings, plan)
-        self.facts = load_facts(settings, clock.now())
+        self.facts = memory.load(settings, clock.now())
         self.worker = Worker(settings, self.facts.blocked_since)
         self.probes = 0
         self._rank = plan.rank(settings.host)
@@ -74,13 +62,15 @@ class Sidecar:
         self.facts = before.probed(now, live)
         self.probes += 1
         if first or self.facts.refused_at != before.refused_at:
-            self._save()
+            memory.save(self.settings, self.facts)
             self._wake.set()
         return live
 
     def prestop(self) -> None:
-        # At an ordinary end preStop follows the release; before it, only a deletion can be the reason.
-        if self.facts.deleted_at is None and self.facts.ended is None and not self.settings.release.exists():
+        # At an ordinary end preStop follows the release; before it, only a deletion can be the reason, or anyone who plays
+        # the kubelet: what probes have refuted must not hide the real one.
+        known = deleting(self.facts, self.settings.timing)
+        if not known and self.facts.ended is None and not self.settings.release.exists():
             self._learn(deleted_at=clock.now())
 
     def training_ended(self, end: TrainingEnd) -> None:
@@ -97,14 +87,8 @@ class Sidecar:
 
     def _learn(self, **facts: Any) -> None:
         self.facts = replace(self.facts, **facts)
-        self._save()
+        memory.save(self.settings, self.facts)
         self._wake.set()
-
-    def _save(self) -> None:
-        kept = asdict(self.facts)
-        kept["stop"] = self.facts.stop.to_dict() if self.facts.stop else None
-        kept["ended"] = self.facts.ended.to_dict() if self.facts.ended else None
-        files.write_whole(self.settings.facts, json.dumps(kept))
 
     # What the outside is told
 
@@ -134,7 +118,7 @@ class Sidecar:
     async def run(self) -> None:
         """Until SIGTERM has come and all is done."""
         self.settings.scratch.mkdir(parents=True, exist_ok=True)
-        self._save()
+        memory.save(self.settings, self.facts)
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self.terminated)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})

@@ -465,6 +465,30 @@ def test_a_zombie_attempt_commits_nothing(one: Job) -> None:
     assert one.server.keys(one.bucket) == ["out/Job/trainyard-attempt.json"]
 
 
+def test_a_superseded_job_leaves_the_upload_of_its_successor_alone(one: Job) -> None:
+    begin(one, {"m": b"1"})
+    one.put("out/Job/trainyard-attempt.json", body=json.dumps({"jobUID": "uid-2", "attempt": 1}).encode())
+    key = "out/Job/output/model.tar.gz"
+    theirs = one.server.client.create_multipart_upload(Bucket=one.bucket, Key=key)["UploadId"]
+    one.pod.training_ends()
+    report = one.pod.end()
+    assert report.result is Result.FAILED
+    assert "was superseded" in (report.message or "")
+    one.server.client.list_parts(Bucket=one.bucket, Key=key, UploadId=theirs)  # it is still there
+
+
+def test_an_upload_that_somebody_aborted_is_done_again(one: Job) -> None:
+    content = os.urandom(30_000_000)
+    begin(one, {"m": content})
+    one.pod.training_ends(code=None)
+    one.pod.released()
+    for upload in one.server.client.list_multipart_uploads(Bucket=one.bucket)["Uploads"]:
+        one.server.client.abort_multipart_upload(Bucket=one.bucket, Key=upload["Key"], UploadId=upload["UploadId"])
+    assert one.pod.end().result is Result.COMMITTED
+    assert one.model() == {"m": content}
+    assert not one.server.uploads(one.bucket)
+
+
 def test_only_the_attempts_token_opens_what_is_not_for_training(one: Job) -> None:
     one.pod.start()
     for method, path in [

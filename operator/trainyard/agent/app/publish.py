@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import threading
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from trainyard.api.base import split_s3_uri
 from trainyard.api.plan import Host, Plan
 from trainyard.api.reasons import Reason
 
+log = logging.getLogger(__name__)
 TREES = ("model", "output")
 
 
@@ -57,24 +59,33 @@ class Publisher:
 
     def prepare(self, job: Job) -> None:
         try:
-            self._fill(self._uris, self._hosts(job))
+            self._fill_final(job)
         except Refused as refused:
             raise fence.upload_failure(refused) from refused
         self._tell("prepared")
 
     def commit(self, job: Job) -> None:
-        hosts = self._hosts(job)
-        if self._built and not self._archives.unchanged(hosts):
-            self.abandon()
         try:
-            self._fill(self._uris, hosts)
-            if not fence.may_commit(self._store, self._plan, self._patience):
-                raise fence.superseded(self._plan, "before its artifacts were complete")
-            self._show()
-            self._write_manifest(job)
+            try:
+                self._commit(job)
+            except Refused as refused:
+                if refused.fault.code != "NoSuchUpload":
+                    raise
+                # A lifecycle rule, or another job on its way out, has aborted it.
+                log.warning("%s; once more from the beginning", refused)
+                self.abandon()
+                self._commit(job)
         except Refused as refused:
             raise fence.upload_failure(refused) from refused
         self._committed(job)
+
+    def _commit(self, job: Job) -> None:
+        if self._built and not self._archives.unchanged(self._hosts(job)):
+            self.abandon()
+        self._fill_final(job)
+        fence.hold(self._store, self._plan, self._patience, "before its artifacts were complete")
+        self._show()
+        self._write_manifest(job)
 
     def share(self, job: Job) -> None:
         """This host's files alone, under keys of their own."""
@@ -90,15 +101,12 @@ class Publisher:
     def abandon(self) -> None:
         """Takes back whatever is not visible yet."""
         self._archives.abandon()
+        self._begun.abort_known()
 
     def take_back(self, _job: Job) -> None:
         """Aborts what an earlier process began, under whatever key."""
         self._begun.abort_known()
         self._tell("taken_back")
-
-    @property
-    def _uris(self) -> dict[str, str]:
-        return {"model": self._plan.model_uri, "output": self._plan.output_data_uri}
 
     @property
     def _built(self) -> dict[str, Built]:
@@ -112,6 +120,12 @@ class Publisher:
 
     def _notify(self, text: str | None) -> None:
         self._tell("going") if text is None else self._tell("refused", message=text)
+
+    def _fill_final(self, job: Job) -> None:
+        # First of all: the uploads that are aborted next may be those of the place's new owner.
+        fence.hold(self._store, self._plan, self._patience, "before its artifacts were uploaded")
+        uris = {"model": self._plan.model_uri, "output": self._plan.output_data_uri}
+        self._fill(uris, self._hosts(job))
 
     def _fill(self, uris: dict[str, str], hosts: list[Host]) -> None:
         if not self._clean:

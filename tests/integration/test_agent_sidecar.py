@@ -489,6 +489,23 @@ def test_an_upload_that_somebody_aborted_is_done_again(one: Job) -> None:
     assert not one.server.uploads(one.bucket)
 
 
+def test_an_older_object_where_nothing_was_written_is_kept_and_named(one: Job) -> None:
+    one.put("out/Job/output/model.tar.gz", body=b"of an earlier job")
+    begin(one)
+    one.pod.write({"m": b"1"}, "output/data")
+    one.pod.training_ends()
+    report = one.pod.end()
+    assert report.result is Result.COMMITTED
+    warning = (
+        f"an older object lies at s3://{one.bucket}/out/Job/output/model.tar.gz; this run did not write it, for it left nothing "
+        f"in /opt/ml/model"
+    )
+    assert report.message == warning
+    assert one.manifest()["warnings"] == [warning]
+    assert [artifact.uri.rpartition("/")[2] for artifact in report.artifacts] == ["output.tar.gz"]
+    assert one.server.read(one.bucket, "out/Job/output/model.tar.gz") == b"of an earlier job"
+
+
 def test_only_the_attempts_token_opens_what_is_not_for_training(one: Job) -> None:
     one.pod.start()
     for method, path in [

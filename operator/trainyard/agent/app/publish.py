@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import math
@@ -14,7 +15,7 @@ from trainyard.agent.app import fence
 from trainyard.agent.app.archives import Archives, Built
 from trainyard.agent.app.begun import Begun
 from trainyard.agent.app.peers import Peers
-from trainyard.agent.app.settings import Settings
+from trainyard.agent.app.settings import SEEN_AS, Settings
 from trainyard.agent.app.store import Patience, Refused, Store
 from trainyard.agent.core import manifest
 from trainyard.agent.errors import PlatformFailure
@@ -84,7 +85,7 @@ class Publisher:
             self.abandon()
         self._fill_final(job)
         fence.hold(self._store, self._plan, self._patience, "before its artifacts were complete")
-        self._show()
+        self._show(self._uris)
         self._write_manifest(job)
 
     def share(self, job: Job) -> None:
@@ -93,7 +94,7 @@ class Publisher:
         uris = {tree: manifest.share_uri(self._plan, self._settings.host, tree) for tree in TREES}
         try:
             self._fill(uris, [self._plan.host(self._settings.host)])
-            self._show()
+            self._show(uris)
         except Refused as refused:
             raise fence.upload_failure(refused) from refused
         self._committed(job)
@@ -107,6 +108,10 @@ class Publisher:
         """Aborts what an earlier process began, under whatever key."""
         self._begun.abort_known()
         self._tell("taken_back")
+
+    @property
+    def _uris(self) -> dict[str, str]:
+        return {"model": self._plan.model_uri, "output": self._plan.output_data_uri}
 
     @property
     def _built(self) -> dict[str, Built]:
@@ -124,8 +129,7 @@ class Publisher:
     def _fill_final(self, job: Job) -> None:
         # First of all: the uploads that are aborted next may be those of the place's new owner.
         fence.hold(self._store, self._plan, self._patience, "before its artifacts were uploaded")
-        uris = {"model": self._plan.model_uri, "output": self._plan.output_data_uri}
-        self._fill(uris, self._hosts(job))
+        self._fill(self._uris, self._hosts(job))
 
     def _fill(self, uris: dict[str, str], hosts: list[Host]) -> None:
         if not self._clean:
@@ -133,10 +137,24 @@ class Publisher:
             self._clean = True
         self._archives.fill(uris, hosts)
 
-    def _show(self) -> None:
-        for built in self._built.values():
+    def _show(self, uris: dict[str, str]) -> None:
+        for tree, built in self._built.items():
             if built.prepared:
                 built.prepared.commit(self._store, self._patience, self._begun.remember)
+            else:
+                self._remark_older(tree, uris[tree], built)
+
+    def _remark_older(self, tree: str, uri: str, built: Built) -> None:
+        """What lies at the key of an archive that this job has not is not removed: it is not ours. But it must not be taken for ours."""
+        bucket, key = split_s3_uri(uri)
+        # Not stubborn: those who may not list are refused a key that is missing.
+        patience = Patience(self._plan.download_retry_seconds, notify=self._notify, enough=self._patience.enough)
+        with contextlib.suppress(Refused):
+            if self._store.there(bucket, key, patience):
+                text = (
+                    f"an older object lies at {uri}; this run did not write it, for it left nothing in {SEEN_AS[tree]}"
+                )
+                built.notes.warnings.insert(0, text)
 
     def _write_manifest(self, job: Job) -> None:
         path = self._settings.scratch / "manifest.json"

@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import IO, cast
 
 from trainyard.agent.adapters.gzipped import Gzip
 from trainyard.agent.adapters.tree import Tree
@@ -15,6 +17,7 @@ from trainyard.agent.app.multipart import ObjectWriter, Prepared
 from trainyard.agent.app.pack import Notes, Packer
 from trainyard.agent.app.settings import SEEN_AS, Settings
 from trainyard.agent.app.store import Patience, Store
+from trainyard.agent.core.absence import Absences
 from trainyard.agent.core.archive import part_plan
 from trainyard.agent.errors import ClientFailure, PeerFault
 from trainyard.api.base import split_s3_uri
@@ -33,6 +36,20 @@ class Built:
     listed: Path
     notes: Notes
     fingerprints: dict[str, str] = field(default_factory=dict)
+
+
+class _Heard:
+    """A stream that tells when something came."""
+
+    def __init__(self, stream: IO[bytes], heard: Callable[[], None]) -> None:
+        self._stream = stream
+        self._heard = heard
+
+    def read(self, size: int = -1, /) -> bytes:
+        data = self._stream.read(size)
+        if data:
+            self._heard()
+        return data
 
 
 class Archives:
@@ -63,22 +80,19 @@ class Archives:
 
         Raises Refused and ClientFailure.
         """
-        failing_since: float | None = None
+        absences = Absences(self._settings.timing.peer_lost)
         while True:
             try:
                 for tree, uri in uris.items():
                     if tree not in self.built:
-                        self.built[tree] = self._build(tree, uri, hosts)
+                        self.built[tree] = self._build(tree, uri, hosts, absences)
                 return
             except PeerFault as fault:
                 self.abandon()
-                now = time.monotonic()
-                failing_since = failing_since or now
                 self._tell("waiting", message=f"the files of {fault.host} cannot be fetched ({fault.detail})")
-                if now - failing_since >= self._settings.timing.peer_lost or self._patience.enough.is_set():
+                if absences.failed(fault.host, time.monotonic()) or self._patience.enough.is_set():
                     self.lost.add(fault.host)
                     hosts = [host for host in hosts if host.name != fault.host]
-                    failing_since = None
                 time.sleep(self._settings.timing.peer_poll)
 
     def abandon(self) -> None:
@@ -107,7 +121,7 @@ class Archives:
         except PeerFault:
             return False
 
-    def _build(self, tree: str, uri: str, hosts: list[Host]) -> Built:
+    def _build(self, tree: str, uri: str, hosts: list[Host], absences: Absences) -> Built:
         bucket, key = split_s3_uri(uri)
         directory = self._settings.tree(tree)
         own = Tree(directory, SEEN_AS[tree])
@@ -136,7 +150,7 @@ class Archives:
                 packer.add_tree(directory, me)
                 for host in hosts:
                     if host.name != me:
-                        fingerprints[host.name] = self._fetch(packer, tree, host)
+                        fingerprints[host.name] = self._fetch(packer, tree, host, absences)
                 packer.end()
                 writer.write(gzip.end())
             if not packer.entries:
@@ -147,11 +161,14 @@ class Archives:
             writer.abort()
             raise
 
-    def _fetch(self, packer: Packer, tree: str, host: Host) -> str:
+    def _fetch(self, packer: Packer, tree: str, host: Host, absences: Absences) -> str:
         with self._peers.open(
             host, "GET", f"{peers.ARCHIVE}?tree={tree}", timeout=self._settings.timing.read
         ) as stream:
-            return packer.add_stream(stream, host.name)
+            heard = _Heard(stream, partial(absences.delivered, host.name))
+            print_of_tree = packer.add_stream(cast("IO[bytes]", heard), host.name)  # it is only read from
+        absences.came(host.name)
+        return print_of_tree
 
     def _busy(self) -> None:
         """A sign of life while files are read, now and then."""

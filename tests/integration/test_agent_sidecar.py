@@ -524,6 +524,8 @@ def test_files_of_two_hosts_become_one_archive_and_the_lower_host_wins(two: Job)
     begin_both(
         two, [{"model": b"master", "same": b"s", "d/x": b"1"}, {"model": b"other", "same": b"s", "rank-2": b"2"}]
     )
+    tree = json.loads(two.pods[1].request("GET", "/peer/tree?tree=model", token=True)[1])
+    assert tree["size"] == len(b"other" + b"s" + b"2")
     two.pods[0].training_ends()
     time.sleep(0.5)
     assert not (two.pods[0].state / "release").exists()  # algo-2 still trains

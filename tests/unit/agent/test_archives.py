@@ -11,14 +11,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
+import pytest
+
 from tests.unit.agent.builders import plan
+from trainyard.agent.app import archives
 from trainyard.agent.app.archives import Archives
 from trainyard.agent.app.begun import Begun
+from trainyard.agent.app.multipart import ObjectWriter
 from trainyard.agent.app.pack import TRAILER
 from trainyard.agent.app.peers import Peers
 from trainyard.agent.app.settings import Settings
 from trainyard.agent.app.store import Patience, Store
-from trainyard.agent.core.archive import END_OF_ARCHIVE, header, padding
+from trainyard.agent.core.archive import END_OF_ARCHIVE, MIB, PartPlan, header, padding
 from trainyard.agent.errors import PeerFault
 from trainyard.agent.timing import Timing
 from trainyard.api.plan import Host
@@ -114,3 +118,18 @@ def test_a_host_that_does_not_answer_is_given_up_and_the_others_are_kept(tmp_pat
 
 def test_a_host_whose_stream_never_ends_well_is_given_up_too(tmp_path: Path) -> None:
     assert collect(tmp_path, Hosts(algo_2=[breaks_soon] * 1000), 2).lost == {"algo-2"}
+
+
+def test_parts_are_planned_for_what_all_hosts_have(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plans: list[PartPlan] = []
+
+    class Watched(ObjectWriter):
+        def __init__(self, *arguments: Any, plan: PartPlan, **named: Any) -> None:
+            plans.append(plan)
+            super().__init__(*arguments, plan=plan, **named)
+
+    monkeypatch.setattr(archives, "ObjectWriter", Watched)
+    hosts = Hosts()
+    hosts.sizes["algo-3"] = 300 * 1024 * MIB
+    collect(tmp_path, hosts, 3)
+    assert plans[0].size * 10_000 > hosts.sizes["algo-3"]

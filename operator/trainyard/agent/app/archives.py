@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Any, cast
 
 from trainyard.agent.adapters.gzipped import Gzip
 from trainyard.agent.adapters.tree import Tree
@@ -113,7 +113,7 @@ class Archives:
                 == (
                     Tree(self._settings.tree(tree), SEEN_AS[tree]).fingerprint()
                     if host.name == me
-                    else self._peers.ask(host, "GET", f"{peers.TREE}?tree={tree}").get("fingerprint")
+                    else self._ask(host, tree).get("fingerprint")
                 )
                 for tree, built in self.built.items()
                 for host in hosts
@@ -124,12 +124,12 @@ class Archives:
     def _build(self, tree: str, uri: str, hosts: list[Host], absences: Absences) -> Built:
         bucket, key = split_s3_uri(uri)
         directory = self._settings.tree(tree)
-        own = Tree(directory, SEEN_AS[tree])
         me = self._settings.host
         listed = self._settings.scratch / f"files-{tree}.jsonl"
-        fingerprints = {me: own.fingerprint()}
-        # What the others bring is not known before: plan for as much from each.
-        plan = part_plan(own.size() * len(hosts))
+        fingerprint, size = Tree(directory, SEEN_AS[tree]).survey()
+        fingerprints = {me: fingerprint}
+        size += sum(int(self._ask(host, tree)["size"]) for host in hosts if host.name != me)
+        plan = part_plan(size)
         if plan is None:
             raise ClientFailure(
                 Reason.ARTIFACT_UPLOAD_FAILED,
@@ -160,6 +160,10 @@ class Archives:
         except BaseException:
             writer.abort()
             raise
+
+    def _ask(self, host: Host, tree: str) -> dict[str, Any]:
+        """Fingerprint and size in bytes. A walk over many files takes its time."""
+        return self._peers.ask(host, "GET", f"{peers.TREE}?tree={tree}", timeout=self._settings.timing.read)
 
     def _fetch(self, packer: Packer, tree: str, host: Host, absences: Absences) -> str:
         with self._peers.open(

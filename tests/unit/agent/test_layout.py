@@ -82,6 +82,25 @@ def test_folder_markers_do_not_count_and_empty_objects_do() -> None:
     assert [placed.path for placed in layout.place(channel(), "b", "p/train/", items)] == ["empty"]
 
 
+@pytest.mark.parametrize(
+    ("prefix", "key", "own"),
+    [
+        ("out", "out/Job/trainyard-attempt.json", True),
+        ("out", "out/Job/output/model.tar.gz", True),
+        ("out/Job", "out/Job/output/model.tar.gz", True),
+        ("out/J", "out/Job2/x", False),
+        ("out/J", "out/Job", False),
+        ("", "out/Job/output/model.tar.gz", True),
+        ("out/Job/", "out/Job/output/model.tar.gz", False),
+        ("out/Job/output/", "out/Job/output/model.tar.gz", False),
+        ("out/Job/", "out/Job/trainyard-attempt.json", True),
+        ("out/Job/", "out/Job/trainyard-shares/u-1/algo-2/model.tar.gz", True),
+    ],
+)
+def test_what_the_job_itself_writes_is_no_input_unless_the_channel_names_it(prefix: str, key: str, own: bool) -> None:
+    assert layout.written_by_job(key, prefix, "out/Job") is own
+
+
 def test_keys_are_shared_in_bytewise_order() -> None:
     placed = layout.place(channel(), "b", "p/", stored("p/b", "p/B", "p/ä", "p/a"))
     sharded = channel(distribution="ShardedByS3Key")

@@ -145,8 +145,12 @@ class Stage:
         files.make_directory(directory)
         bucket, prefix = split_s3_uri(channel.s3_uri)
 
+        output_bucket, output = split_s3_uri(self._plan.output_uri)
+
         def listing() -> Iterator[StoredObject]:
-            return self._store.objects(bucket, prefix, self._patience())
+            for item in self._store.objects(bucket, prefix, self._patience()):
+                if bucket != output_bucket or not layout.written_by_job(item.key, prefix, output):
+                    yield item
 
         try:
             mine, objects = layout.place_share(

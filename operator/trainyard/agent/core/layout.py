@@ -29,6 +29,18 @@ def is_folder_marker(item: StoredObject) -> bool:
     return item.size == 0 and item.key.endswith("/")
 
 
+def written_by_job(key: str, prefix: str, output: str) -> bool:
+    """Does `key` lie where the job itself writes (below `output`/), and not because the channel asks for just that?
+
+    Such keys come and go while hosts list, so that each would share out other ones. Of a channel that points into the job's
+    output only the agent's own documents are left out.
+    """
+    below = f"{output}/"
+    if not key.startswith(below):
+        return False
+    return not prefix.startswith(below) or key.startswith(f"{below}trainyard-")
+
+
 def local_path(prefix: str, key: str) -> str:
     """The path of `key` under its channel, unchecked: below `prefix/` if that is a folder, else from its last part on."""
     folder = prefix if prefix.endswith("/") or not prefix else f"{prefix}/"

@@ -83,6 +83,8 @@ def test_more_objects_than_one_page_of_a_listing_all_arrive(one: Job) -> None:
     one.channel("many/")
     assert one.pod.stage().objects == 1005
     assert len(staged(one)) == 1005
+    assert json.loads((one.pod.state / "stage.json").read_text())["listed"] == 1005
+    assert list((one.pod.state / "tmp").iterdir()) == []
 
 
 def test_objects_of_many_ranges_arrive_whole(one: Job) -> None:

@@ -406,6 +406,13 @@ def test_a_pod_that_ends_before_training_began_leaves_nothing(one: Job) -> None:
     assert one.server.keys(one.bucket) == []
 
 
+def test_a_stage_that_was_killed_leaves_word_of_how_far_it_had_come(one: Job) -> None:
+    one.pod.start()
+    (one.pod.state / "stage.json").write_text('{"phase": "Staging", "began": 1, "entered": 1, "listed": 3000}')
+    report = one.pod.terminate()
+    assert (report.result, report.message) == (Result.ABANDONED, "3000 objects were listed.")
+
+
 def test_a_signal_that_comes_while_the_sidecar_starts_is_not_lost(one: Job) -> None:
     process = subprocess.Popen(one.pod.command("sidecar"), stderr=subprocess.DEVNULL)
     status = Path(f"/proc/{process.pid}/status")

@@ -37,6 +37,19 @@ def compose(sidecar: Sidecar, decision: Decision) -> Report:
     return report.model_copy(update=update)
 
 
+def abandoned(sidecar: Sidecar, decision: Decision) -> Report:
+    """Training never ran. How far staging had come helps where that could not say it itself."""
+    stage = files.read_json(sidecar.settings.stage_progress)
+    listed = stage.get("listed") if stage.get("phase") == Phase.STAGING.value else None
+    return Report(
+        host=sidecar.settings.host,
+        phase=Phase.DONE,
+        result=Result.ABANDONED,
+        stop_reason=decision.stop,
+        message=f"{listed} objects were listed." if listed else None,
+    )
+
+
 def _wall(moment: float | None) -> datetime | None:
     return None if moment is None else clock.wall_at(moment)
 

@@ -18,7 +18,7 @@ from trainyard.agent.adapters.server import serve
 from trainyard.agent.app import memory
 from trainyard.agent.app.barrier import Barrier
 from trainyard.agent.app.hosts import Hosts
-from trainyard.agent.app.reporting import compose, metrics
+from trainyard.agent.app.reporting import abandoned, compose, metrics
 from trainyard.agent.app.routes import Routes
 from trainyard.agent.app.settings import Settings
 from trainyard.agent.app.worker import Worker
@@ -153,9 +153,7 @@ class Sidecar:
         now = clock.now()
         decision = self._decide(now)
         if decision.abandoned:
-            self._finish(
-                Report(host=self.settings.host, phase=Phase.DONE, result=Result.ABANDONED, stop_reason=decision.stop)
-            )
+            self._finish(abandoned(self, decision))
             return
         if self.facts.first_probe is not None and self._rank == 0:
             await self.worker.warm()

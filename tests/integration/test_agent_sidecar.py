@@ -215,6 +215,7 @@ def test_what_training_writes_after_a_wrong_guess_is_in_the_archive(one: Job) ->
 
 
 def test_probes_after_a_wrong_guess_undo_it(one: Job) -> None:
+    one.timing = replace(one.timing, long_silence=60)  # however long the early upload takes, hold is not let go
     one.change(upload_hold_seconds=1)
     content = os.urandom(30_000_000)
     begin(one, {"m": content})
@@ -226,7 +227,8 @@ def test_probes_after_a_wrong_guess_undo_it(one: Job) -> None:
     wait_for("the change of mind", lambda: one.pod.seen()["over"] == "no" and not one.pod.seen()["prepared"])
     wait_for("what was uploaded early to be taken back", lambda: not one.server.uploads(one.bucket))
     time.sleep(1 + one.timing.worker_stuck + 0.5)  # much longer than an upload may be blocked
-    assert one.pod.report().phase is Phase.TRAINING
+    assert one.pod.report().result is None
+    wait_for("training to go on", lambda: one.pod.report().phase is Phase.TRAINING)
     one.pod.write({"late": b"2"})
     one.pod.training_ends()
     assert one.pod.end().result is Result.COMMITTED
@@ -362,10 +364,10 @@ def test_the_time_limit_needs_no_operator_and_is_kept_over_a_restart(one: Job) -
 
 
 def test_a_deleted_pod_whose_training_ignores_sigterm_keeps_a_snapshot(one: Job) -> None:
+    one.timing = replace(one.timing, grace=3)  # time enough to write within it
     begin(one, {"m": b"1"})
     one.pod.probing.clear()
     assert one.pod.get("/prestop") == 200
-    time.sleep(0.2)
     one.pod.write({"later": b"2"})
     one.pod.released()
     report = one.pod.terminate()
@@ -375,6 +377,7 @@ def test_a_deleted_pod_whose_training_ignores_sigterm_keeps_a_snapshot(one: Job)
 
 
 def test_prestop_called_by_training_itself_changes_nothing(one: Job) -> None:
+    one.timing = replace(one.timing, grace=3)  # no pause between two probes is so long
     begin(one, {"m": b"1"})
     assert one.pod.get("/prestop") == 200
     time.sleep(one.timing.grace + 0.5)
@@ -385,6 +388,7 @@ def test_prestop_called_by_training_itself_changes_nothing(one: Job) -> None:
 
 
 def test_a_deletion_after_a_false_prestop_is_still_seen(one: Job) -> None:
+    one.timing = replace(one.timing, grace=3)
     begin(one, {"m": b"1"})
     assert one.pod.get("/prestop") == 200
     one.pod.answers.clear()
@@ -647,6 +651,7 @@ def test_a_host_without_which_algo_1_has_committed_keeps_its_files_itself(two: J
 
 
 def test_a_peer_that_restarts_in_the_middle_is_waited_for(two: Job) -> None:
+    two.timing = replace(two.timing, peer_lost=30)  # a start may take a while
     begin_both(two, [{"a": b"1"}, {"b": b"2"}])
     two.pods[1].kill()
     two.pods[0].training_ends()

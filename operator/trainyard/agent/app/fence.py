@@ -95,7 +95,7 @@ def may_commit(store: Store, plan: Plan, patience: Patience) -> bool:
     return found is None or not manifest.superseded(found[0], plan.job)
 
 
-def hold(store: Store, plan: Plan, patience: Patience, when: str) -> None:
+def ensure(store: Store, plan: Plan, patience: Patience, when: str) -> None:
     """Goes on only if the place is still this attempt's. Raises Refused, and AgentError if it is not."""
     if not may_commit(store, plan, patience):
         raise superseded(plan, when)

@@ -84,7 +84,7 @@ class Publisher:
         if self._built and not self._archives.unchanged(self._hosts(job)):
             self.abandon()
         self._fill_final(job)
-        fence.hold(self._store, self._plan, self._patience, "before its artifacts were complete")
+        fence.ensure(self._store, self._plan, self._patience, "before its artifacts were complete")
         self._show(self._uris)
         self._write_manifest(job)
 
@@ -128,7 +128,7 @@ class Publisher:
 
     def _fill_final(self, job: Job) -> None:
         # First of all: the uploads that are aborted next may be those of the place's new owner.
-        fence.hold(self._store, self._plan, self._patience, "before its artifacts were uploaded")
+        fence.ensure(self._store, self._plan, self._patience, "before its artifacts were uploaded")
         self._fill(self._uris, self._hosts(job))
 
     def _fill(self, uris: dict[str, str], hosts: list[Host]) -> None:

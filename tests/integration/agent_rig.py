@@ -358,6 +358,10 @@ class Pod:
         assert self.process
         self.process.send_signal(signal.SIGTERM)
         assert self.process.wait(30) == 0
+        return self.report_left()
+
+    def report_left(self) -> Report:
+        """The termination message."""
         message = (self.root / "termination-log").read_text()
         assert len(message.encode()) <= 2048
         return Report.model_validate_json(message)

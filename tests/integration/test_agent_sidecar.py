@@ -215,6 +215,7 @@ def test_what_training_writes_after_a_wrong_guess_is_in_the_archive(one: Job) ->
 
 
 def test_probes_after_a_wrong_guess_undo_it(one: Job) -> None:
+    one.timing = replace(one.timing, long_silence=60)  # however long the early upload takes, hold is not let go
     one.change(upload_hold_seconds=1)
     content = os.urandom(30_000_000)
     begin(one, {"m": content})
@@ -226,7 +227,8 @@ def test_probes_after_a_wrong_guess_undo_it(one: Job) -> None:
     wait_for("the change of mind", lambda: one.pod.seen()["over"] == "no" and not one.pod.seen()["prepared"])
     wait_for("what was uploaded early to be taken back", lambda: not one.server.uploads(one.bucket))
     time.sleep(1 + one.timing.worker_stuck + 0.5)  # much longer than an upload may be blocked
-    assert one.pod.report().phase is Phase.TRAINING
+    assert one.pod.report().result is None
+    wait_for("training to go on", lambda: one.pod.report().phase is Phase.TRAINING)
     one.pod.write({"late": b"2"})
     one.pod.training_ends()
     assert one.pod.end().result is Result.COMMITTED
@@ -362,10 +364,10 @@ def test_the_time_limit_needs_no_operator_and_is_kept_over_a_restart(one: Job) -
 
 
 def test_a_deleted_pod_whose_training_ignores_sigterm_keeps_a_snapshot(one: Job) -> None:
+    one.timing = replace(one.timing, grace=3)  # time enough to write within it
     begin(one, {"m": b"1"})
     one.pod.probing.clear()
     assert one.pod.get("/prestop") == 200
-    time.sleep(0.2)
     one.pod.write({"later": b"2"})
     one.pod.released()
     report = one.pod.terminate()
@@ -375,6 +377,7 @@ def test_a_deleted_pod_whose_training_ignores_sigterm_keeps_a_snapshot(one: Job)
 
 
 def test_prestop_called_by_training_itself_changes_nothing(one: Job) -> None:
+    one.timing = replace(one.timing, grace=3)  # no pause between two probes is so long
     begin(one, {"m": b"1"})
     assert one.pod.get("/prestop") == 200
     time.sleep(one.timing.grace + 0.5)
@@ -384,6 +387,20 @@ def test_prestop_called_by_training_itself_changes_nothing(one: Job) -> None:
     assert one.manifest()["outcome"] == "Completed"
 
 
+def test_a_deletion_after_a_false_prestop_is_still_seen(one: Job) -> None:
+    one.timing = replace(one.timing, grace=3)
+    begin(one, {"m": b"1"})
+    assert one.pod.get("/prestop") == 200
+    one.pod.answers.clear()
+    wait_for("probes that refute it", lambda: len(one.pod.answers) > 5)
+    one.pod.probing.clear()
+    assert one.pod.get("/prestop") == 200
+    one.pod.released()
+    report = one.pod.terminate()
+    assert (report.result, report.stop_reason) == (Result.COMMITTED, StopReason.DELETED)
+    assert one.manifest()["outcome"] == "Interrupted"
+
+
 def test_a_pod_that_ends_before_training_began_leaves_nothing(one: Job) -> None:
     one.pod.start()
     assert one.pod.get("/prestop") == 200
@@ -391,6 +408,13 @@ def test_a_pod_that_ends_before_training_began_leaves_nothing(one: Job) -> None:
     assert one.pod.terminate().result is Result.ABANDONED
     assert time.monotonic() - began < 3
     assert one.server.keys(one.bucket) == []
+
+
+def test_a_stage_that_was_killed_leaves_word_of_how_far_it_had_come(one: Job) -> None:
+    one.pod.start()
+    (one.pod.state / "stage.json").write_text('{"phase": "Staging", "began": 1, "entered": 1, "listed": 3000}')
+    report = one.pod.terminate()
+    assert (report.result, report.message) == (Result.ABANDONED, "3000 objects were listed.")
 
 
 def test_a_signal_that_comes_while_the_sidecar_starts_is_not_lost(one: Job) -> None:
@@ -452,6 +476,47 @@ def test_a_zombie_attempt_commits_nothing(one: Job) -> None:
     assert one.server.keys(one.bucket) == ["out/Job/trainyard-attempt.json"]
 
 
+def test_a_superseded_job_leaves_the_upload_of_its_successor_alone(one: Job) -> None:
+    begin(one, {"m": b"1"})
+    one.put("out/Job/trainyard-attempt.json", body=json.dumps({"jobUID": "uid-2", "attempt": 1}).encode())
+    key = "out/Job/output/model.tar.gz"
+    theirs = one.server.client.create_multipart_upload(Bucket=one.bucket, Key=key)["UploadId"]
+    one.pod.training_ends()
+    report = one.pod.end()
+    assert report.result is Result.FAILED
+    assert "was superseded" in (report.message or "")
+    one.server.client.list_parts(Bucket=one.bucket, Key=key, UploadId=theirs)  # it is still there
+
+
+def test_an_upload_that_somebody_aborted_is_done_again(one: Job) -> None:
+    content = os.urandom(30_000_000)
+    begin(one, {"m": content})
+    one.pod.training_ends(code=None)
+    one.pod.released()
+    for upload in one.server.client.list_multipart_uploads(Bucket=one.bucket)["Uploads"]:
+        one.server.client.abort_multipart_upload(Bucket=one.bucket, Key=upload["Key"], UploadId=upload["UploadId"])
+    assert one.pod.end().result is Result.COMMITTED
+    assert one.model() == {"m": content}
+    assert not one.server.uploads(one.bucket)
+
+
+def test_an_older_object_where_nothing_was_written_is_kept_and_named(one: Job) -> None:
+    one.put("out/Job/output/model.tar.gz", body=b"of an earlier job")
+    begin(one)
+    one.pod.write({"m": b"1"}, "output/data")
+    one.pod.training_ends()
+    report = one.pod.end()
+    assert report.result is Result.COMMITTED
+    warning = (
+        f"an older object lies at s3://{one.bucket}/out/Job/output/model.tar.gz; this run did not write it, for it left nothing "
+        f"in /opt/ml/model"
+    )
+    assert report.message == warning
+    assert one.manifest()["warnings"] == [warning]
+    assert [artifact.uri.rpartition("/")[2] for artifact in report.artifacts] == ["output.tar.gz"]
+    assert one.server.read(one.bucket, "out/Job/output/model.tar.gz") == b"of an earlier job"
+
+
 def test_only_the_attempts_token_opens_what_is_not_for_training(one: Job) -> None:
     one.pod.start()
     for method, path in [
@@ -470,6 +535,8 @@ def test_files_of_two_hosts_become_one_archive_and_the_lower_host_wins(two: Job)
     begin_both(
         two, [{"model": b"master", "same": b"s", "d/x": b"1"}, {"model": b"other", "same": b"s", "rank-2": b"2"}]
     )
+    tree = json.loads(two.pods[1].request("GET", "/peer/tree?tree=model", token=True)[1])
+    assert tree["size"] == len(b"other" + b"s" + b"2")
     two.pods[0].training_ends()
     time.sleep(0.5)
     assert not (two.pods[0].state / "release").exists()  # algo-2 still trains
@@ -488,6 +555,30 @@ def test_files_of_two_hosts_become_one_archive_and_the_lower_host_wins(two: Job)
     }
 
 
+def test_a_name_that_is_no_utf_8_can_be_warned_of(two: Job) -> None:
+    begin_both(two, [{}, {}])
+    for pod, content in zip(two.pods, (b"1", b"2"), strict=True):
+        Path(os.fsdecode(os.fsencode(pod.ml / "model") + b"/caf\xe9.bin")).write_bytes(content)
+        pod.training_ends()
+    assert [pod.end().result for pod in reversed(two.pods)] == [Result.COMMITTED, Result.COMMITTED]
+    for pod in two.pods:
+        assert "model/caf\ufffd.bin is dropped" in (pod.report_left().message or "")
+
+
+def test_a_report_that_cannot_be_written_yet_is_written_later(one: Job) -> None:
+    begin(one, {"m": b"1"})
+    log = one.pod.root / "termination-log"
+    log.unlink(missing_ok=True)
+    log.mkdir()
+    one.pod.training_ends()
+    wait_for("the end of the upload", (one.pod.state / "report.json").exists)
+    time.sleep(10 * one.timing.poll)
+    assert not (one.pod.state / "release").exists()
+    log.rmdir()
+    assert one.pod.end().result is Result.COMMITTED
+    assert (one.pod.root / "sidecar.err").read_text().count("a tick failed") == 1
+
+
 def test_two_hosts_without_an_operator_commit_together(two: Job) -> None:
     begin_both(two, [{"a": b"1"}, {"b": b"2"}])
     for pod in two.pods:
@@ -500,6 +591,23 @@ def test_two_hosts_without_an_operator_commit_together(two: Job) -> None:
         pod.process.send_signal(signal.SIGTERM)
     assert [pod.terminate().result for pod in two.pods] == [Result.COMMITTED, Result.COMMITTED]
     assert two.model() == {"a": b"1", "b": b"2"}
+
+
+def test_a_host_whose_end_is_sure_waits_for_one_whose_kubelet_is_away(two: Job) -> None:
+    two.timing = replace(two.timing, long_silence=60)
+    begin_both(two, [{"a": b"1"}, {"b": b"2"}])
+    first, second = two.pods
+    first.training_ends()
+    second.probing.clear()
+    wait_for("the early upload", lambda: first.seen()["prepared"])
+    time.sleep(10 * two.timing.poll)
+    assert not (first.state / "release").exists()
+    second.probe()
+    second.write({"late": b"3"})
+    wait_for("the change of mind", lambda: second.seen()["over"] == "no")
+    second.training_ends()
+    assert [pod.end().result for pod in reversed(two.pods)] == [Result.COMMITTED, Result.COMMITTED]
+    assert two.model() == {"a": b"1", "b": b"2", "late": b"3"}
 
 
 def test_a_host_that_is_lost_is_named_and_the_rest_is_kept(two: Job) -> None:
@@ -526,7 +634,24 @@ def test_when_algo_1_is_lost_the_others_keep_their_share(two: Job) -> None:
     assert two.server.archive(two.bucket, "out/Job/trainyard-shares/uid-1-1/algo-2/model.tar.gz") == {"b": b"2"}
 
 
+def test_a_host_without_which_algo_1_has_committed_keeps_its_files_itself(two: Job) -> None:
+    begin_both(two, [{"a": b"1"}, {"b": b"2"}])
+    first, second = two.pods
+    first.probing.clear()
+    report = first.terminate()  # its pod is drained, and algo-2 still trains when its patience ends
+    assert "the files of algo-2 are missing" in (report.message or "")
+    assert second.report().phase is Phase.TRAINING
+    second.write({"late": b"3"})
+    second.training_ends()
+    report = second.end()
+    assert report.result is Result.FAILED
+    assert "algo-1 had to commit before algo-2 had ended; its files are kept apart: s3://" in (report.message or "")
+    kept = two.server.archive(two.bucket, "out/Job/trainyard-shares/uid-1-1/algo-2/model.tar.gz")
+    assert kept == {"b": b"2", "late": b"3"}
+
+
 def test_a_peer_that_restarts_in_the_middle_is_waited_for(two: Job) -> None:
+    two.timing = replace(two.timing, peer_lost=30)  # a start may take a while
     begin_both(two, [{"a": b"1"}, {"b": b"2"}])
     two.pods[1].kill()
     two.pods[0].training_ends()

@@ -83,6 +83,8 @@ def test_more_objects_than_one_page_of_a_listing_all_arrive(one: Job) -> None:
     one.channel("many/")
     assert one.pod.stage().objects == 1005
     assert len(staged(one)) == 1005
+    assert json.loads((one.pod.state / "stage.json").read_text())["listed"] == 1005
+    assert list((one.pod.state / "tmp").iterdir()) == []
 
 
 def test_objects_of_many_ranges_arrive_whole(one: Job) -> None:
@@ -252,6 +254,36 @@ def test_hosts_share_objects_and_wait_for_each_other(
         assert [len(share) for share in found] == shares
         assert sorted(name for share in found for name in share) == [name.removeprefix("d/") for name in names]
         assert first.report().phase.value == "Staged"
+
+
+def test_the_jobs_own_marker_is_nobodys_data(server: S3Server, tmp_path: Path) -> None:
+    with job(server, tmp_path, f"b-{uuid4().hex}", hosts=2) as two:
+        two.put(*(f"outer/{number}" for number in range(5)))
+        two.put("out/Job/output/model.tar.gz")  # of an earlier attempt
+        two.channel(
+            "out", distribution="ShardedByS3Key"
+        )  # matches out/Job/trainyard-attempt.json too, which sorts first
+        first, second = two.pods
+        first.start()
+        late = first.stage_in_background()
+        second.stage()
+        assert late.wait(20) == 0
+        assert [sorted(tree(pod.ml / "input/data/train")) for pod in two.pods] == [
+            ["outer/0", "outer/2", "outer/4"],
+            ["outer/1", "outer/3"],
+        ]
+
+
+def test_the_jobs_own_marker_makes_no_data_of_nothing(one: Job) -> None:
+    one.channel("out")
+    assert failure(one)[0] == "NoData"
+
+
+def test_a_channel_may_name_what_lies_in_the_jobs_own_output(one: Job) -> None:
+    one.put("out/Job/output/model.tar.gz", "out/Job/trainyard-manifest.json")
+    one.channel("out/Job/")
+    one.pod.stage()
+    assert staged(one) == {"output/model.tar.gz": b"out/Job/output/model.tar.gz"}
 
 
 def test_a_hosts_report_says_for_whom_it_waits(server: S3Server, tmp_path: Path) -> None:

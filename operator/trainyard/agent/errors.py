@@ -18,15 +18,18 @@ from trainyard.api.report import StopReason
 FaultKind = Literal["answer", "dns", "refused", "connection", "timeout", "tls", "credentials"]
 
 
+def readable(text: str) -> str:
+    """`text` as a report may hold it: a key or a file name need not be UTF-8."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
 class AgentError(Exception):
     """`reason` for machines, `text` for people: what happened to which object, and what to do."""
 
     prefix: ClassVar[str] = ""
 
     def __init__(self, reason: Reason, text: str) -> None:
-        text = text.encode("utf-8", "surrogateescape").decode(
-            "utf-8", "replace"
-        )  # a key need not be UTF-8; a report must
+        text = readable(text)
         super().__init__(text)
         self.reason = reason
         self.text = text

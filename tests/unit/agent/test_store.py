@@ -82,6 +82,19 @@ def test_an_endpoint_that_is_a_web_server_is_given_up_soon() -> None:
 
 
 @pytest.mark.parametrize(
+    ("fault", "there"),
+    [
+        (StoreFault("answer", "", status=404, code="NoSuchKey"), False),
+        (StoreFault("answer", "", status=416, code="InvalidRange"), True),
+        (None, True),
+    ],
+    ids=["missing", "empty", "something"],
+)
+def test_an_object_is_looked_for_by_reading_its_first_byte(fault: StoreFault | None, there: bool) -> None:
+    assert store(Scripted(*[fault] if fault else [])).there("b", "k", Patience(0)) is there
+
+
+@pytest.mark.parametrize(
     ("stored", "same"),
     [(b"abcdefghij", True), (b"abcdefghiX", False), (b"abcdefghi", False), (b"abcdefghijk", False)],
     ids=["same", "other", "shorter", "longer"],

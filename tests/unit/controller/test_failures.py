@@ -85,6 +85,21 @@ CASES: dict[str, tuple[Pod, Reason, str, list[str]]] = {
         "InternalServerError: staging on host algo-1",
         ["exit code 1"],
     ),
+    "a stage that was killed for memory": (
+        o.pod(
+            status={"phase": "Failed"},
+            containers={
+                "sidecar": o.ended(
+                    2, 6, message=o.report("algo-1", Result.ABANDONED, message="2000000 objects were listed.")
+                ),
+                "stage": o.ended(4, 5, code=137, reason="OOMKilled"),
+                "training": o.waiting(),
+            },
+        ),
+        Reason.INTERNAL_ERROR,
+        "InternalServerError: the agent's container stage ran out of memory on host algo-1. 2000000 objects were listed.",
+        ["fewer objects"],
+    ),
     "an upload that S3 did not take": (
         o.over(
             message=o.report(

@@ -84,8 +84,9 @@ class Tree:
         finally:
             os.close(root)
 
-    def fingerprint(self) -> str:
-        """A digest that differs when anything was written since."""
+    def survey(self) -> tuple[str, int]:
+        """A digest that differs when anything was written since, and the bytes in all files."""
+        size = 0
         digest = hashlib.sha256()
         for entry, descriptor in Tree(self._root_path, self._seen_as).walk():
             status = os.fstat(descriptor)
@@ -97,11 +98,11 @@ class Tree:
                 status.st_ino,
             )
             digest.update(repr(facts).encode("utf-8", "surrogateescape"))
-        return digest.hexdigest()
+            size += 0 if entry.directory else entry.size
+        return digest.hexdigest(), size
 
-    def size(self) -> int:
-        """Bytes in all files."""
-        return sum(entry.size for entry, _ in Tree(self._root_path, self._seen_as).walk() if not entry.directory)
+    def fingerprint(self) -> str:
+        return self.survey()[0]
 
     def _walk(self, root: int, directory: int, prefix: str, depth: int) -> Iterator[tuple[Entry, int]]:
         for name in sorted(os.listdir(directory), key=os.fsencode):

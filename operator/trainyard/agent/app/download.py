@@ -18,6 +18,7 @@ RANGE = 8 * MIB
 WORKERS = 16
 IN_MEMORY = 8 * RANGE
 QUEUED = 4 * WORKERS
+REMEMBERED = 10_000
 
 
 @dataclass(frozen=True)
@@ -132,13 +133,20 @@ class Downloader:
         self._progress(1 if assembly.done() else 0, length)
 
 
-def make_parents(channel: Path, paths: Iterable[str]) -> None:
-    """The sub-directories that files need, each writable for every user."""
-    made: set[str] = set()
-    for path in paths:
+class Parents:
+    """Makes the sub-directories that files need, each writable for every user."""
+
+    def __init__(self, channel: Path) -> None:
+        self._channel = channel
+        self._made: set[str] = set()
+
+    def make(self, path: str) -> None:
+        """Those of the file `path`, which is relative to the channel."""
         parts = path.split("/")[:-1]
         for count in range(1, len(parts) + 1):
             folder = "/".join(parts[:count])
-            if folder not in made:
-                make_directory(channel / folder)
-                made.add(folder)
+            if folder not in self._made:
+                make_directory(self._channel / folder)
+                if len(self._made) >= REMEMBERED:
+                    self._made.clear()  # making one again is harmless
+                self._made.add(folder)

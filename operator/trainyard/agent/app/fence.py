@@ -95,6 +95,12 @@ def may_commit(store: Store, plan: Plan, patience: Patience) -> bool:
     return found is None or not manifest.superseded(found[0], plan.job)
 
 
+def ensure(store: Store, plan: Plan, patience: Patience, when: str) -> None:
+    """Goes on only if the place is still this attempt's. Raises Refused, and AgentError if it is not."""
+    if not may_commit(store, plan, patience):
+        raise superseded(plan, when)
+
+
 def superseded(plan: Plan, when: str) -> AgentError:
     return PlatformFailure(
         Reason.ARTIFACT_UPLOAD_FAILED,

@@ -20,6 +20,8 @@ class Hosts:
     """algo-1 asks all others, the others ask algo-1."""
 
     def __init__(self, settings: Settings, plan: Plan) -> None:
+        self._me = settings.host
+        self._leader = plan.hosts[0].name
         rank = plan.rank(settings.host)
         self._hosts = plan.hosts[1:] if rank == 0 else plan.hosts[:1]
         self._peers = peers.Peers(plan, settings.port, settings.timing.connect)
@@ -54,6 +56,12 @@ class Hosts:
         return {host.name: self._peer(host.name, now) for host in self._hosts}
 
     @property
+    def leader(self) -> dict[str, Any]:
+        """What algo-1 said last, `missing` included; empty on algo-1 itself, and before it said anything."""
+        said = self.states.get(self._leader, {})
+        return {"missing": []} | said if said else {}
+
+    @property
     def failed(self) -> list[str]:
         """Hosts whose training is known to have failed."""
         return [name for name, state in self.states.items() if state.get("exitCode") not in {0, None}]
@@ -70,6 +78,7 @@ class Hosts:
             lost=since is not None and now - since >= self._timing.peer_lost,
             prepared=bool(state.get("prepared")),
             done=bool(state.get("result")),
+            without_me=self._me in state.get("missing", []),
         )
 
     async def _ask(self, host: Host) -> None:

@@ -25,9 +25,11 @@ class Peers:
         self._timeout = timeout
         self._headers = {"authorization": f"Bearer {agent_token(plan.job.uid, plan.job.attempt)}"}
 
-    def ask(self, host: Host, method: str, target: str, body: bytes | None = None) -> dict[str, Any]:
+    def ask(
+        self, host: Host, method: str, target: str, body: bytes | None = None, timeout: float | None = None
+    ) -> dict[str, Any]:
         """A JSON object."""
-        response = self.open(host, method, target, body, self._timeout)
+        response = self.open(host, method, target, body, timeout)
         try:
             answer = json.loads(response.read())
         except (OSError, ValueError, http.client.HTTPException) as error:

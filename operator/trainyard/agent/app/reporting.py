@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from trainyard.agent.adapters import clock, files
 from trainyard.agent.core.finish import Work
 from trainyard.agent.core.lifecycle import Decision, Over
+from trainyard.agent.errors import readable
 from trainyard.api.names import FAILURE_REASON_CHARS
 from trainyard.api.reasons import Reason
 from trainyard.api.report import Artifact, Phase, Report, Result
@@ -30,7 +31,23 @@ def compose(sidecar: Sidecar, decision: Decision) -> Report:
         bytes=stage.get("bytes"),
         failure=_failure(sidecar, decision),
     )
-    return report.model_copy(update=_ending(sidecar) or _news(sidecar, report.phase, stage))
+    update = _ending(sidecar, decision) or _news(sidecar, report.phase, stage)
+    if message := update.get("message"):
+        update["message"] = readable(message)
+    return report.model_copy(update=update)
+
+
+def abandoned(sidecar: Sidecar, decision: Decision) -> Report:
+    """Training never ran. How far staging had come helps where that could not say it itself."""
+    stage = files.read_json(sidecar.settings.stage_progress)
+    listed = stage.get("listed") if stage.get("phase") == Phase.STAGING.value else None
+    return Report(
+        host=sidecar.settings.host,
+        phase=Phase.DONE,
+        result=Result.ABANDONED,
+        stop_reason=decision.stop,
+        message=f"{listed} objects were listed." if listed else None,
+    )
 
 
 def _wall(moment: float | None) -> datetime | None:
@@ -64,16 +81,16 @@ def _news(sidecar: Sidecar, phase: Phase, stage: dict[str, Any]) -> dict[str, An
     return {}
 
 
-def _ending(sidecar: Sidecar) -> dict[str, Any]:
+def _ending(sidecar: Sidecar, decision: Decision) -> dict[str, Any]:
     """Result, reason, message and artifacts; nothing while the work goes on."""
     answer = sidecar.worker.answer
-    leader = sidecar.hosts.states.get(sidecar.plan.hosts[0].name, {})
+    leader = sidecar.hosts.leader
     match sidecar.worker.work:
         case Work.FAILED:
             ending = {"result": Result.FAILED, "reason": answer["reason"], "message": answer["message"]}
         case Work.COMMITTED:
             ending = _committed(sidecar, answer)
-        case _ if leader.get("result"):
+        case _ if leader.get("result") and decision.over.final and sidecar.settings.host not in leader["missing"]:
             ending = {
                 "result": Result(leader["result"]),
                 "reason": leader.get("reason"),
@@ -89,7 +106,11 @@ def _committed(sidecar: Sidecar, answer: dict[str, Any]) -> dict[str, Any]:
     failed = {"result": Result.FAILED, "reason": Reason.ARTIFACT_UPLOAD_FAILED.value}
     if sidecar.settings.host != sidecar.plan.hosts[0].name:
         uris = ", ".join(artifact.uri for artifact in ending["artifacts"]) or "none"
-        text = f"algo-1 was lost before it had the files of {sidecar.settings.host}; they are kept apart: {uris}"
+        me = sidecar.settings.host
+        why = f"algo-1 was lost before it had the files of {me}; they"
+        if sidecar.hosts.leader.get("result"):
+            why = f"algo-1 had to commit before {me} had ended; its files"
+        text = f"{why} are kept apart: {uris}"
         return ending | failed | {"message": f"InternalServerError: Artifact upload failed:{text}"}
     if answer["missing"]:
         text = f"the files of {', '.join(answer['missing'])} are missing: the host could not be reached when training had ended"

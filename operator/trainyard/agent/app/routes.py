@@ -92,7 +92,8 @@ class Routes:
         if name not in SEEN_AS:
             return Reply(404)
         tree = Tree(self._sidecar.settings.tree(name), SEEN_AS[name])
-        return Reply(body=json.dumps({"fingerprint": await asyncio.to_thread(tree.fingerprint)}))
+        fingerprint, size = await asyncio.to_thread(tree.survey)
+        return Reply(body=json.dumps({"fingerprint": fingerprint, "size": size}))
 
     async def _archive(self, request: Request) -> Reply:
         name = request.query.get("tree", "")

@@ -7,42 +7,30 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import signal
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 from trainyard.agent.adapters import clock, files
 from trainyard.agent.adapters.podinfo import PodInfo
 from trainyard.agent.adapters.server import serve
+from trainyard.agent.app import memory
 from trainyard.agent.app.barrier import Barrier
 from trainyard.agent.app.hosts import Hosts
-from trainyard.agent.app.reporting import compose, metrics
+from trainyard.agent.app.reporting import abandoned, compose, metrics
 from trainyard.agent.app.routes import Routes
 from trainyard.agent.app.settings import Settings
 from trainyard.agent.app.worker import Worker
 from trainyard.agent.core.finish import Step, View, Work, missing, next_step
-from trainyard.agent.core.lifecycle import Decision, Facts, Over, decide, outcome, upload_deadline
+from trainyard.agent.core.lifecycle import Decision, Over, decide, deleting, outcome, upload_deadline
 from trainyard.agent.errors import unexpected
 from trainyard.api.names import agent_token
 from trainyard.api.plan import Plan
 from trainyard.api.reasons import Reason
-from trainyard.api.report import Phase, Report, Result, StopOrder, TrainingEnd
+from trainyard.api.report import Phase, Report, Result, TrainingEnd
 
 log = logging.getLogger(__name__)
-
-
-def load_facts(settings: Settings, now: float) -> Facts:
-    """What a former process of this sidecar knew; only the silence before now says nothing."""
-    kept = files.read_json(settings.facts)
-    if not kept:
-        return Facts(listening_since=now)
-    if kept.get("stop"):
-        kept["stop"] = StopOrder.model_validate(kept["stop"])
-    if kept.get("ended"):
-        kept["ended"] = TrainingEnd.model_validate(kept["ended"])
-    return replace(Facts(**kept), listening_since=now)
 
 
 class Sidecar:
@@ -51,16 +39,17 @@ class Sidecar:
         self.plan = plan
         self.barrier = Barrier(settings, plan)
         self.hosts = Hosts(settings, plan)
-        self.facts = load_facts(settings, clock.now())
+        self.facts = memory.load(settings, clock.now())
         self.worker = Worker(settings, self.facts.blocked_since)
         self.probes = 0
         self._rank = plan.rank(settings.host)
         self._podinfo = PodInfo(settings.podinfo)
         self._wake = asyncio.Event()
         kept = files.read_json(settings.report)
-        self.final = Report.model_validate(kept) if kept else None
+        self.final: Report | None = None
+        self._kept = Report.model_validate(kept) if kept else None
+        self._trouble = ""
         self._prepared = settings.release.exists()
-        self._leader: dict[str, Any] = {}
 
     # What the outside tells
 
@@ -73,13 +62,15 @@ class Sidecar:
         self.facts = before.probed(now, live)
         self.probes += 1
         if first or self.facts.refused_at != before.refused_at:
-            self._save()
+            memory.save(self.settings, self.facts)
             self._wake.set()
         return live
 
     def prestop(self) -> None:
-        # At an ordinary end preStop follows the release; before it, only a deletion can be the reason.
-        if self.facts.deleted_at is None and self.facts.ended is None and not self.settings.release.exists():
+        # At an ordinary end preStop follows the release; before it, only a deletion can be the reason, or anyone who plays
+        # the kubelet: what probes have refuted must not hide the real one.
+        known = deleting(self.facts, self.settings.timing)
+        if not known and self.facts.ended is None and not self.settings.release.exists():
             self._learn(deleted_at=clock.now())
 
     def training_ended(self, end: TrainingEnd) -> None:
@@ -96,14 +87,8 @@ class Sidecar:
 
     def _learn(self, **facts: Any) -> None:
         self.facts = replace(self.facts, **facts)
-        self._save()
+        memory.save(self.settings, self.facts)
         self._wake.set()
-
-    def _save(self) -> None:
-        kept = asdict(self.facts)
-        kept["stop"] = self.facts.stop.to_dict() if self.facts.stop else None
-        kept["ended"] = self.facts.ended.to_dict() if self.facts.ended else None
-        files.write_whole(self.settings.facts, json.dumps(kept))
 
     # What the outside is told
 
@@ -118,7 +103,8 @@ class Sidecar:
             "host": self.settings.host,
             "over": decision.over.value,
             "exitCode": None if decision.stop or not self.facts.ended else self.facts.ended.exit_code,
-            "prepared": self._prepared or self.worker.work is Work.PREPARED,
+            "prepared": self._prepared or self.worker.work in {Work.PREPARED, Work.UNPREPARED},
+            "missing": list(self.facts.committed_without),
             "result": final.result.value if final and final.result else None,
             "reason": final.reason if final else None,
             "message": final.message if final else None,
@@ -132,9 +118,7 @@ class Sidecar:
     async def run(self) -> None:
         """Until SIGTERM has come and all is done."""
         self.settings.scratch.mkdir(parents=True, exist_ok=True)
-        self._save()
-        if self.final:
-            self._finish(self.final)  # the former process may have been ended in the middle, and the log is a new one
+        memory.save(self.settings, self.facts)
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self.terminated)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
@@ -143,8 +127,11 @@ class Sidecar:
         while not (self.final and self.facts.terminated_at is not None):
             try:
                 await self._tick()
-            except Exception:
-                log.exception("a tick failed")  # the probe must be answered whatever happens here
+            except Exception as error:
+                # The probe must be answered whatever happens here. What lasts is said once: the log's disk may be what is full.
+                if self._trouble != repr(error):
+                    self._trouble = repr(error)
+                    log.exception("a tick failed")
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), self.settings.timing.poll)
             self._wake.clear()
@@ -159,13 +146,14 @@ class Sidecar:
     async def _tick(self) -> None:
         if self.final:
             return
+        if self._kept:
+            self._finish(self._kept)  # the former process may have been ended in the middle, and the log is a new one
+            return
         self._look()
         now = clock.now()
         decision = self._decide(now)
         if decision.abandoned:
-            self._finish(
-                Report(host=self.settings.host, phase=Phase.DONE, result=Result.ABANDONED, stop_reason=decision.stop)
-            )
+            self._finish(abandoned(self, decision))
             return
         if self.facts.first_probe is not None and self._rank == 0:
             await self.worker.warm()
@@ -251,6 +239,8 @@ class Sidecar:
     async def _concluded(self) -> None:
         """The report follows from what the worker, or algo-1, has said."""
         decision = self._decide(clock.now())
+        if without := self.worker.answer.get("missing"):
+            self._learn(committed_without=without)
         self._finish(compose(self, decision))
         if self._rank == 0:
             await self.hosts.tell_committed(self.state())
@@ -261,11 +251,11 @@ class Sidecar:
             files.write_whole(self.settings.release, "")
 
     def _finish(self, report: Report) -> None:
-        """The report first, then the release: whoever sees `hold` gone finds the report."""
-        self.final = report
+        """The report first, then the release: whoever sees `hold` gone finds the report. Final is what could be written."""
         files.write_whole(self.settings.report, report.to_json())
         files.write_in_place(self.settings.termination_log, report.to_termination_message())
         files.write_whole(self.settings.release, "")
+        self.final = report
         log.info("%s", report.to_json())
 
 

@@ -13,16 +13,16 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
 from trainyard.agent.adapters import clock, files
 from trainyard.agent.adapters.podinfo import PodInfo
 from trainyard.agent.app import fence
-from trainyard.agent.app.download import Downloader, Item, make_parents
+from trainyard.agent.app.download import Downloader, Item, Parents
 from trainyard.agent.app.peers import BARRIER, Peers
 from trainyard.agent.app.settings import Settings
+from trainyard.agent.app.shares import Share, Shares
 from trainyard.agent.app.store import Patience, Refused, Store
 from trainyard.agent.core import layout, manifest
 from trainyard.agent.core.config import config_files
@@ -68,19 +68,30 @@ class Progress:
         self._lock = threading.Lock()
         self.objects = 0
         self.bytes = 0
+        self._listed = 0
         self.enter(Phase.STAGING)
 
     def add(self, objects: int, size: int) -> None:
         with self._lock:
             self.objects += objects
             self.bytes += size
-            if time.monotonic() - self._written >= PROGRESS_SECONDS:
-                self._write()
+            self._write_now_and_then()
+
+    def saw(self) -> None:
+        """One more object was listed."""
+        self._listed += 1
+        if self._listed % 1000 == 0:
+            with self._lock:
+                self._write_now_and_then()
 
     def enter(self, phase: Phase, message: str | None = None) -> None:
         with self._lock:
             self._phase = phase
             self._write(message)
+
+    def _write_now_and_then(self) -> None:
+        if time.monotonic() - self._written >= PROGRESS_SECONDS:
+            self._write()
 
     def _write(self, message: str | None = None) -> None:
         self._written = time.monotonic()
@@ -90,21 +101,10 @@ class Progress:
             "entered": clock.now(),
             "objects": self.objects,
             "bytes": self.bytes,
+            "listed": self._listed,
             "message": message,
         }
         files.write_whole(self._path, json.dumps(content))
-
-
-@dataclass(frozen=True)
-class Share:
-    """What this host gets of a channel. Items are made one by one: there may be many."""
-
-    bucket: str
-    directory: Path
-    placed: list[layout.Placement]
-
-    def items(self) -> Iterator[Item]:
-        return (Item(self.bucket, each.source, self.directory / each.path) for each in self.placed)
 
 
 class Stage:
@@ -115,6 +115,7 @@ class Stage:
         self._plan = plan
         self._rank = plan.rank(settings.host)
         self._store = Store(plan.store, settings.credentials, settings.timing)
+        self._shares = Shares(settings.scratch, self._rank, len(plan.hosts))
         self.progress = Progress(settings.stage_progress, began)
         self.stopped: StopReason | None = None
         """Why the job had been stopped, if its result is there already."""
@@ -140,28 +141,38 @@ class Stage:
             files.write_whole(self._settings.ml / "input/config" / name, content, 0o666)
 
     def _share(self, channel: ChannelPlan) -> Share:
-        """This host's objects of a channel; its directories are made."""
-        directory = self._settings.ml / "input/data" / channel.name
-        files.make_directory(directory)
+        """This host's objects of a channel."""
         bucket, prefix = split_s3_uri(channel.s3_uri)
 
+        output_bucket, output = split_s3_uri(self._plan.output_uri)
+
         def listing() -> Iterator[StoredObject]:
-            return self._store.objects(bucket, prefix, self._patience())
+            for item in self._store.objects(bucket, prefix, self._patience()):
+                self.progress.saw()
+                if bucket != output_bucket or not layout.written_by_job(item.key, prefix, output):
+                    yield item
 
         try:
-            mine, objects = layout.place_share(
-                channel, bucket, prefix, listing, rank=self._rank, hosts=len(self._plan.hosts)
-            )
+            share = self._shares.take(channel, bucket, prefix, listing)
         except Refused as refused:
             raise fence.download_failure(refused) from refused
-        if not objects:
+        self.progress.enter(Phase.STAGING)
+        if not share.total:
             raise layout.no_objects(channel, bucket, self._plan.store.region, self._plan.store.role)
-        make_parents(directory, (placement.path for placement in mine))
-        return Share(bucket, directory, mine)
+        return share
+
+    def _items(self, share: Share) -> Iterator[Item]:
+        """One by one, each when its directories are there: nobody holds them all."""
+        directory = self._settings.ml / "input/data" / share.channel.name
+        files.make_directory(directory)
+        parents = Parents(directory)
+        for each in share.placed():
+            parents.make(each.path)
+            yield Item(share.bucket, each.source, directory / each.path)
 
     def _download(self, shares: list[Share]) -> None:
-        needed = sum(placement.source.size for share in shares for placement in share.placed)
-        items = (item for share in shares for item in share.items())
+        needed = sum(share.bytes for share in shares)
+        items = (item for share in shares for item in self._items(share))
         free = min(files.free_bytes(self._settings.ml), self._plan.volume_bytes or 2**63)
         if needed > free:
             raise layout.disk_full(needed, free, self._settings.host)
@@ -173,6 +184,8 @@ class Stage:
             if error.errno in {28, 122}:  # ENOSPC, EDQUOT
                 raise layout.disk_full(needed, files.free_bytes(self._settings.ml), self._settings.host) from error
             raise
+        for share in shares:
+            share.remove()
 
     def _barrier(self) -> None:
         """Returns when every host is staged. Names may resolve late and sidecars restart: keeps asking for ever."""

@@ -134,6 +134,17 @@ class Store:
                 return None
             raise
 
+    def there(self, bucket: str, key: str, patience: Patience) -> bool:
+        """Is there an object? Asked by reading a byte: a right that the agent has, unlike that to list."""
+        try:
+            self._try(Target("read", bucket, key), patience, partial(_piece, bucket, key, 0, 1))
+        except Refused as refused:
+            if refused.fault.missing:
+                return False
+            if refused.fault.status != 416:  # an empty one has no first byte
+                raise
+        return True
+
     def same(self, bucket: str, key: str, body: FileBody, patience: Patience) -> bool:
         """Are an object's bytes those of the file? Read piece by piece."""
         digest = hashlib.sha256()

@@ -1,7 +1,10 @@
 """The end of a host's work: when to upload, when to commit, when to let `hold` go. A pure step function per tick.
 
 algo-1 uploads for all: its own files, then each other host's, in rank order. The others wait for its word; one that must
-leave before (its pod is being ended, algo-1 is gone) puts its share beside the job's artifacts itself.
+leave before, or was committed without (its pod is being ended, algo-1 is gone or was ended itself), puts its share beside the job's artifacts itself.
+
+Only a host whose end is a guess lets `hold` go early: the kubelet then makes it sure. One whose end is sure waits, however
+long another one is silent: silence may be a kubelet that is away, and a pod that ends cannot wait for it.
 """
 
 from __future__ import annotations
@@ -37,12 +40,17 @@ class Step(StrEnum):
 
 @dataclass(frozen=True)
 class Peer:
-    """What is known of another host. `lost`: it did not answer for longer than is patient."""
+    """What is known of another host. `lost`: it did not answer for longer than is patient.
+
+    `prepared`: it has done what can be done before all ends are sure, so that a host which guesses may let its `hold` go.
+    """
 
     over: Over = Over.NO
     lost: bool = False
     prepared: bool = False
     done: bool = False
+    without_me: bool = False
+    """It has committed without the files of the host that looks."""
 
 
 @dataclass(frozen=True)
@@ -81,13 +89,17 @@ def _leader(view: View) -> Step:
         return Step.WAIT
     if view.over.final and (view.impatient or all(peer.over.final for peer in present)):
         return Step.COMMIT
-    return Step.RELEASE if view.work in {Work.PREPARED, Work.UNPREPARED} else Step.PREPARE
+    if view.work not in {Work.PREPARED, Work.UNPREPARED}:
+        return Step.PREPARE
+    return Step.WAIT if view.over.final else Step.RELEASE
 
 
 def _follower(view: View) -> Step:
     leader = next(iter(view.peers.values()))
+    if leader.done and not view.over.final:
+        return Step.RELEASE
     if leader.done:
-        return Step.FINISH if view.over.final else Step.RELEASE
-    if view.over.final and (leader.lost or view.impatient):
-        return Step.SHARE
+        return Step.SHARE if leader.without_me else Step.FINISH
+    if view.over.final:
+        return Step.SHARE if leader.lost or view.impatient else Step.WAIT
     return Step.RELEASE if leader.prepared or leader.lost else Step.WAIT

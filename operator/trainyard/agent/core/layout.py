@@ -5,7 +5,8 @@ S3Prefix is a plain key-name prefix: `s3://b/data/train` matches `data/train/a` 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import heapq
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from trainyard.agent.errors import ClientFailure
@@ -27,6 +28,18 @@ class Placement:
 def is_folder_marker(item: StoredObject) -> bool:
     """The empty `name/` objects that consoles make; they are not data and do not count when sharing."""
     return item.size == 0 and item.key.endswith("/")
+
+
+def written_by_job(key: str, prefix: str, output: str) -> bool:
+    """Does `key` lie where the job itself writes (below `output`/), and not because the channel asks for just that?
+
+    Such keys come and go while hosts list, so that each would share out other ones. Of a channel that points into the job's
+    output only the agent's own documents are left out.
+    """
+    below = f"{output}/"
+    if not key.startswith(below):
+        return False
+    return not prefix.startswith(below) or key.startswith(f"{below}trainyard-")
 
 
 def local_path(prefix: str, key: str) -> str:
@@ -57,76 +70,87 @@ class Unordered(Exception):  # noqa: N818 - not an error
     """A listing that is not in key order: nobody's share can be told before its end."""
 
 
-def _bytewise(item: StoredObject) -> bytes:
+def bytewise(item: StoredObject) -> bytes:
+    """The order in which S3 lists, and in which keys are shared out."""
     return item.key.encode("utf-8", "surrogateescape")
 
 
-def _every(listed: Iterable[StoredObject], rank: int, hosts: int, count: list[int]) -> Iterator[StoredObject]:
-    """Each `hosts`-th data object. Raises Unordered."""
-    before = b""
-    for item in listed:
-        key = _bytewise(item)
-        if key < before:
-            raise Unordered
-        before = key
-        if not is_folder_marker(item):
-            if count[0] % hosts == rank:
-                yield item
-            count[0] += 1
+@dataclass
+class Part:
+    """One host's part of a channel's data objects: from the `first` on each `step`-th. `total` counts all that were seen."""
+
+    first: int
+    step: int
+    total: int = 0
+
+    @staticmethod
+    def of(channel: ChannelPlan, rank: int, hosts: int) -> Part:
+        return Part(0, 1) if channel.distribution == "FullyReplicated" else Part(rank, hosts)
+
+    def of_ordered(self, listed: Iterable[StoredObject]) -> Iterator[StoredObject]:
+        """The part's objects as they come: none is kept. Raises Unordered for keys that are not in bytewise order."""
+        before = b""
+        for item in listed:
+            key = bytewise(item)
+            if key < before:
+                raise Unordered
+            before = key
+            if not is_folder_marker(item):
+                if self.total % self.step == self.first:
+                    yield item
+                self.total += 1
 
 
-def place_share(
-    channel: ChannelPlan,
-    bucket: str,
-    prefix: str,
-    listing: Callable[[], Iterable[StoredObject]],
-    *,
-    rank: int,
-    hosts: int,
-) -> tuple[list[Placement], int]:
-    """One host's share and the number of all objects, without the others' in memory if the listing is in order."""
-    if channel.distribution != "FullyReplicated":
-        count = [0]
-        try:
-            return place(channel, bucket, prefix, _every(listing(), rank, hosts, count)), count[0]
-        except Unordered:
-            pass  # once more
-    placed = place(channel, bucket, prefix, listing())
-    return share(channel, placed, rank, hosts), len(placed)
+def place(prefix: str, listed: Iterable[StoredObject]) -> Iterator[Placement]:
+    """Each object with its path, unchecked."""
+    return (Placement(item, local_path(prefix, item.key)) for item in listed)
 
 
-def place(channel: ChannelPlan, bucket: str, prefix: str, listed: Iterable[StoredObject]) -> list[Placement]:
-    """All data objects of a channel in bytewise key order, each with a checked path.
+def check(
+    channel: ChannelPlan, bucket: str, prefix: str, placed: Callable[[], Iterable[Placement]], *, mixed: bool
+) -> None:
+    """Raises ClientFailure for a key that cannot be a file, and for two that cannot both be.
 
-    Raises ClientFailure for a key that cannot be a file, and for two that cannot both be.
+    `placed` gives all in bytewise key order, each time anew. `mixed`: some lie beside the prefix's folder. In the order of
+    their paths a file is followed at once by all that begin with its name: only what may still be followed so is kept.
     """
-    data = sorted((item for item in listed if not is_folder_marker(item)), key=_bytewise)
-    placed = []
-    for item in data:
-        path = local_path(prefix, item.key)
-        if fault := path_fault(path):
+    open_files: list[tuple[bytes, Placement]] = []
+    for item in _by_path(prefix, placed) if mixed else placed():
+        if fault := path_fault(item.path):
             raise _refusal(
-                f'the object s3://{bucket}/{item.key} of channel "{channel.name}" cannot be a file: as the path {path!r} {fault}. '
-                f"Rename the object, or choose an S3 URI that does not match it."
+                f'the object s3://{bucket}/{item.source.key} of channel "{channel.name}" cannot be a file: as the path '
+                f"{item.path!r} {fault}. Rename the object, or choose an S3 URI that does not match it."
             )
-        placed.append(Placement(item, path))
-    _refuse_clashes(channel, bucket, placed)
-    return placed
+        path = _path_bytes(item)
+        while open_files and not path.startswith(open_files[-1][0]):
+            open_files.pop()
+        for other, owner in open_files:
+            if other == path:
+                why = f'both would be the file "{item.path}"'
+            elif path.startswith(other + b"/"):
+                why = f'"{owner.path}" would have to be a file and a directory'
+            else:
+                continue
+            raise _clash(channel, bucket, owner.source.key, item.source.key, why)
+        open_files.append((path, item))
 
 
-def _refuse_clashes(channel: ChannelPlan, bucket: str, placed: Sequence[Placement]) -> None:
-    owner: dict[str, str] = {}
-    for item in placed:
-        if (other := owner.get(item.path)) is not None:
-            raise _clash(channel, bucket, other, item.source.key, f'both would be the file "{item.path}"')
-        owner[item.path] = item.source.key
-    for item in placed:
-        end = item.path.rfind("/")
-        while end > 0:
-            if other := owner.get(item.path[:end]):
-                why = f'"{item.path[:end]}" would have to be a file and a directory'
-                raise _clash(channel, bucket, other, item.source.key, why)
-            end = item.path.rfind("/", 0, end)
+def beside_its_folder(prefix: str, first: str, last: str) -> bool:
+    """Of keys from `first` to `last`, all of `prefix`: may some lie in the folder of that name and others beside it?"""
+    folder = f"{prefix}/"
+    return bool(prefix) and not prefix.endswith("/") and not (first.startswith(folder) and last.startswith(folder))
+
+
+def _path_bytes(item: Placement) -> bytes:
+    return item.path.encode("utf-8", "surrogateescape")
+
+
+def _by_path(prefix: str, placed: Callable[[], Iterable[Placement]]) -> Iterable[Placement]:
+    """In bytewise order of paths: that of the keys, separately for those in the prefix's folder and those beside it."""
+    folder = f"{prefix}/"
+    inside = (item for item in placed() if item.source.key.startswith(folder))
+    beside = (item for item in placed() if not item.source.key.startswith(folder))
+    return heapq.merge(inside, beside, key=_path_bytes)
 
 
 def _clash(channel: ChannelPlan, bucket: str, one: str, other: str, why: str) -> ClientFailure:
@@ -138,13 +162,6 @@ def _clash(channel: ChannelPlan, bucket: str, one: str, other: str, why: str) ->
 
 def _refusal(text: str) -> ClientFailure:
     return ClientFailure(Reason.DATA_DOWNLOAD_FAILED, f"Data download failed:{text}")
-
-
-def share(channel: ChannelPlan, placed: Sequence[Placement], rank: int, hosts: int) -> list[Placement]:
-    """What the host of that rank gets: everything, or every `hosts`-th object. May be nothing."""
-    if channel.distribution == "FullyReplicated":
-        return list(placed)
-    return list(placed[rank::hosts])
 
 
 def no_objects(channel: ChannelPlan, bucket: str, region: str, role: str) -> ClientFailure:

@@ -11,6 +11,7 @@ All times are seconds of a clock that runs on through restarts and suspends (CLO
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -64,6 +65,8 @@ class Facts:
     """Since when an upload is wanted that follows a certain end. One that follows a hint has all the time there is."""
     blocked_since: float | None = None
     """The first refusal of the upload that no progress has followed."""
+    committed_without: Sequence[str] = ()
+    """Hosts whose files algo-1 did without: they must know it also from a successor of this process."""
 
     def probed(self, now: float, live: bool) -> Facts:
         """After one liveness request, answered with `live`."""

@@ -132,7 +132,7 @@ def cannot_start(snapshot: Snapshot, pod: Pod) -> Failure | None:
     )
 
 
-def not_staged(_snapshot: Snapshot, pod: Pod) -> Failure | None:
+def not_staged(snapshot: Snapshot, pod: Pod) -> Failure | None:
     """`stage` failed. One that was stopped, or found the job committed, has not."""
     stage, report = pod.container(names.CONTAINER_STAGE), final_report(pod, names.CONTAINER_STAGE)
     if not stage.terminated or stage.exit_code == 0:
@@ -141,6 +141,14 @@ def not_staged(_snapshot: Snapshot, pod: Pod) -> Failure | None:
         return None
     if report is not None:
         return _reported(pod, report, Reason.DATA_DOWNLOAD_FAILED, stage.finished)
+    if stage.reason == "OOMKilled":
+        last = snapshot.report(pod)
+        so_far = f" {last.message}" if last is not None and last.result is Result.ABANDONED and last.message else ""
+        text = (
+            f"InternalServerError: the agent's container {names.CONTAINER_STAGE} ran out of memory on host {pod.host}.{so_far} Give"
+            " the channels fewer objects: more hosts with ShardedByS3Key, or small files packed into archives; and please report this."
+        )
+        return _failure(pod, Reason.INTERNAL_ERROR, text, stage.finished)
     text = (
         f"InternalServerError: staging on host {pod.host} ended without a report (exit code {stage.exit_code}"
         f"{', ' + stage.reason if stage.reason else ''}); see the logs of container stage of pod {pod.name}."

@@ -1,0 +1,44 @@
+"""A list of objects in a file: there may be more than memory should hold."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+
+from trainyard.agent.ports import StoredObject
+
+BATCH = 500  # objects a line: much cheaper than one
+
+
+class Spool:
+    """Written once, read as often as one likes. Keys need not be UTF-8: JSON escapes them."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.bytes = 0
+        """Of all objects together."""
+        self.ends: tuple[str, str] | None = None
+        """First and last key."""
+
+    def write(self, items: Iterable[StoredObject]) -> None:
+        """Replaces what there was."""
+        self.bytes = 0
+        self.ends = None
+        following = iter(items)
+        with self._path.open("w", encoding="ascii") as file:
+            while batch := list(islice(following, BATCH)):
+                file.write(json.dumps([(item.key, item.size, item.etag) for item in batch]))
+                file.write("\n")
+                self.bytes += sum(item.size for item in batch)
+                self.ends = (self.ends[0] if self.ends else batch[0].key, batch[-1].key)
+
+    def __iter__(self) -> Iterator[StoredObject]:
+        with self._path.open(encoding="ascii") as file:
+            for line in file:
+                for key, size, etag in json.loads(line):
+                    yield StoredObject(key, size, etag)
+
+    def remove(self) -> None:
+        self._path.unlink(missing_ok=True)

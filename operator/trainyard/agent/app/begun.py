@@ -1,0 +1,55 @@
+"""Multipart uploads that were begun and not ended: their ids, kept so that a successor of this process can abort them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from trainyard.agent.adapters import files
+from trainyard.agent.app.store import Refused, Store
+from trainyard.api.base import split_s3_uri
+
+
+class Begun:
+    """Aborting is done as well as it goes: the bucket's lifecycle rule is the last resort."""
+
+    def __init__(self, store: Store, path: Path) -> None:
+        self._store = store
+        self._path = path
+        self._ids: dict[str, list[str]] = files.read_json(path)
+
+    def remember(self, bucket: str, key: str, upload: str) -> None:
+        """A new upload to that key; with an empty id: there is none any more."""
+        name = f"{bucket}/{key}"
+        if upload:
+            self._ids[name] = [*self._ids.get(name, []), upload]
+        else:
+            self._ids.pop(name, None)
+        files.write_whole(self._path, json.dumps(self._ids))
+
+    def abort(self, bucket: str, key: str, upload: str) -> None:
+        with contextlib.suppress(Refused):
+            self._store.abort_upload(bucket, key, upload)
+            self.remember(bucket, key, "")
+
+    def abort_known(self) -> None:
+        """Whatever an earlier process of ours began, under whatever key."""
+        for name, uploads in list(self._ids.items()):
+            bucket, _, key = name.partition("/")
+            for upload in uploads:
+                self.abort(bucket, key, upload)
+
+    def abort_all(self, uris: Iterable[str]) -> None:
+        """Every upload to exactly these keys, whoever began it: ask first whether the place is this attempt's."""
+        for uri in uris:
+            bucket, key = split_s3_uri(uri)
+            left = set(self._ids.get(f"{bucket}/{key}", []))
+            with contextlib.suppress(Refused):
+                left.update(self._store.list_uploads(bucket, key))
+            for upload in left:
+                self.abort(bucket, key, upload)
+        if self._ids:
+            self._ids = {}
+            files.write_whole(self._path, "{}")

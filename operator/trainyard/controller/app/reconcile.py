@@ -94,14 +94,14 @@ class Reconciler:
         memory.blocked_since = {key: memory.blocked_since.get(key, now) for key in blocked}
         if memory.shadowed is None:
             memory.shadowed = await self._shadowed(job, pods)
-        spec = job.spec
+        kind = job.spec.resource_config.instance_type if job.spec is not None else None
         left = [pod for pods in self.state.left_behind((job.namespace, job.name)) for pod in pods]
         return Snapshot(
             job=job,
             now=now,
             options=self.options,
             pods=pods,
-            instance_type=self.state.types.get(("", spec.resource_config.instance_type)) if spec is not None else None,
+            instance_type=self.state.types.get(("", kind)) if kind is not None else None,
             instance_types=tuple(name for (_, name), _ in self.state.types),
             roles=tuple(self.state.roles.group(job.namespace)),
             name_holder=self.state.name_holder(job),

@@ -9,6 +9,7 @@ from trainyard.api.plan import model_uri
 from trainyard.api.status import HostStatus, JobStatus, ModelArtifacts, SecondaryStatus, TrainingJobStatus, Transition
 from trainyard.controller.core.activity import Activity, activity
 from trainyard.controller.core.conditions import conditions, reobserved
+from trainyard.controller.core.defaults import defaults
 from trainyard.controller.core.job import DEFAULT_REGION, Job
 from trainyard.controller.core.observed import Pod, final_report
 from trainyard.controller.core.policies import Act, Decision
@@ -68,6 +69,7 @@ def _next(snapshot: Snapshot, decision: Decision, doing: Activity) -> JobStatus:
         last_modified_time=snapshot.now,
         training_time_in_seconds=duration,
         billable_time_in_seconds=duration,
+        defaults=previous.defaults or (defaults(job.spec) if job.spec is not None else {}),
         attempt=job.attempt,
         hosts=[_host(snapshot, pod) for pod in snapshot.pods],
         observed_generation=job.generation,

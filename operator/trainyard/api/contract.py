@@ -61,9 +61,7 @@ REQUEST: Final[dict[str, Entry]] = {
     "AlgorithmSpecification": _acted("", "required: only jobs without servers of one's own lack it"),
     "AlgorithmSpecification.TrainingImage": _acted("", "not empty and no spaces: no node could pull it"),
     "AlgorithmSpecification.AlgorithmName": _refused(),
-    "AlgorithmSpecification.TrainingInputMode": _acted(
-        "File; others are refused for now", "optional: File if left out"
-    ),
+    "AlgorithmSpecification.TrainingInputMode": _acted("", "optional: File if left out"),
     "AlgorithmSpecification.MetricDefinitions": _acted("read from the log lines of all hosts"),
     "AlgorithmSpecification.MetricDefinitions[].Name": _acted(),
     "AlgorithmSpecification.MetricDefinitions[].Regex": _acted(),
@@ -80,9 +78,7 @@ REQUEST: Final[dict[str, Entry]] = {
     "InputDataConfig[].ChannelName": _acted("a directory below /opt/ml/input/data; `.` and `..` are refused"),
     "InputDataConfig[].DataSource": _acted(),
     "InputDataConfig[].DataSource.S3DataSource": _acted(),
-    "InputDataConfig[].DataSource.S3DataSource.S3DataType": _acted(
-        "S3Prefix; others are refused for now", "optional: S3Prefix if left out"
-    ),
+    "InputDataConfig[].DataSource.S3DataSource.S3DataType": _acted("", "optional: S3Prefix if left out"),
     "InputDataConfig[].DataSource.S3DataSource.S3Uri": _acted("", _S3_ONLY),
     "InputDataConfig[].DataSource.S3DataSource.S3DataDistributionType": _acted(),
     "InputDataConfig[].DataSource.S3DataSource.AttributeNames": _refused("an empty list is accepted"),
@@ -96,9 +92,9 @@ REQUEST: Final[dict[str, Entry]] = {
     "InputDataConfig[].DataSource.FileSystemDataSource": _refused(whole=True),
     "InputDataConfig[].DataSource.DatasetSource": _refused(whole=True),
     "InputDataConfig[].ContentType": _acted("inputdataconfig.json"),
-    "InputDataConfig[].CompressionType": _acted("None; Gzip is refused for now"),
-    "InputDataConfig[].RecordWrapperType": _acted("None; RecordIO is refused for now"),
-    "InputDataConfig[].InputMode": _acted("File; others are refused for now"),
+    "InputDataConfig[].CompressionType": _acted(),
+    "InputDataConfig[].RecordWrapperType": _acted(),
+    "InputDataConfig[].InputMode": _acted(),
     "InputDataConfig[].ShuffleConfig": _ignored(
         "it orders a stream, and files have no order; so it is on SageMaker in File mode",
         "an integer of 64 bits",
@@ -107,7 +103,7 @@ REQUEST: Final[dict[str, Entry]] = {
     "OutputDataConfig": _acted(),
     "OutputDataConfig.S3OutputPath": _acted("", _S3_ONLY),
     "OutputDataConfig.KmsKeyId": _refused("an empty one is accepted"),
-    "OutputDataConfig.CompressionType": _acted("GZIP; NONE is refused for now"),
+    "OutputDataConfig.CompressionType": _acted(),
     "ResourceConfig": _acted("", "required: only jobs without servers of one's own lack it"),
     "ResourceConfig.InstanceType": _acted("", _INSTANCE_TYPES),
     "ResourceConfig.InstanceCount": _acted("one pod each", "1 to 1000: no job runs on no instance"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal
 
 from pydantic import ConfigDict, GetJsonSchemaHandler, model_validator
 from pydantic.json_schema import JsonSchemaValue
@@ -30,9 +30,6 @@ class Rule:
         """As an entry of `x-kubernetes-validations`."""
         where = {"fieldPath": f".{field_name(self.field)}", "reason": self.because} if self.field else {}
         return {"rule": self.cel, "message": self.message, **where}
-
-    def complaint(self) -> str:
-        return f"{field_name(self.field)}: {self.message}" if self.field else self.message
 
 
 def absent(field: str, message: str) -> Rule:
@@ -82,7 +79,7 @@ def list_keys(field: str) -> dict[str, Any]:
 
 
 class SpecModel(Model):
-    """A part of what users write. Takes what the apiserver takes and nothing else: types as they are, no null, `RULES` kept."""
+    """A part of what users write. Takes what the apiserver takes and nothing else: types as they are, no null, and - asked at the root - `RULES`."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(strict=True)
     RULES: ClassVar[tuple[Rule, ...]] = ()
@@ -96,23 +93,21 @@ class SpecModel(Model):
                     raise ValueError(f"{field.alias}: null is no value; leave the field out")
         return data
 
-    @model_validator(mode="after")
-    def _rules_hold(self) -> Self:
-        broken = [rule.complaint() for rule in self.RULES if not rule.holds(self)] + list(self._repeated())
-        if broken:
-            raise ValueError("; ".join(broken))
-        return self
-
-    def _repeated(self) -> Iterator[str]:
+    def broken(self, path: str = "") -> Iterator[str]:
+        """What this part and all below it are to be refused for, each with its path. The root asks, so that nothing is hidden."""
+        for rule in self.RULES:
+            if not rule.holds(self):
+                where = f"{path}.{field_name(rule.field)}" if rule.field else path
+                yield f"{where.removeprefix('.') or 'spec'}: {rule.message}"
         for name, field in type(self).model_fields.items():
-            extra = field.json_schema_extra
-            if not isinstance(extra, dict) or "x-kubernetes-list-map-keys" not in extra:
-                continue
-            items = [item.to_dict() for item in getattr(self, name)]
-            for key in extra["x-kubernetes-list-map-keys"]:  # type: ignore[union-attr]
-                seen = [item[key] for item in items]
-                if len(set(seen)) < len(seen):
-                    yield f"{field.alias}: {key} must not repeat"
+            value, where = getattr(self, name), f"{path}.{field.alias}"
+            if isinstance(value, SpecModel):
+                yield from value.broken(where)
+            elif isinstance(value, list):
+                for number, item in enumerate(value):
+                    if isinstance(item, SpecModel):
+                        yield from item.broken(f"{where}[{number}]")
+                yield from _repeated(value, field.json_schema_extra, where.removeprefix("."))
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
@@ -122,3 +117,10 @@ class SpecModel(Model):
             said = [rule.to_schema() for rule in cls.RULES]
             node["x-kubernetes-validations"] = [*node.get("x-kubernetes-validations", []), *said]
         return schema
+
+
+def _repeated(items: list[Any], extra: Any, path: str) -> Iterator[str]:
+    for key in extra.get("x-kubernetes-list-map-keys", []) if isinstance(extra, dict) else []:
+        seen = [item.to_dict()[key] for item in items]
+        if len(set(seen)) < len(seen):
+            yield f"{path}: {key} must not repeat; give each item another"

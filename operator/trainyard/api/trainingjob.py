@@ -6,9 +6,9 @@ Defaults are the operator's: the CRD carries none, so that what is in Git is wha
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
 from trainyard.api.algorithm import AlgorithmSpecification
 from trainyard.api.channels import Channel
@@ -91,6 +91,12 @@ class TrainingJobSpec(SpecModel):
         absent("mlflow_config", "AWS's MLflow cannot be reached from here; leave it out and let the program log to a server"),
         absent("model_package_config", _FINE_TUNING),
     )  # fmt: skip
+
+    @model_validator(mode="after")
+    def _rules_hold(self) -> Self:
+        if broken := list(self.broken()):
+            raise ValueError("; ".join(broken))
+        return self
 
     training_job_name: str | None = Field(
         default=None,

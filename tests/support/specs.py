@@ -253,6 +253,39 @@ ECHO: Spec = {
     "infraCheckConfig": {"enableInfraCheck": False},
     "sessionChainingConfig": {"enableSessionTagChaining": False},
 }
+# The fields that ECHO does not have and a job may.
+REST: Spec = {
+    "hyperParameters": {"eta": "0.3"},
+    "environment": {"LOG_LEVEL": "debug"},
+    "retryStrategy": {"maximumRetryAttempts": 1},
+}
+# A change of each top field, as a merge patch.
+CHANGED: Spec = {
+    "algorithmSpecification": {"enableSageMakerMetricsTimeSeries": True},
+    "outputDataConfig": {"s3OutputPath": "s3://bucket/other"},
+    "resourceConfig": {"instanceCount": 2},
+    "trainingJobName": "Other",
+    "roleARN": "arn:aws:iam::123456789012:role/other",
+    "inputDataConfig": [],
+    "stoppingCondition": {"maxRuntimeInSeconds": 60},
+    "enableNetworkIsolation": True,
+    "enableInterContainerTrafficEncryption": True,
+    "enableManagedSpotTraining": True,
+    "vpcConfig": {"subnets": ["subnet-2"]},
+    "tags": [],
+    "experimentConfig": {"runName": "other"},
+    "debugHookConfig": {"s3OutputPath": "s3://bucket/other"},
+    "profilerConfig": {"disableProfiler": True},
+    "profilerRuleConfigurations": [],
+    "debugRuleConfigurations": [{"ruleConfigurationName": "a", "ruleEvaluatorImage": "b"}],
+    "remoteDebugConfig": {"enableRemoteDebug": True},
+    "infraCheckConfig": {"enableInfraCheck": True},
+    "sessionChainingConfig": {"enableSessionTagChaining": True},
+    "hyperParameters": {"eta": "0.4"},
+    "environment": {"LOG_LEVEL": None},
+    "retryStrategy": {"maximumRetryAttempts": 2},
+}
+
 # What must be refused though the shape is right: path of the field -> patch.
 REFUSED: dict[str, Spec] = {
     "spec.algorithmSpecification.algorithmName": {"algorithmSpecification": {"trainingImage": None, "algorithmName": "x"}},

@@ -10,6 +10,14 @@ from trainyard.api.rules import Rule
 
 IMMUTABLE = "a TrainingJob cannot be changed once created; delete it and create it again, or create one of another name"
 
+# On the whole spec, as a rule on the field would not see that the field was taken out.
+STOP_STAYS = {
+    "rule": "!(has(oldSelf.stop) && oldSelf.stop) || (has(self.stop) && self.stop)",
+    "message": "a stop cannot be taken back; create a new job instead",
+    "fieldPath": ".stop",
+    "reason": "FieldValueForbidden",
+}
+
 # In CEL: of channel `c`, the input mode that holds, and its S3 source's type.
 _MODE = (
     "(has(c.inputMode) ? c.inputMode : has(self.algorithmSpecification.trainingInputMode)"
@@ -121,7 +129,7 @@ CROSS_RULES: tuple[Rule, ...] = (
 
 def unchanged(controls: tuple[str, ...]) -> Callable[[dict[str, Any]], None]:
     """For a model's `json_schema_extra`: a transition rule for every field but `controls` and those without properties, which
-    nothing is known of but that they are refused. What is absent on one side has changed as well."""
+    nothing is known of but that they are refused. What is absent on one side has changed as well. A stop stays."""
     free = {field_name(name) for name in controls}
 
     def add(schema: dict[str, Any]) -> None:
@@ -131,6 +139,8 @@ def unchanged(controls: tuple[str, ...]) -> Callable[[dict[str, Any]], None]:
                 continue
             same = f"has(self.{name}) == has(oldSelf.{name}) && (!has(self.{name}) || self.{name} == oldSelf.{name})"
             said.append({"rule": same, "message": IMMUTABLE, "fieldPath": f".{name}", "reason": "FieldValueForbidden"})
+
+        said.append(STOP_STAYS)
 
     return add
 

@@ -217,11 +217,6 @@ class TrainingJobSpec(SpecModel):
         default=False,
         description="Set to true to stop the job: SIGTERM, 120 s later SIGKILL, then what is there is uploaded. Cannot be taken back"
         " to false.",
-        json_schema_extra={
-            "x-kubernetes-validations": [
-                {"rule": "self || !oldSelf", "message": "stop: a stop cannot be taken back; create a new job instead"}
-            ]
-        },
     )
     suspend: bool = Field(
         default=False,

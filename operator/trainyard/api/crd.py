@@ -31,6 +31,7 @@ _KEPT = {
     "minItems",
     "maxItems",
 }
+_INT64 = 2**63 - 1
 _CARRIED = "x-kubernetes-"
 _RULES = "x-kubernetes-validations"
 
@@ -104,6 +105,10 @@ def structural(schema: Schema, definitions: Schema) -> Schema:
     if unknown := {"oneOf", "allOf", "exclusiveMinimum", "exclusiveMaximum", "uniqueItems"} & schema.keys():
         raise ValueError(f"{', '.join(sorted(unknown))} has no structural form: {schema}")
     node = {key: value for key, value in schema.items() if key in _KEPT or key.startswith(_CARRIED)}
+    for limit in ("minimum", "maximum"):
+        # The apiserver holds limits as floats: those of 64 bits would come out one too far. The format says the same.
+        if abs(node.get(limit, 0)) >= _INT64 and node.get("format") == "int64":
+            del node[limit]
     for word, values in (("Default", [schema.get("default")]), ("Example", schema.get("examples", []))):
         if values and values[0] not in (None, "", [], {}):
             node["description"] = f"{node.get('description', '')} {word}: {_plain(values[0])}."

@@ -124,6 +124,8 @@ def _map(draw: Dice, name: str, node: Schema) -> dict[str, Any]:
         return {"any": "thing"}
     known = MATCHING.get(name, ("a", "b c", "k" * 256))
     keys = st.sampled_from((*ODD_TEXT, "k" * 257, "k" * 513)) if draw.fault(30) else st.sampled_from(known)
+    if draw.fault(60):
+        return {draw(keys): None}
     return {draw(keys): _value(draw, "", node["additionalProperties"]) for _ in range(draw(st.integers(0, 2)))}
 
 

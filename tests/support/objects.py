@@ -38,7 +38,7 @@ def stamp(second: float) -> str:
 
 
 def raw_job(*, hosts: int = 1, status: Raw | None = None, **spec: Any) -> Raw:
-    """Fields of the spec are given under their manifest names; None: the field is left out."""
+    """Fields of the spec are given under their manifest names."""
     fields: Raw = {
         "roleARN": ARN,
         "algorithmSpecification": {"trainingImage": IMAGE},
@@ -53,8 +53,7 @@ def raw_job(*, hosts: int = 1, status: Raw | None = None, **spec: Any) -> Raw:
         "generation": 2 if spec.get("stop") else 1,
         "creationTimestamp": stamp(0),
     }
-    given = {name: value for name, value in (fields | spec).items() if value is not None}
-    body: Raw = {"metadata": metadata, "spec": given}
+    body: Raw = {"metadata": metadata, "spec": fields | spec}
     return body | ({"status": status} if status is not None else {})
 
 

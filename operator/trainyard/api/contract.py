@@ -96,9 +96,7 @@ REQUEST: Final[dict[str, Entry]] = {
     "InputDataConfig[].RecordWrapperType": _acted(),
     "InputDataConfig[].InputMode": _acted(),
     "InputDataConfig[].ShuffleConfig": _ignored(
-        "it orders a stream, and files have no order; so it is on SageMaker in File mode",
-        "an integer of 64 bits",
-        whole=True,
+        "it orders a stream, and files have no order; so it is on SageMaker in File mode", whole=True
     ),
     "OutputDataConfig": _acted(),
     "OutputDataConfig.S3OutputPath": _acted("", _S3_ONLY),

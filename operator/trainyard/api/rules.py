@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from functools import cache
+from typing import Any, ClassVar, Literal, get_args
 
 from pydantic import ConfigDict, GetJsonSchemaHandler, model_validator
+from pydantic.fields import FieldInfo
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
@@ -79,18 +81,18 @@ def list_keys(field: str) -> dict[str, Any]:
 
 
 class SpecModel(Model):
-    """A part of what users write. Takes what the apiserver takes and nothing else: types as they are, no null, and - asked at the root - `RULES`."""
+    """A part of what users write. Takes what the apiserver takes and nothing else: types as they are, null as nothing at all, and
+    what keeps the `RULES`, which the root asks for."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(strict=True)
     RULES: ClassVar[tuple[Rule, ...]] = ()
 
     @model_validator(mode="before")
     @classmethod
-    def _no_null(cls, data: Any) -> Any:
-        if isinstance(data, Mapping):
-            for field in cls.model_fields.values():
-                if field.alias in data and data[field.alias] is None:
-                    raise ValueError(f"{field.alias}: null is no value; leave the field out")
+    def _without_nulls(cls, data: Any) -> Any:
+        """The apiserver drops them before it looks at the rest."""
+        if isinstance(data, Mapping) and None in data.values():
+            return {name: value for name, value in data.items() if value is not None}
         return data
 
     def broken(self, path: str = "") -> Iterator[str]:
@@ -99,7 +101,7 @@ class SpecModel(Model):
             if not rule.holds(self):
                 where = f"{path}.{field_name(rule.field)}" if rule.field else path
                 yield f"{where.removeprefix('.') or 'spec'}: {rule.message}"
-        for name, field in type(self).model_fields.items():
+        for name, field in _parts(type(self)):
             value, where = getattr(self, name), f"{path}.{field.alias}"
             if isinstance(value, SpecModel):
                 yield from value.broken(where)
@@ -117,6 +119,18 @@ class SpecModel(Model):
             said = [rule.to_schema() for rule in cls.RULES]
             node["x-kubernetes-validations"] = [*node.get("x-kubernetes-validations", []), *said]
         return schema
+
+
+@cache
+def _parts(model: type[SpecModel]) -> tuple[tuple[str, FieldInfo], ...]:
+    """The fields that have rules of their own below them: every watch event asks, so the others are not looked at."""
+    return tuple((name, field) for name, field in model.model_fields.items() if _has_models(field.annotation))
+
+
+def _has_models(annotation: Any) -> bool:
+    if inner := get_args(annotation):
+        return any(map(_has_models, inner))
+    return isinstance(annotation, type) and issubclass(annotation, SpecModel)
 
 
 def _repeated(items: list[Any], extra: Any, path: str) -> Iterator[str]:

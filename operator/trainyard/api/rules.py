@@ -90,10 +90,10 @@ class SpecModel(Model):
     @model_validator(mode="before")
     @classmethod
     def _without_nulls(cls, data: Any) -> Any:
-        """The apiserver drops them before it looks at the rest."""
-        if isinstance(data, Mapping) and None in data.values():
-            return {name: value for name, value in data.items() if value is not None}
-        return data
+        """The apiserver drops them before it looks at the rest: those of fields, and those in maps such as environment."""
+        if not isinstance(data, Mapping):
+            return data
+        return {name: _without_nulls(value) for name, value in data.items() if value is not None}
 
     def broken(self, path: str = "") -> Iterator[str]:
         """What this part and all below it are to be refused for, each with its path. The root asks, so that nothing is hidden."""
@@ -119,6 +119,12 @@ class SpecModel(Model):
             said = [rule.to_schema() for rule in cls.RULES]
             node["x-kubernetes-validations"] = [*node.get("x-kubernetes-validations", []), *said]
         return schema
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, Mapping) and None in value.values():
+        return {name: member for name, member in value.items() if member is not None}
+    return value
 
 
 @cache

@@ -57,13 +57,12 @@ def test_a_value_of_another_type_or_form_is_refused_and_not_converted(patch: spe
     assert words in answer(patch)
 
 
-def test_null_is_as_good_as_absent_for_a_field_and_for_nothing_else() -> None:
-    spec: Any = specs.MINIMAL | {"roleARN": None, "stoppingCondition": None}
+def test_null_is_as_good_as_absent_for_a_field_and_in_a_map_but_not_in_a_list() -> None:
+    spec: Any = specs.MINIMAL | {"roleARN": None, "stoppingCondition": None, "hyperParameters": {"a": None}}
     assert TrainingJobSpec.model_validate(spec) == TrainingJobSpec.model_validate(specs.MINIMAL)
     assert "outputDataConfig" in answer({"outputDataConfig": {"s3OutputPath": None}})
-    for odd in ({"hyperParameters": {"a": None}}, {"inputDataConfig": [None]}):
-        with pytest.raises(ValidationError):
-            TrainingJobSpec.model_validate(specs.MINIMAL | odd)
+    with pytest.raises(ValidationError):
+        TrainingJobSpec.model_validate(specs.MINIMAL | {"inputDataConfig": [None]})
 
 
 @pytest.mark.parametrize(("text", "found"), [("ab", True), ("ab\n", False), ("xab", False)])

@@ -89,7 +89,7 @@ class SpecModel(Model):
 
     @model_validator(mode="before")
     @classmethod
-    def _without_nulls(cls, data: Any) -> Any:
+    def _drop_nulls(cls, data: Any) -> Any:
         """The apiserver drops them before it looks at the rest: those of fields, and those in maps such as environment."""
         if not isinstance(data, Mapping):
             return data

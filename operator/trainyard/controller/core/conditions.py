@@ -74,9 +74,10 @@ def conditions(snapshot: Snapshot, decision: Decision, doing: Activity, secondar
 
 
 def _ignored(snapshot: Snapshot) -> _Claim | None:
-    """Said once: it is about the spec, which does not change."""
-    if (before := snapshot.job.condition(FIELDS_IGNORED)) is not None:
-        return _Claim(True, Reason.NO_EFFECT, before.message)
+    """Found out once: it is about the spec, which does not change."""
+    if snapshot.job.status.conditions:
+        before = snapshot.job.condition(FIELDS_IGNORED)
+        return _Claim(True, Reason.NO_EFFECT, before.message) if before is not None else None
     found = warnings(snapshot.job.spec) if snapshot.job.spec is not None else []
     if not found:
         return None

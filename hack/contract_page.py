@@ -12,6 +12,7 @@ import botocore.session
 from trainyard.api import contract
 from trainyard.api.contract import Entry, Treatment
 from trainyard.api.crd import Schema, model_schema
+from trainyard.api.rules import VALIDATIONS
 from trainyard.api.status import JobStatus
 from trainyard.api.trainingjob import TrainingJobSpec
 
@@ -63,16 +64,9 @@ def node_at(schema: Schema, manifest_path: str) -> Schema | None:
 
 def refusal(schema: Schema, manifest_path: str) -> str:
     """The message of the rule that forbids the field, or some of its values; empty: there is none."""
-    parent, _, name = manifest_path.rpartition(".")
-    above = (node_at(schema, parent) if parent else schema) or {}
-    for rule in above.get("x-kubernetes-validations", []):
-        if (
-            rule.get("fieldPath") == f".{name}"
-            and rule["reason"] == "FieldValueForbidden"
-            and "oldSelf" not in rule["rule"]
-        ):
-            return str(rule["message"])
-    return ""
+    node = node_at(schema, manifest_path) or {}
+    forbidding = [rule for rule in node.get(VALIDATIONS, []) if rule.get("reason") == "FieldValueForbidden"]
+    return str(forbidding[0]["message"]) if forbidding else ""
 
 
 def refusal_above(schema: Schema, manifest_path: str) -> str:

@@ -125,7 +125,7 @@ def test_a_job_cannot_be_changed_but_for_stop_and_a_stop_cannot_be_taken_back(
     crds(*change, '{"spec":{"suspend":null,"ttlSecondsAfterFinished":null}}')
     crds(*change, '{"spec":{"stop":true}}')
     for patch in ('{"spec":{"stop":false}}', '{"spec":{"stop":null}}'):
-        assert "spec.stop: Forbidden: a stop cannot be taken back" in crds(*change, patch, check=False)
+        assert "stop: a stop cannot be taken back" in crds(*change, patch, check=False)
 
 
 def test_every_field_that_can_be_set_is_immutable_but_the_controls(crds: Kubectl, scratch: str, job: Manifest) -> None:
@@ -139,7 +139,7 @@ def test_every_field_that_can_be_set_is_immutable_but_the_controls(crds: Kubectl
     change = ("patch", "trainingjob", "--type=merge", "-n", scratch, "-p")
     fields = specs.ECHO | specs.REST | specs.MINIMAL
     for name, value in fields.items():
-        expected = f"spec.{name}: Forbidden: a TrainingJob cannot be changed once created; delete it"
+        expected = f"{name}: a TrainingJob cannot be changed once created; delete it"
         changed = json.dumps({"spec": {name: specs.CHANGED[name]}})
         assert expected in crds(*change, changed, "sample", check=False), name
         if name not in specs.MINIMAL:

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from trainyard.api.algorithm import INPUT_MODE, InputMode
 from trainyard.api.base import S3_URI
-from trainyard.api.rules import Rule, SpecModel, absent, off, only
+from trainyard.api.rules import FieldRule, Rule, SpecModel, absent, off, only
 
 MANIFESTS = "ManifestFile and AugmentedManifestFile are not supported yet, Converse is for SageMaker's own fine-tuning; use S3Prefix"
 
@@ -153,11 +153,12 @@ class Channel(SpecModel):
     """One named input, found by the training program under /opt/ml/input/data/<channelName>."""
 
     RULES: ClassVar[tuple[Rule, ...]] = (
-        Rule(
-            "self.channelName != '.' && self.channelName != '..'",
+        FieldRule(
+            "self != '.' && self != '..'",
             lambda channel: channel.channel_name not in (".", ".."),
             "channelName is a directory's name: '.' and '..' cannot be one",
             "channel_name",
+            refuses=False,
         ),
         only(
             "compression_type",

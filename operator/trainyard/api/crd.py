@@ -13,6 +13,7 @@ from typing import Any
 from trainyard.api.base import Model
 from trainyard.api.names import GROUP, VERSION
 from trainyard.api.platform import ExecutionRoleSpec, InstanceTypeSpec
+from trainyard.api.rules import VALIDATIONS
 from trainyard.api.status import JobStatus
 from trainyard.api.trainingjob import TrainingJobSpec
 
@@ -33,7 +34,6 @@ _KEPT = {
 }
 _INT64 = 2**63 - 1
 _CARRIED = "x-kubernetes-"
-_RULES = "x-kubernetes-validations"
 
 
 @dataclass(frozen=True)
@@ -128,18 +128,23 @@ def _resolved(schema: Schema, definitions: Schema) -> Schema:
     """Without references, nullable unions and constants; what stands beside them wins."""
     if "$ref" in schema:
         target = definitions[schema["$ref"].removeprefix("#/$defs/")]
-        merged = target | {key: value for key, value in schema.items() if key != "$ref"}
-        if rules := [*target.get(_RULES, []), *schema.get(_RULES, [])]:
-            merged[_RULES] = rules
-        return _resolved(merged, definitions)
+        return _resolved(_overlaid(target, schema, "$ref"), definitions)
     if "anyOf" in schema:
         members = [member for member in schema["anyOf"] if member.get("type") != "null"]
         if len(members) != 1:
             raise ValueError(f"a union of {len(members)} types has no structural form: {schema}")
-        return _resolved(members[0] | {key: value for key, value in schema.items() if key != "anyOf"}, definitions)
+        return _resolved(_overlaid(members[0], schema, "anyOf"), definitions)
     if "const" in schema:
         return schema | {"enum": [schema["const"]], "type": "string"}
     return schema
+
+
+def _overlaid(under: Schema, over: Schema, without: str) -> Schema:
+    """What stands beside a reference or a union wins, but for rules: those of both hold."""
+    both = under | {key: value for key, value in over.items() if key != without}
+    if rules := [*under.get(VALIDATIONS, []), *over.get(VALIDATIONS, [])]:
+        both[VALIDATIONS] = rules
+    return both
 
 
 def _map_values(schema: Schema, node: Schema, definitions: Schema) -> None:
@@ -159,7 +164,7 @@ def _map_values(schema: Schema, node: Schema, definitions: Schema) -> None:
                 "rule": f"self.all(name, name.size() {sign} {number})",
                 "message": f"a name {words} {number} character{'s'[: number != 1]}",
             }
-            node[_RULES] = [*node.get(_RULES, []), rule]
+            node[VALIDATIONS] = [*node.get(VALIDATIONS, []), rule]
 
 
 def _plain(example: Any) -> str:

@@ -6,17 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 from trainyard.api.base import field_name
-from trainyard.api.rules import Rule
+from trainyard.api.rules import VALIDATIONS, Rule, merged
 
 IMMUTABLE = "a TrainingJob cannot be changed once created; delete it and create it again, or create one of another name"
 
-# On the whole spec, as a rule on the field would not see that the field was taken out.
-STOP_STAYS = {
-    "rule": "!(has(oldSelf.stop) && oldSelf.stop) || (has(self.stop) && self.stop)",
-    "message": "a stop cannot be taken back; create a new job instead",
-    "fieldPath": ".stop",
-    "reason": "FieldValueForbidden",
-}
+STOP_STAYS = "stop: a stop cannot be taken back; create a new job instead"
 
 # In CEL: of channel `c`, the input mode that holds, and its S3 source's type.
 _MODE = (
@@ -128,19 +122,22 @@ CROSS_RULES: tuple[Rule, ...] = (
 
 
 def unchanged(controls: tuple[str, ...]) -> Callable[[dict[str, Any]], None]:
-    """For a model's `json_schema_extra`: a transition rule for every field but `controls` and those without properties, which
-    nothing is known of but that they are refused. What is absent on one side has changed as well. A stop stays."""
+    """For a model's `json_schema_extra`: one transition rule that all fields but `controls` are as they were, and that a stop stays.
+
+    On the whole spec, as rules on fields do not see that a field was put in or taken out; one, because it is asked at every
+    write of a status. Fields without known members are left out: they are refused in any case."""
     free = {field_name(name) for name in controls}
 
     def add(schema: dict[str, Any]) -> None:
-        said = schema.setdefault("x-kubernetes-validations", [])
-        for name, node in schema["properties"].items():
-            if name in free or _opaque(node):
-                continue
-            same = f"has(self.{name}) == has(oldSelf.{name}) && (!has(self.{name}) || self.{name} == oldSelf.{name})"
-            said.append({"rule": same, "message": IMMUTABLE, "fieldPath": f".{name}", "reason": "FieldValueForbidden"})
-
-        said.append(STOP_STAYS)
+        same = {
+            f"{name}: {IMMUTABLE}": f"has(self.{name}) == has(oldSelf.{name}) && (!has(self.{name}) || self.{name} == oldSelf.{name})"
+            for name, node in schema["properties"].items()
+            if name not in free and not _opaque(node)
+        }
+        stays = {STOP_STAYS: "!(has(oldSelf.stop) && oldSelf.stop) || (has(self.stop) && self.stop)"}
+        said = merged(same | stays, IMMUTABLE)
+        # Nearly every write is one of a status: one comparison then answers for all.
+        schema.setdefault(VALIDATIONS, []).append(said | {"rule": f"self == oldSelf || ({said['rule']})"})
 
     return add
 

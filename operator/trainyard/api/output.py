@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from trainyard.api.base import S3_URI
-from trainyard.api.rules import Rule, SpecModel, matches, off, only
+from trainyard.api.rules import FieldRule, Rule, SpecModel, matches, off, only
 
 DEFAULT_CHECKPOINT_PATH = "/opt/ml/checkpoints"
 # A full path of at least one part, none of them `.` or `..`, and not a directory that has a meaning of its own, nor one above.
@@ -54,13 +54,13 @@ class CheckpointConfig(SpecModel):
     """Where checkpoints are kept."""
 
     RULES: ClassVar[tuple[Rule, ...]] = (
-        Rule(
-            f"!has(self.localPath) || (self.localPath.matches('{_FULL_PATH}') && !self.localPath.matches('{_DOTS}')"
-            f" && !self.localPath.matches('{_RESERVED}'))",
+        FieldRule(
+            f"self.matches('{_FULL_PATH}') && !self.matches('{_DOTS}') && !self.matches('{_RESERVED}')",
             lambda config: _free(config.local_path),
             "checkpointConfig.localPath must be a full path and no directory that has another meaning, such as /opt/ml/model;"
             f" use {DEFAULT_CHECKPOINT_PATH}",
             "local_path",
+            refuses=False,
         ),
     )
 

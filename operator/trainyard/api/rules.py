@@ -15,59 +15,62 @@ from pydantic_core import CoreSchema
 
 from trainyard.api.base import Model, field_name
 
-Because = Literal["FieldValueInvalid", "FieldValueForbidden", "FieldValueRequired"]
+Validation = dict[str, Any]
+VALIDATIONS = "x-kubernetes-validations"
 
 
 @dataclass(frozen=True)
 class Rule:
-    """`cel` over `self` and `holds` over the model say the same. `field`: the member (its name in Python) at fault, if it is one."""
+    """`cel` and `holds` say the same, of the model that has the rule. `field`: the member (its name in Python) at fault, if one is."""
 
     cel: str
     holds: Callable[[Any], bool]
     message: str
     field: str = ""
-    because: Because = "FieldValueInvalid"
 
-    def to_schema(self) -> dict[str, str]:
-        """As an entry of `x-kubernetes-validations`."""
-        where = {"fieldPath": f".{field_name(self.field)}", "reason": self.because} if self.field else {}
-        return {"rule": self.cel, "message": self.message, **where}
+
+@dataclass(frozen=True)
+class FieldRule(Rule):
+    """A rule about the member `field` alone: `cel` is over its value, and is not asked where there is none.
+
+    The apiserver evaluates rules whenever a job or its status is written, some 0.1 ms each; these are free where the field is not."""
+
+    refuses: bool = True
 
 
 def absent(field: str, message: str) -> Rule:
     """An object that must not be there, not even empty."""
-    return Rule(
-        f"!has(self.{field_name(field)})",
-        lambda model: getattr(model, field) is None,
-        message,
-        field,
-        "FieldValueForbidden",
-    )
+    return FieldRule("false", lambda model: getattr(model, field) is None, message, field)
 
 
 def off(field: str, message: str, *, at: Literal["''", "false", "[]"]) -> Rule:
     """A member that may be there, but only to say that nothing is asked for: an empty string or list, false."""
-    name = field_name(field)
-    nothing = f"size(self.{name}) == 0" if at == "[]" else f"self.{name} == {at}"
-    return Rule(
-        f"!has(self.{name}) || {nothing}",
-        lambda model: not getattr(model, field),
-        message,
-        field,
-        "FieldValueForbidden",
-    )
+    nothing = "size(self) == 0" if at == "[]" else f"self == {at}"
+    return FieldRule(nothing, lambda model: not getattr(model, field), message, field)
 
 
 def only(field: str, value: str, message: str) -> Rule:
     """Of an enumeration's values one, or none."""
-    name = field_name(field)
-    return Rule(
-        f"!has(self.{name}) || self.{name} == '{value}'",
-        lambda model: getattr(model, field) in (None, value),
-        message,
-        field,
-        "FieldValueForbidden",
-    )
+    return FieldRule(f"self == '{value}'", lambda model: getattr(model, field) in (None, value), message, field)
+
+
+def merged(rules: Mapping[str, str], otherwise: str) -> Validation:
+    """One entry of `x-kubernetes-validations` for many rules, as message -> CEL: the answer has the messages of all that are broken."""
+    words = (f"(({cel}) ? '' : {_quoted(f'{message}. ')})" for message, cel in rules.items())
+    return {
+        "rule": " && ".join(f"({cel})" for cel in rules.values()),
+        "messageExpression": " + ".join(words),
+        "message": otherwise,
+    }
+
+
+def on_create(said: Validation) -> Validation:
+    """Asked when the object is made and not again when it, or its status, is written."""
+    return said | {"rule": f"oldSelf.hasValue() || ({said['rule']})", "optionalOldSelf": True}
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def matches(pattern: str, text: str) -> bool:
@@ -86,6 +89,7 @@ class SpecModel(Model):
 
     model_config: ClassVar[ConfigDict] = ConfigDict(strict=True)
     RULES: ClassVar[tuple[Rule, ...]] = ()
+    IMMUTABLE: ClassVar[bool] = False  # another rule sees to it, so that these rules need not be asked for again
 
     @model_validator(mode="before")
     @classmethod
@@ -114,10 +118,16 @@ class SpecModel(Model):
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         schema = handler(core_schema)
-        if cls.RULES:
-            node = handler.resolve_ref_schema(schema)
-            said = [rule.to_schema() for rule in cls.RULES]
-            node["x-kubernetes-validations"] = [*node.get("x-kubernetes-validations", []), *said]
+        node = handler.resolve_ref_schema(schema)
+        across = {rule.message: rule.cel for rule in cls.RULES if not isinstance(rule, FieldRule)}
+        if across:
+            said = merged(across, "its members do not fit together")
+            node[VALIDATIONS] = [*node.get(VALIDATIONS, []), on_create(said) if cls.IMMUTABLE else said]
+        for rule in cls.RULES:
+            if isinstance(rule, FieldRule):
+                reason = "FieldValueForbidden" if rule.refuses else "FieldValueInvalid"
+                said = {"rule": rule.cel, "message": rule.message, "reason": reason}
+                node["properties"][field_name(rule.field)].setdefault(VALIDATIONS, []).append(said)
         return schema
 
 

@@ -77,6 +77,7 @@ class TrainingJobSpec(SpecModel):
     """The CreateTrainingJob request. Immutable but for `stop`, `suspend` and `ttlSecondsAfterFinished`."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(json_schema_extra=unchanged(CONTROLS))
+    IMMUTABLE: ClassVar[bool] = True
     RULES: ClassVar[tuple[Rule, ...]] = (
         *CROSS_RULES,
         absent("checkpoint_config", "checkpoints in S3 are not supported yet; leave it out, /opt/ml/checkpoints is kept nowhere"),

@@ -127,7 +127,8 @@ def test_rules_of_a_part_and_of_its_field_are_both_kept() -> None:
         part: Part = Field(json_schema_extra={"x-kubernetes-validations": [{"rule": "true", "message": "fine"}]})
 
     part = crds.model_schema(Whole)["properties"]["part"]
-    assert [rule["message"] for rule in part["x-kubernetes-validations"]] == ["too small", "fine"]
+    assert "too small" in part["x-kubernetes-validations"][0]["messageExpression"]
+    assert part["x-kubernetes-validations"][1]["message"] == "fine"
 
 
 @pytest.mark.parametrize(

@@ -48,32 +48,27 @@ CROSS_RULES: tuple[Rule, ...] = (
             not spec.enable_managed_spot_training or spec.stopping_condition.max_wait_time_in_seconds is not None
         ),
         "enableManagedSpotTraining needs stoppingCondition.maxWaitTimeInSeconds; say how long the job may wait and run together",
-        "enable_managed_spot_training",
     ),
     Rule(
         f"!({_WAIT}) || ({_SPOT})",
         lambda spec: spec.stopping_condition.max_wait_time_in_seconds is None or spec.enable_managed_spot_training,
         "stoppingCondition.maxWaitTimeInSeconds goes with enableManagedSpotTraining; set that to true, or leave it out and use"
         " stoppingCondition.maxPendingTimeInSeconds",
-        "stopping_condition",
     ),
     Rule(
         _channels(f"!{_S3} || {_TYPE} != 'AugmentedManifestFile' || {_MODE} == 'Pipe'"),
         _every(lambda _, mode, s3: s3 is None or s3.s3_data_type != "AugmentedManifestFile" or mode == "Pipe"),
-        "a channel with s3DataType AugmentedManifestFile needs Pipe mode; set its inputMode to Pipe",
-        "input_data_config",
+        "inputDataConfig: a channel with s3DataType AugmentedManifestFile needs Pipe mode; set its inputMode to Pipe",
     ),
     Rule(
         _channels(f"!{_S3} || {_MODE} != 'FastFile' || {_TYPE} == 'S3Prefix'"),
         _every(lambda _, mode, s3: s3 is None or mode != "FastFile" or s3.s3_data_type == "S3Prefix"),
-        "a channel in FastFile mode needs s3DataType S3Prefix; change its s3DataType or its inputMode",
-        "input_data_config",
+        "inputDataConfig: a channel in FastFile mode needs s3DataType S3Prefix; change its s3DataType or its inputMode",
     ),
     Rule(
         _channels(f"!has(c.dataSource.fileSystemDataSource) || {_MODE} == 'File'"),
         _every(lambda channel, mode, _: channel.data_source.file_system_data_source is None or mode == "File"),
-        "a channel with fileSystemDataSource needs File mode; set its inputMode to File",
-        "input_data_config",
+        "inputDataConfig: a channel with fileSystemDataSource needs File mode; set its inputMode to File",
     ),
     Rule(
         f"has(self.vpcConfig) || ({_channels('!has(c.dataSource.fileSystemDataSource)')})",
@@ -81,20 +76,17 @@ CROSS_RULES: tuple[Rule, ...] = (
             spec.vpc_config is not None
             or all(channel.data_source.file_system_data_source is None for channel in spec.input_data_config)
         ),
-        "a channel with fileSystemDataSource needs vpcConfig, as on SageMaker; give it or use s3DataSource",
-        "input_data_config",
+        "inputDataConfig: a channel with fileSystemDataSource needs vpcConfig, as on SageMaker; give it or use s3DataSource",
     ),
     Rule(
         _channels(f"!has(c.compressionType) || c.compressionType != 'Gzip' || {_MODE} == 'Pipe'"),
         _every(lambda channel, mode, _: channel.compression_type != "Gzip" or mode == "Pipe"),
-        "a channel with compressionType Gzip needs Pipe mode; leave compressionType out or set its inputMode to Pipe",
-        "input_data_config",
+        "inputDataConfig: a channel with compressionType Gzip needs Pipe mode; leave compressionType out or set its inputMode to Pipe",
     ),
     Rule(
         _channels(f"!has(c.recordWrapperType) || c.recordWrapperType != 'RecordIO' || {_MODE} == 'Pipe'"),
         _every(lambda channel, mode, _: channel.record_wrapper_type != "RecordIO" or mode == "Pipe"),
-        "a channel with recordWrapperType RecordIO needs Pipe mode; leave recordWrapperType out or set its inputMode to Pipe",
-        "input_data_config",
+        "inputDataConfig: a channel with recordWrapperType RecordIO needs Pipe mode; leave recordWrapperType out or set its inputMode to Pipe",
     ),
     Rule(
         _channels(
@@ -102,21 +94,18 @@ CROSS_RULES: tuple[Rule, ...] = (
             " && self.resourceConfig.instanceGroups.exists(group, group.instanceGroupName == name))"
         ),
         _groups_exist,
-        "a channel's instanceGroupNames must be names of resourceConfig.instanceGroups; correct or leave out what is not",
-        "input_data_config",
+        "inputDataConfig: a channel's instanceGroupNames must be names of resourceConfig.instanceGroups; correct or leave out what is not",
     ),
     Rule(
         "!has(self.resourceConfig.keepAlivePeriodInSeconds) || self.resourceConfig.keepAlivePeriodInSeconds == 0"
         f" || !({_SPOT})",
         lambda spec: not spec.resource_config.keep_alive_period_in_seconds or not spec.enable_managed_spot_training,
         "resourceConfig.keepAlivePeriodInSeconds does not go with enableManagedSpotTraining; leave one of them out",
-        "resource_config",
     ),
     Rule(
         f"!has(self.resourceConfig.instancePreferences) || !({_SPOT})",
         lambda spec: spec.resource_config.instance_preferences is None or not spec.enable_managed_spot_training,
         "resourceConfig.instancePreferences does not go with enableManagedSpotTraining; leave one of them out",
-        "resource_config",
     ),
 )
 

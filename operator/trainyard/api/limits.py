@@ -23,7 +23,6 @@ class StoppingCondition(SpecModel):
             ),
             "stoppingCondition.maxWaitTimeInSeconds must be at least stoppingCondition.maxRuntimeInSeconds, which is"
             f" {DEFAULT_MAX_RUNTIME} if left out; raise the one or lower the other",
-            "max_wait_time_in_seconds",
         ),
     )
 

@@ -97,7 +97,6 @@ class ResourceConfig(SpecModel):
             "!has(self.instanceGroups) || size(self.instanceGroups) == 0 || !has(self.instanceCount)",
             lambda said: not said.instance_groups or "instance_count" not in said.model_fields_set,
             "resourceConfig.instanceCount goes with instanceType; leave it out, each of instanceGroups has its own",
-            "instance_count",
         ),
         Rule(
             "!has(self.instancePreferences) || (has(self.instanceCount)"
@@ -117,7 +116,6 @@ class ResourceConfig(SpecModel):
             " || size(self.instanceGroups) == 0",
             lambda said: not said.keep_alive_period_in_seconds or not said.instance_groups,
             "resourceConfig.keepAlivePeriodInSeconds does not go with resourceConfig.instanceGroups; leave one of them out",
-            "keep_alive_period_in_seconds",
         ),
         off("instance_groups", "instance groups are not supported yet; use instanceType and instanceCount", at="[]"),
         absent(

@@ -21,20 +21,20 @@ VALIDATIONS = "x-kubernetes-validations"
 
 @dataclass(frozen=True)
 class Rule:
-    """`cel` and `holds` say the same, of the model that has the rule. `field`: the member (its name in Python) at fault, if one is."""
+    """`cel` and `holds` say the same, of the model that has the rule; `message` names the fields by their paths and says what to do."""
 
     cel: str
     holds: Callable[[Any], bool]
     message: str
-    field: str = ""
 
 
 @dataclass(frozen=True)
 class FieldRule(Rule):
-    """A rule about the member `field` alone: `cel` is over its value, and is not asked where there is none.
+    """A rule about the member `field` (its name in Python) alone: `cel` is over its value, and is not asked where there is none.
 
     The apiserver evaluates rules whenever a job or its status is written, some 0.1 ms each; these are free where the field is not."""
 
+    field: str = ""
     refuses: bool = True
 
 
@@ -103,7 +103,7 @@ class SpecModel(Model):
         """What this part and all below it are to be refused for, each with its path. The root asks, so that nothing is hidden."""
         for rule in self.RULES:
             if not rule.holds(self):
-                where = f"{path}.{field_name(rule.field)}" if rule.field else path
+                where = f"{path}.{field_name(rule.field)}" if isinstance(rule, FieldRule) else path
                 yield f"{where.removeprefix('.') or 'spec'}: {rule.message}"
         for name, field in _parts(type(self)):
             value, where = getattr(self, name), f"{path}.{field.alias}"

@@ -153,3 +153,11 @@ def test_a_union_of_two_types_is_refused_here_and_not_by_the_apiserver() -> None
 
     with pytest.raises(ValueError, match="no structural form"):
         crds.model_schema(Odd)
+
+
+def test_the_rules_of_a_spec_that_cannot_change_are_asked_at_creation_alone() -> None:
+    across, unchanged = sorted(
+        crds.model_schema(TrainingJobSpec)["x-kubernetes-validations"], key=lambda rule: "optionalOldSelf" not in rule
+    )
+    assert across["rule"].startswith("oldSelf.hasValue() || (")
+    assert unchanged["rule"].startswith("self == oldSelf || (")

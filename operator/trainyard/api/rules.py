@@ -99,6 +99,10 @@ class SpecModel(Model):
             return data
         return {name: _without_nulls(value) for name, value in data.items() if value is not None}
 
+    def to_dict(self) -> dict[str, Any]:
+        """As it was written, under the manifest's names: defaults are not part of a spec."""
+        return self.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude_none=True)
+
     def broken(self, path: str = "") -> Iterator[str]:
         """What this part and all below it are to be refused for, each with its path. The root asks, so that nothing is hidden."""
         for rule in self.RULES:

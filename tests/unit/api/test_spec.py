@@ -65,6 +65,11 @@ def test_null_is_as_good_as_absent_for_a_field_and_in_a_map_but_not_in_a_list() 
         TrainingJobSpec.model_validate(specs.MINIMAL | {"inputDataConfig": [None]})
 
 
+def test_a_spec_is_written_as_it_was_read() -> None:
+    spec = specs.patched(specs.MINIMAL, specs.ECHO)
+    assert TrainingJobSpec.model_validate(spec).to_dict() == spec
+
+
 @pytest.mark.parametrize(("text", "found"), [("ab", True), ("ab\n", False), ("xab", False)])
 def test_an_anchored_pattern_means_in_python_what_it_means_to_the_apiserver(text: str, found: bool) -> None:
     assert matches("^ab$", text) is found

@@ -19,7 +19,7 @@ _RECORDED: Final = frozenset(
 
 def warnings(spec: TrainingJobSpec) -> list[tuple[str, str]]:
     """(field, what it means here), in the order of the spec; a field in a list is named once."""
-    found = dict(_below(spec.model_dump(mode="json", by_alias=True, exclude_unset=True), ""))
+    found = dict(_below(spec.to_dict(), ""))
     return list(found.items())
 
 

@@ -25,14 +25,14 @@ demo: cluster-up images ## train XGBoost on the local cluster, as a user would
 	@$(ON_CLUSTER) $(PYTHON) -m hack.demo
 
 generate: $(STAMP) ## the files that are made from the resource models
-	@$(PYTHON) hack/generate.py
+	@$(PYTHON) -m hack.generate
 
 lint: $(STAMP) ## style, types, import rules, generated files
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports
-	@$(PYTHON) hack/generate.py --check
+	@$(PYTHON) -m hack.generate --check
 
 unit: $(STAMP) ## tests without a cluster
 	@$(PYTEST) tests/unit

@@ -1,13 +1,13 @@
-"""Writes what is generated from the models: CRDs (crds/ and the chart's copy) and the reference page; `--check` only compares."""
+"""Writes what is generated from the models: CRDs (crds/ and the chart's copy) and two reference pages; `--check` only compares."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
 
 import yaml
 
+from hack import contract_page
 from trainyard.api.crd import KINDS, Schema, crd
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -35,6 +35,7 @@ def outputs() -> dict[Path, str]:
         files[ROOT / "crds" / f"{kind.crd_name}.yaml"] = text
         files[ROOT / "charts/trainyard/files/crds" / f"{kind.crd_name}.yaml"] = text
     files[ROOT / "docs/reference/resources.md"] = reference()
+    files[ROOT / "docs/reference/contract.md"] = contract_page.page()
     return files
 
 
@@ -71,12 +72,10 @@ def kind_of(node: Schema) -> str:
 
 
 def limits(node: Schema) -> str:
-    """Defaults and bounds in words, and the messages of the rules."""
+    """Bounds in words; defaults are part of the description."""
     words: list[str] = []
     if "enum" in node:
         words.append("One of " + ", ".join(f"`{value}`" for value in node["enum"]) + ".")
-    if "default" in node and node["default"] != {}:
-        words.append(f"Default `{show(node['default'])}`.")
     for low, high, what in (
         ("minimum", "maximum", ""),
         ("minLength", "maxLength", " characters"),
@@ -87,10 +86,6 @@ def limits(node: Schema) -> str:
     if "pattern" in node:
         words.append(f"Matches `{cell(node['pattern'])}`.")
     return "".join(f" {word}" for word in words)
-
-
-def show(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def cell(text: str) -> str:

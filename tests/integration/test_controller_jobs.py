@@ -109,6 +109,26 @@ def test_a_job_s_status_follows_its_pod(crds: Kubectl, namespace: str, operator:
     assert json.loads(annotations[names.ANNOTATION_TRAINING_ENDED]) == {"exitCode": 0, "reason": "Completed"}
 
 
+def test_what_was_filled_in_and_what_has_no_effect_is_in_the_status_and_not_in_the_spec(
+    crds: Kubectl, namespace: str, operator: OperatorProcess
+) -> None:
+    network = {"securityGroupIDs": ["sg-1"], "subnets": ["subnet-1"]}
+    job = submit(crds, namespace, "fillings", vpcConfig=network, stoppingCondition={})
+    pods_made(job, 1)
+    eventually("the condition", lambda: job.condition("FieldsIgnored"), within=10)
+    assert job.status["defaults"]["stoppingCondition.maxRuntimeInSeconds"] == 86400
+    assert "resourceConfig.volumeSizeInGB" not in job.status["defaults"]
+    assert job.resource["spec"]["stoppingCondition"] == {}
+    assert job.condition("FieldsIgnored")["message"].startswith("vpcConfig: ")
+
+    def events() -> list[Manifest]:
+        found = crds.list("events", namespace)
+        return [event for event in found if event["reason"] == "FieldsIgnored"]
+
+    (event,) = eventually("the Event", events, within=10)
+    assert (event["type"], event["message"]) == ("Warning", job.condition("FieldsIgnored")["message"])
+
+
 def test_a_job_takes_few_writes(crds: Kubectl, namespace: str, operator: OperatorProcess, undisturbed: None) -> None:
     before = operator.writes()
     job = submit(crds, namespace, "few")

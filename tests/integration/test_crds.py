@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.jobs import Bucket, Kubectl, channel, manifest
+from tests.support import specs
 
 Manifest = dict[str, Any]
 
@@ -41,14 +42,35 @@ def test_the_apiserver_calls_every_crd_established_and_structural(crds: Kubectl,
     assert "NonStructuralSchema=True" not in said
 
 
-def test_a_minimal_job_gets_the_platforms_defaults(crds: Kubectl, job: Manifest) -> None:
-    for path in ("stoppingCondition", "hyperParameters", "inputDataConfig"):
-        del job["spec"][path]
-    del job["spec"]["resourceConfig"]["instanceCount"]
+def test_the_apiserver_writes_no_default_into_a_spec(crds: Kubectl, job: Manifest) -> None:
+    job["spec"] = specs.patched(specs.MINIMAL, {"inputDataConfig": [specs.channel()]})
     made = json.loads(crds("create", "--dry-run=server", "-o", "json", "-f", "-", stdin=json.dumps(job)))
-    assert made["spec"]["stoppingCondition"] == {"maxRuntimeInSeconds": 86400}
-    assert made["spec"]["resourceConfig"]["instanceCount"] == 1
-    assert made["spec"]["outputDataConfig"]["compressionType"] == "GZIP"
+    assert made["spec"] == job["spec"]
+
+
+@pytest.mark.parametrize("case", specs.CASES)
+def test_each_rule_between_fields_is_kept(crds: Kubectl, job: Manifest, case: str) -> None:
+    rule = specs.CASES[case]
+    job["spec"] = specs.patched(specs.MINIMAL, rule.invalid)
+    assert rule.says in crds.refusal(job)
+    job["spec"] = specs.patched(specs.MINIMAL, rule.valid)
+    said = crds("create", "-f", "-", "--dry-run=server", stdin=json.dumps(job), check=False)
+    assert rule.says not in said
+    # What a rule would let through may be refused for being unsupported, and for nothing else.
+    assert "created" in said or all("Forbidden: " in line for line in said.splitlines() if "spec." in line), said
+
+
+@pytest.mark.parametrize("path", specs.REFUSED)
+def test_what_is_not_supported_is_refused_by_its_path_and_with_what_to_do(
+    crds: Kubectl, job: Manifest, path: str
+) -> None:
+    job["spec"] = specs.patched(specs.MINIMAL, specs.REFUSED[path])
+    assert f"{path}: Forbidden: " in crds.refusal(job)
+
+
+def test_a_request_that_asks_for_nothing_unusual_is_accepted_as_the_sdk_sends_it(crds: Kubectl, job: Manifest) -> None:
+    job["spec"] = specs.patched(specs.MINIMAL, specs.ECHO)
+    assert "created" in crds("create", "-f", "-", "--dry-run=server", stdin=json.dumps(job))
 
 
 @pytest.mark.parametrize(
@@ -60,14 +82,14 @@ def test_a_minimal_job_gets_the_platforms_defaults(crds: Kubectl, job: Manifest)
         ("spec.stoppingCondition.maxRuntimeInSeconds", 0, ["spec.stoppingCondition.maxRuntimeInSeconds"]),
         ("spec.outputDataConfig.s3OutputPath", "/tmp/x", ["spec.outputDataConfig.s3OutputPath", "s3://"]),
         ("spec.inputDataConfig.0.channelName", "a/b", ["spec.inputDataConfig[0].channelName", "A-Za-z0-9"]),
-        ("spec.inputDataConfig.0.channelName", "..", ["channelName", "cannot be one"]),
+        ("spec.inputDataConfig.0.channelName", "..", ["spec.inputDataConfig[0].channelName", "cannot be one"]),
         ("spec.inputDataConfig.0.dataSource.s3DataSource.s3URI", "b/train", ["s3DataSource.s3URI", "s3://"]),
         (
             "spec.inputDataConfig.0.dataSource.s3DataSource.s3DataDistributionType",
             "Sharded",
             ["s3DataDistributionType", "Unsupported value", "ShardedByS3Key"],
         ),
-        ("spec.algorithmSpecification.trainingInputMode", "Stream", ["trainingInputMode", 'supported values: "File"']),
+        ("spec.algorithmSpecification.trainingInputMode", "Stream", ["trainingInputMode", "Unsupported value", "File"]),
         ("spec.algorithmSpecification.trainingImage", "", ["spec.algorithmSpecification.trainingImage"]),
         ("spec.hyperParameters.depth", 5, ["spec.hyperParameters", "string"]),
         ("spec.hyperParameters.depth", "x" * 2501, ["spec.hyperParameters.depth", "2500"]),
@@ -99,12 +121,30 @@ def test_a_job_cannot_be_changed_but_for_stop_and_a_stop_cannot_be_taken_back(
     job["metadata"]["namespace"] = scratch
     crds.apply(job)
     change = ("patch", "trainingjob", "sample", "-n", scratch, "--type=merge", "-p")
-    said = crds(*change, '{"spec":{"resourceConfig":{"instanceCount":2}}}', check=False)
-    assert "resourceConfig: a TrainingJob cannot be changed once created" in said
-    said = crds(*change, '{"spec":{"hyperParameters":null}}', check=False)
-    assert "hyperParameters: a TrainingJob cannot be changed once created" in said
+    crds(*change, '{"spec":{"suspend":true,"ttlSecondsAfterFinished":60}}')
+    crds(*change, '{"spec":{"suspend":null,"ttlSecondsAfterFinished":null}}')
     crds(*change, '{"spec":{"stop":true}}')
-    assert "a stop cannot be taken back" in crds(*change, '{"spec":{"stop":false}}', check=False)
+    for patch in ('{"spec":{"stop":false}}', '{"spec":{"stop":null}}'):
+        assert "stop: a stop cannot be taken back" in crds(*change, patch, check=False)
+
+
+def test_every_field_that_can_be_set_is_immutable_but_the_controls(crds: Kubectl, scratch: str, job: Manifest) -> None:
+    """Changed, taken out and put in: each is refused by the field's path, and says what to do instead."""
+    job["metadata"]["namespace"] = scratch
+    job["spec"] = specs.patched(specs.MINIMAL, specs.ECHO | specs.REST)
+    crds.apply(job)
+    job["metadata"]["name"] = "bare"
+    job["spec"] = dict(specs.MINIMAL)
+    crds.apply(job)
+    change = ("patch", "trainingjob", "--type=merge", "-n", scratch, "-p")
+    fields = specs.ECHO | specs.REST | specs.MINIMAL
+    for name, value in fields.items():
+        expected = f"{name}: a TrainingJob cannot be changed once created; delete it"
+        changed = json.dumps({"spec": {name: specs.CHANGED[name]}})
+        assert expected in crds(*change, changed, "sample", check=False), name
+        if name not in specs.MINIMAL:
+            assert expected in crds(*change, json.dumps({"spec": {name: None}}), "sample", check=False), name
+            assert expected in crds(*change, json.dumps({"spec": {name: value}}), "bare", check=False), name
 
 
 def test_applying_a_manifest_again_does_not_bump_its_generation(crds: Kubectl, job: Manifest, scratch: str) -> None:

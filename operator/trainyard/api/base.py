@@ -8,7 +8,16 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 # s3_uri -> s3URI, role_arn -> roleARN: the field names of the AWS controllers' CRDs, so that their manifests fit.
-_CAPITALS = {"uri": "URI", "url": "URL", "arn": "ARN", "gb": "GB", "kms": "KMS", "id": "ID", "ids": "IDs"}
+_CAPITALS = {
+    "uri": "URI",
+    "url": "URL",
+    "arn": "ARN",
+    "arns": "ARNs",
+    "gb": "GB",
+    "kms": "KMS",
+    "id": "ID",
+    "ids": "IDs",
+}
 
 
 def field_name(name: str) -> str:

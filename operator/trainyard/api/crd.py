@@ -1,7 +1,8 @@
 """Pure: models -> CustomResourceDefinitions, within what the apiserver calls a structural schema.
 
 pydantic's JSON schema is not one: references are inlined, nullable unions become optional fields, constants become enums,
-titles go. Whatever else the apiserver would not take is an error here, not there.
+titles go. Whatever else the apiserver would not take is an error here, not there. Defaults go into the description, where
+`kubectl explain` shows them: the apiserver must not write into a spec what its author left out.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 from trainyard.api.base import Model
 from trainyard.api.names import GROUP, VERSION
 from trainyard.api.platform import ExecutionRoleSpec, InstanceTypeSpec
+from trainyard.api.rules import VALIDATIONS
 from trainyard.api.status import JobStatus
 from trainyard.api.trainingjob import TrainingJobSpec
 
@@ -30,6 +32,7 @@ _KEPT = {
     "minItems",
     "maxItems",
 }
+_INT64 = 2**63 - 1
 _CARRIED = "x-kubernetes-"
 
 
@@ -102,18 +105,18 @@ def structural(schema: Schema, definitions: Schema) -> Schema:
     if unknown := {"oneOf", "allOf", "exclusiveMinimum", "exclusiveMaximum", "uniqueItems"} & schema.keys():
         raise ValueError(f"{', '.join(sorted(unknown))} has no structural form: {schema}")
     node = {key: value for key, value in schema.items() if key in _KEPT or key.startswith(_CARRIED)}
-    if schema.get("default") not in (None, []):
-        node["default"] = schema["default"]
-    if examples := schema.get("examples"):
-        node["description"] = f"{node.get('description', '')} Example: {_plain(examples[0])}."
+    for limit in ("minimum", "maximum"):
+        # The apiserver holds limits as floats: those of 64 bits would come out one too far. The format says the same.
+        if abs(node.get(limit, 0)) >= _INT64 and node.get("format") == "int64":
+            del node[limit]
+    for word, values in (("Default", [schema.get("default")]), ("Example", schema.get("examples", []))):
+        if values and values[0] not in (None, "", [], {}):
+            node["description"] = f"{node.get('description', '')} {word}: {_plain(values[0])}."
     if "items" in schema:
         node["items"] = structural(schema["items"], definitions)
     if "properties" in schema:
         required = schema.get("required", [])
-        node["properties"] = {
-            name: _property(value, definitions, required=name in required)
-            for name, value in schema["properties"].items()
-        }
+        node["properties"] = {name: structural(value, definitions) for name, value in schema["properties"].items()}
         if required:
             node["required"] = required
     elif schema.get("type") == "object":
@@ -125,28 +128,28 @@ def _resolved(schema: Schema, definitions: Schema) -> Schema:
     """Without references, nullable unions and constants; what stands beside them wins."""
     if "$ref" in schema:
         target = definitions[schema["$ref"].removeprefix("#/$defs/")]
-        return _resolved(target | {key: value for key, value in schema.items() if key != "$ref"}, definitions)
+        return _resolved(_overlaid(target, schema, "$ref"), definitions)
     if "anyOf" in schema:
         members = [member for member in schema["anyOf"] if member.get("type") != "null"]
         if len(members) != 1:
             raise ValueError(f"a union of {len(members)} types has no structural form: {schema}")
-        return _resolved(members[0] | {key: value for key, value in schema.items() if key != "anyOf"}, definitions)
+        return _resolved(_overlaid(members[0], schema, "anyOf"), definitions)
     if "const" in schema:
         return schema | {"enum": [schema["const"]], "type": "string"}
     return schema
 
 
-def _property(schema: Schema, definitions: Schema, *, required: bool) -> Schema:
-    """A member of an object. One that is made when absent gets {} as default, so that its own members' defaults apply."""
-    node = structural(schema, definitions)
-    made_when_absent = not required and "default" not in schema
-    if made_when_absent and "properties" in node:
-        node["default"] = {}
-    return node
+def _overlaid(under: Schema, over: Schema, without: str) -> Schema:
+    """What stands beside a reference or a union wins, but for rules: those of both hold."""
+    both = under | {key: value for key, value in over.items() if key != without}
+    if rules := [*under.get(VALIDATIONS, []), *over.get(VALIDATIONS, [])]:
+        both[VALIDATIONS] = rules
+    return both
 
 
 def _map_values(schema: Schema, node: Schema, definitions: Schema) -> None:
-    values = schema.get("additionalProperties")
+    # pydantic puts the pattern of a map's keys where the values are; the keys' own rule is CEL, beside the field.
+    (values,) = schema.get("patternProperties", {"": schema.get("additionalProperties")}).values()
     if isinstance(values, dict):
         node["additionalProperties"] = structural(values, definitions)
     else:
@@ -154,18 +157,21 @@ def _map_values(schema: Schema, node: Schema, definitions: Schema) -> None:
     if "maxProperties" in schema:
         node["maxProperties"] = schema["maxProperties"]
     names = schema.get("propertyNames", {})
-    if longest := names.get("maxLength"):
-        # A schema cannot bound a map's keys; CEL can, and says which limit was passed.
-        rule = {
-            "rule": f"self.all(name, name.size() <= {longest})",
-            "message": f"a name may have at most {longest} characters",
-        }
-        node["x-kubernetes-validations"] = [*node.get("x-kubernetes-validations", []), rule]
+    # A schema cannot bound a map's keys; CEL can, and says which limit was passed.
+    for limit, sign, words in (("minLength", ">=", "must have at least"), ("maxLength", "<=", "may have at most")):
+        if number := names.get(limit):
+            rule = {
+                "rule": f"self.all(name, name.size() {sign} {number})",
+                "message": f"a name {words} {number} character{'s'[: number != 1]}",
+            }
+            node[VALIDATIONS] = [*node.get(VALIDATIONS, []), rule]
 
 
 def _plain(example: Any) -> str:
     if isinstance(example, dict):
         return ", ".join(f"{key}: {_plain(value)}" for key, value in example.items())
+    if isinstance(example, bool):
+        return str(example).lower()
     if isinstance(example, list):
         return "[" + ", ".join(_plain(item) for item in example) + "]"
     return f"{example}"

@@ -46,7 +46,10 @@ class InstanceTypeSpec(Model):
         max_length=20,
     )
     tolerations: list[dict[str, Any]] = Field(
-        default_factory=list, description="Tolerations of its pods, as in a pod's spec.", max_length=20
+        default_factory=list,
+        description="Tolerations of its pods, as in a pod's spec.",
+        examples=[[{"key": "nvidia.com/gpu", "operator": "Exists"}]],
+        max_length=20,
     )
 
 
@@ -72,7 +75,11 @@ class S3Access(Model):
         examples=["http://s3.storage.svc:9000"],
     )
     region: str = Field(
-        default="us-east-1", pattern=DNS_LABEL, max_length=63, description="Region to sign requests for."
+        default="us-east-1",
+        pattern=DNS_LABEL,
+        max_length=63,
+        description="Region to sign requests for.",
+        examples=["eu-central-1"],
     )
     addressing_style: Literal["auto", "path", "virtual"] = Field(
         default="auto",
@@ -97,7 +104,11 @@ class ExecutionRoleSpec(Model):
         " Without it the agent uses the service account's web identity.",
     )
     service_account_name: str | None = Field(
-        default=None, pattern=DNS_LABEL, max_length=63, description="Service account of the pods. Default: default."
+        default=None,
+        pattern=DNS_LABEL,
+        max_length=63,
+        description="Service account of the pods. Default: default.",
+        examples=["training"],
     )
     security_mode: Literal["baseline", "restricted"] | None = Field(
         default=None,
@@ -109,10 +120,12 @@ class ExecutionRoleSpec(Model):
         ge=0,
         le=86400,
         description="How long a passing error of S3 is retried while staging, in seconds from a request's first failure.",
+        examples=[300],
     )
     upload_hold_seconds: int = Field(
         default=1800,
         ge=0,
         le=604800,
         description="How long a refused or failing upload is retried before the job fails, in seconds without progress.",
+        examples=[7200],
     )

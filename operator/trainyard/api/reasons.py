@@ -17,6 +17,11 @@ class Reason(StrEnum):
     EXECUTION_ROLE_AMBIGUOUS = "ExecutionRoleAmbiguous"  # two ExecutionRoles carry that roleARN
     NAME_IN_USE = "ResourceInUse"  # another job of the namespace has this trainingJobName
 
+    # FieldsIgnored: there only if it is so.
+    NO_EFFECT = (
+        "NoEffect"  # fields of the spec are about AWS alone; the message names them and says what they mean here
+    )
+
     # Reconciling / Ready: where is it?
     PENDING = "Pending"  # pods exist but are not scheduled
     UNSCHEDULABLE = "Unschedulable"  # the scheduler says why

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -55,7 +55,8 @@ class Condition(Model):
 
     type: str = Field(
         max_length=316,
-        description="Accepted, Ready, Reconciling, Stalled, Suspended, DataReady, ArtifactsUploaded, Complete, Failed or Finished.",
+        description="Accepted, Ready, Reconciling, Stalled, Suspended, DataReady, ArtifactsUploaded, Complete, Failed, Finished or"
+        " FieldsIgnored.",
     )
     status: Literal["True", "False", "Unknown"] = Field(description="Whether it holds.")
     observed_generation: int = Field(default=0, description="The spec's generation that this speaks of.")
@@ -138,6 +139,11 @@ class JobStatus(Model):
         description="The last value of each metric that any log line had.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["metricName"]},
     )
+    defaults: dict[str, Any] = Field(
+        default_factory=dict,
+        description="What the platform filled in where the spec says nothing: field path -> value.",
+        examples=[{"stoppingCondition.maxRuntimeInSeconds": 86400}],
+    )
     attempt: int | None = Field(default=None, description="Number of the attempt, from 1.")
     attempt_start_time: datetime | None = Field(
         default=None, description="When the present attempt was due, if it is not the first or the job was suspended."
@@ -167,6 +173,7 @@ class JobStatus(Model):
     )
     conditions: list[Condition] = Field(
         default_factory=list,
-        description="Accepted, Ready, Reconciling, Stalled, Suspended, DataReady, ArtifactsUploaded, Complete, Failed, Finished.",
+        description="Accepted, Ready, Reconciling, Stalled, Suspended, DataReady, ArtifactsUploaded, Complete, Failed, Finished;"
+        " FieldsIgnored where fields of the spec have no effect.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )

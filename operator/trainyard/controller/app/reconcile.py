@@ -94,7 +94,7 @@ class Reconciler:
         memory.blocked_since = {key: memory.blocked_since.get(key, now) for key in blocked}
         if memory.shadowed is None:
             memory.shadowed = await self._shadowed(job, pods)
-        spec = job.spec
+        kind = job.spec.resource_config.instance_type if job.spec is not None else None
         holder = self.state.name_holder(job)
         memory.held_by = holder.name if holder is not None else memory.held_by
         # Of a deleted job with this one's name, or with its trainingJobName: both write to the same place in S3.
@@ -106,7 +106,7 @@ class Reconciler:
             options=self.options,
             pods=pods,
             earlier=self.state.earlier_pods(job),
-            instance_type=self.state.types.get(("", spec.resource_config.instance_type)) if spec is not None else None,
+            instance_type=self.state.types.get(("", kind)) if kind is not None else None,
             instance_types=tuple(name for (_, name), _ in self.state.types),
             roles=tuple(self.state.roles.group(job.namespace)),
             name_holder=holder,

@@ -7,6 +7,7 @@ from typing import Literal
 
 from trainyard.api.reasons import Reason
 from trainyard.api.status import TERMINAL, JobStatus, TrainingJobStatus
+from trainyard.controller.core.conditions import FIELDS_IGNORED
 from trainyard.controller.core.job import Job
 
 # Reasons of Ready that a person can act upon.
@@ -35,10 +36,18 @@ class Announcement:
     message: str
 
 
+def _ignored(before: JobStatus, status: JobStatus) -> list[Announcement]:
+    """Once: the fields are the spec's, and so are there from the first status on."""
+    if any(condition.type == FIELDS_IGNORED for condition in before.conditions):
+        return []
+    found = [condition for condition in status.conditions if condition.type == FIELDS_IGNORED]
+    return [Announcement("Warning", condition.type, condition.message) for condition in found]
+
+
 def announcements(job: Job, status: JobStatus) -> list[Announcement]:
     """What to say once `status` has replaced that of `job`."""
     before = job.status
-    said: list[Announcement] = []
+    said = _ignored(before, status)
     if before.training_job_status in TERMINAL:
         if job.stop and before.observed_generation != status.observed_generation:
             said.append(

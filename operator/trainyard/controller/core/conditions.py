@@ -1,4 +1,6 @@
-"""The ten conditions, all present from the first write: one table from where a job is to what tools may wait for."""
+"""The ten conditions, all present from the first write: one table from where a job is to what tools may wait for.
+
+An eleventh, FieldsIgnored, is there only where a job has such fields."""
 
 from __future__ import annotations
 
@@ -12,6 +14,7 @@ from trainyard.controller.core.activity import Activity
 from trainyard.controller.core.policies import Act, Decision
 from trainyard.controller.core.references import Unresolved
 from trainyard.controller.core.snapshot import Snapshot
+from trainyard.controller.core.warnings import warnings
 
 TYPES = (
     "Accepted",
@@ -25,6 +28,7 @@ TYPES = (
     "Failed",
     "Finished",
 )
+FIELDS_IGNORED = "FieldsIgnored"
 MESSAGE_CHARS = 4096
 
 S = SecondaryStatus
@@ -54,7 +58,7 @@ class _Claim:
 
 
 def conditions(snapshot: Snapshot, decision: Decision, doing: Activity, secondary: SecondaryStatus) -> list[Condition]:
-    """In the order of TYPES. `lastTransitionTime` moves only when a condition's status flips."""
+    """In the order of TYPES, then FieldsIgnored if it holds. `lastTransitionTime` moves only when a condition's status flips."""
     # A suspended job is as it should be, wherever it was.
     suspended = decision.act is Act.WAIT and decision.reason is Reason.SUSPENDED
     true = frozenset({"Suspended", "Ready"}) if suspended else TABLE[secondary]
@@ -69,7 +73,20 @@ def conditions(snapshot: Snapshot, decision: Decision, doing: Activity, secondar
     claims["Accepted"] = _accepted(snapshot, decision, doing)
     claims["DataReady"] = _data_ready(snapshot, decision, doing)
     claims["ArtifactsUploaded"] = _artifacts(decision, doing)
-    return [_condition(snapshot, kind, claims[kind]) for kind in TYPES]
+    if (ignored := _ignored(snapshot)) is not None:
+        claims[FIELDS_IGNORED] = ignored
+    return [_condition(snapshot, kind, claim) for kind, claim in claims.items()]
+
+
+def _ignored(snapshot: Snapshot) -> _Claim | None:
+    """Found out once: it is about the spec, which does not change."""
+    if snapshot.job.status.conditions:
+        before = snapshot.job.condition(FIELDS_IGNORED)
+        return _Claim(True, Reason.NO_EFFECT, before.message) if before is not None else None
+    found = warnings(snapshot.job.spec) if snapshot.job.spec is not None else []
+    if not found:
+        return None
+    return _Claim(True, Reason.NO_EFFECT, "; ".join(f"{field}: {meaning}" for field, meaning in found))
 
 
 def _accepted(snapshot: Snapshot, decision: Decision, doing: Activity) -> _Claim:

@@ -72,7 +72,7 @@ class Job:
 def explain(error: ValidationError) -> str:
     """pydantic's findings in one line: field path, then what is wrong."""
     return "; ".join(
-        f"{'.'.join(str(part) for part in finding['loc'])}: {finding['msg']}"
+        ": ".join(filter(None, (".".join(map(str, finding["loc"])), finding["msg"].removeprefix("Value error, "))))
         for finding in error.errors(include_url=False)[:5]
     )
 

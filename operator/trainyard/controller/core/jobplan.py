@@ -47,12 +47,13 @@ def job_plan(job: Job, resolved: Resolved, options: Options) -> Plan:
         channels=[
             ChannelPlan(
                 name=channel.channel_name,
-                s3_uri=channel.data_source.s3_data_source.s3_uri,
-                distribution=channel.data_source.s3_data_source.s3_data_distribution_type,
+                s3_uri=source.s3_uri,
+                distribution=source.s3_data_distribution_type,
                 input_mode=channel.input_mode or spec.algorithm_specification.training_input_mode,
                 content_type=channel.content_type,
             )
             for channel in spec.input_data_config
+            if (source := channel.data_source.s3_data_source) is not None
         ],
         s3_output_path=spec.output_data_config.s3_output_path,
         store=StorePlan(

@@ -10,6 +10,7 @@ from trainyard.api.reasons import Reason
 from trainyard.api.status import HostStatus, JobStatus, ModelArtifacts, SecondaryStatus, TrainingJobStatus, Transition
 from trainyard.controller.core.activity import Activity, activity
 from trainyard.controller.core.conditions import conditions, reobserved
+from trainyard.controller.core.defaults import defaults
 from trainyard.controller.core.job import DEFAULT_REGION, Job
 from trainyard.controller.core.observed import Pod, final_report
 from trainyard.controller.core.policies import Act, Decision
@@ -76,6 +77,7 @@ def _next(snapshot: Snapshot, decision: Decision, doing: Activity) -> JobStatus:
         training_time_in_seconds=duration,
         billable_time_in_seconds=_billable(job, transitions, ended) if duration is not None else None,
         final_metric_data_list=previous.final_metric_data_list,
+        defaults=previous.defaults or (defaults(job.spec) if job.spec is not None else {}),
         attempt=job.attempt,
         attempt_start_time=snapshot.now if resumed else previous.attempt_start_time,
         earlier_attempts=previous.earlier_attempts,

@@ -1,0 +1,202 @@
+"""InputDataConfig: the channels, where their data is and how it reaches the program."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from trainyard.api.algorithm import INPUT_MODE, InputMode
+from trainyard.api.base import S3_URI
+from trainyard.api.rules import FieldRule, Rule, SpecModel, absent, off, only
+
+MANIFESTS = "ManifestFile and AugmentedManifestFile are not supported yet, Converse is for SageMaker's own fine-tuning; use S3Prefix"
+
+
+class ModelAccessConfig(SpecModel):
+    """Consent to the licence of a model of AWS's hub."""
+
+    accept_eula: bool = Field(
+        description="true or false: whether the licence of the model is accepted. Nobody asks here."
+    )
+
+
+class HubAccessConfig(SpecModel):
+    """A model of AWS's hub that the data belongs to."""
+
+    hub_content_arn: str = Field(
+        max_length=255,
+        description="ARN of the hub's content. The data is read from s3URI.",
+        examples=["arn:aws:sagemaker:eu-central-1:aws:hub-content/Hub/Model/name"],
+    )
+
+
+class S3DataSource(SpecModel):
+    """Objects in S3."""
+
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        only("s3_data_type", "S3Prefix", MANIFESTS),
+        off("attribute_names", "augmented manifests are not supported yet; leave it out", at="[]"),
+        off(
+            "instance_group_names",
+            "instance groups are not supported yet; leave it out: every host gets the channel",
+            at="[]",
+        ),
+        Rule(
+            "!(has(self.s3DataType) && self.s3DataType == 'AugmentedManifestFile')"
+            " || (has(self.attributeNames) && size(self.attributeNames) > 0)",
+            lambda source: source.s3_data_type != "AugmentedManifestFile" or bool(source.attribute_names),
+            "s3DataType AugmentedManifestFile needs attributeNames; name the attributes of each line, in the order to stream them",
+        ),
+        Rule(
+            "!has(self.attributeNames) || size(self.attributeNames) == 0"
+            " || (has(self.s3DataType) && self.s3DataType == 'AugmentedManifestFile')",
+            lambda source: not source.attribute_names or source.s3_data_type == "AugmentedManifestFile",
+            "attributeNames belongs to s3DataType AugmentedManifestFile; leave it out or change s3DataType",
+        ),
+    )
+
+    s3_data_type: Literal["ManifestFile", "S3Prefix", "AugmentedManifestFile", "Converse"] = Field(
+        default="S3Prefix",
+        description="S3Prefix: every object whose key begins with the key in s3URI. ManifestFile, AugmentedManifestFile: not"
+        " supported yet. Converse: not supported.",
+    )
+    s3_uri: str = Field(
+        pattern=S3_URI,
+        max_length=1024,
+        description="A key-name prefix, as s3://BUCKET/PREFIX; no slash is needed at its end, and it may be one exact key.",
+        examples=["s3://datasets/diamonds/train/"],
+    )
+    s3_data_distribution_type: Literal["FullyReplicated", "ShardedByS3Key"] = Field(
+        default="FullyReplicated",
+        description="FullyReplicated: every host gets every object. ShardedByS3Key: each host gets its share of the objects.",
+    )
+    attribute_names: list[Annotated[str, Field(min_length=1, max_length=256)]] = Field(
+        default_factory=list,
+        max_length=16,
+        description="Attributes of an augmented manifest's lines to stream, in this order. Not supported yet.",
+        examples=[["source-ref", "class"]],
+    )
+    instance_group_names: list[Annotated[str, Field(min_length=1, max_length=64)]] = Field(
+        default_factory=list,
+        max_length=5,
+        description="Names of the instance groups that get the channel. Not supported yet.",
+        examples=[["workers"]],
+    )
+    model_access_config: ModelAccessConfig | None = Field(
+        default=None, description="Consent to the licence of a model of AWS's hub. Nobody asks here."
+    )
+    hub_access_config: HubAccessConfig | None = Field(
+        default=None, description="A model of AWS's hub that the data belongs to. The data is read from s3URI."
+    )
+
+
+class FileSystemDataSource(SpecModel):
+    """A directory of an EFS or FSx for Lustre file system."""
+
+    file_system_id: str = Field(
+        pattern=r"^fs-[0-9a-f]{8,}$",
+        min_length=11,
+        max_length=21,
+        description="ID of the file system.",
+        examples=["fs-0123456789abcdef0"],
+    )
+    file_system_access_mode: Literal["rw", "ro"] = Field(description="rw: it may be written. ro: it may only be read.")
+    file_system_type: Literal["EFS", "FSxLustre"] = Field(description="EFS or FSxLustre.")
+    directory_path: str = Field(
+        max_length=4096, description="Full path of the directory in it.", examples=["/datasets/diamonds"]
+    )
+
+
+class DataSource(SpecModel):
+    """Where a channel's data is."""
+
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "(has(self.s3DataSource) ? 1 : 0) + (has(self.fileSystemDataSource) ? 1 : 0) + (has(self.datasetSource) ? 1 : 0) == 1",
+            lambda source: (
+                [source.s3_data_source, source.file_system_data_source, source.dataset_source].count(None) == 2
+            ),
+            "give exactly one of dataSource.s3DataSource, dataSource.fileSystemDataSource and dataSource.datasetSource",
+        ),
+        absent(
+            "file_system_data_source", "file systems are not supported yet; copy the data to S3 and give s3DataSource"
+        ),
+        absent(
+            "dataset_source",
+            "data sets of AWS's hub cannot be reached from here; copy the data to S3 and give s3DataSource",
+        ),
+    )
+
+    s3_data_source: S3DataSource | None = Field(default=None, description="Objects in S3.")
+    file_system_data_source: FileSystemDataSource | None = Field(
+        default=None, description="A directory of an EFS or FSx for Lustre file system. Not supported yet."
+    )
+    dataset_source: dict[str, Any] | None = Field(
+        default=None, description="A data set of AWS's hub. Not supported.", examples=[{"datasetARN": "arn:aws:..."}]
+    )
+
+
+class ShuffleConfig(SpecModel):
+    """The order of a stream."""
+
+    seed: int = Field(
+        ge=-(2**63),
+        le=2**63 - 1,
+        description="What the order is drawn from, a number without unit. Files have none, so it acts on nothing in File mode.",
+        examples=[7],
+        json_schema_extra={"format": "int64"},
+    )
+
+
+class Channel(SpecModel):
+    """One named input, found by the training program under /opt/ml/input/data/<channelName>."""
+
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        FieldRule(
+            "self != '.' && self != '..'",
+            lambda channel: channel.channel_name not in (".", ".."),
+            "channelName is a directory's name: '.' and '..' cannot be one",
+            "channel_name",
+            refuses=False,
+        ),
+        only(
+            "compression_type",
+            "None",
+            "Gzip acts in Pipe mode, which is not supported yet; the program must decompress",
+        ),
+        only(
+            "record_wrapper_type",
+            "None",
+            "RecordIO acts in Pipe mode, which is not supported yet; store records in the objects",
+        ),
+        only("input_mode", "File", INPUT_MODE),
+    )
+
+    channel_name: str = Field(
+        pattern=r"^[A-Za-z0-9\.\-_]+$",
+        min_length=1,
+        max_length=64,
+        description="Name of the channel and of its directory.",
+        examples=["train"],
+    )
+    data_source: DataSource = Field(description="Where the data is.")
+    content_type: str | None = Field(
+        default=None, max_length=256, description="MIME type, handed to the program as it is.", examples=["text/csv"]
+    )
+    compression_type: Literal["None", "Gzip"] = Field(
+        default="None",
+        description="None: objects reach the program as they are, which is all that File mode knows. Gzip: not supported yet.",
+    )
+    record_wrapper_type: Literal["None", "RecordIO"] = Field(
+        default="None",
+        description="None: objects are not wrapped, which is all that File mode knows. RecordIO: not supported yet.",
+    )
+    input_mode: InputMode | None = Field(
+        default=None,
+        description="Overrides algorithmSpecification.trainingInputMode for this channel. File, or Pipe and FastFile, which are"
+        " not supported yet.",
+    )
+    shuffle_config: ShuffleConfig | None = Field(
+        default=None, description="The order of a stream. Files have none, so it acts on nothing in File mode."
+    )

@@ -1,0 +1,215 @@
+"""What becomes of every field of SageMaker's CreateTrainingJob request and DescribeTrainingJob response: one of four classes.
+
+Paths are SageMaker's; `manifest_path` gives ours. What a refused field answers, and what to do, stands with its rule in the
+models and is what `kubectl apply` shows. A limit that differs from botocore's has its reason here in `differs`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from trainyard.api.casing import to_manifest_name
+
+
+class Treatment(StrEnum):
+    ACTED_ON = "acted on"  # changes what happens; of a response: status has it
+    RECORDED = "recorded"  # kept with the job and handed on, changes nothing
+    REFUSED = "refused"  # the apiserver does not accept it, or not with these values, and says why
+    NO_EFFECT = "no effect"  # about AWS alone: accepted, and the condition FieldsIgnored says what it means here
+
+
+@dataclass(frozen=True)
+class Entry:
+    """`whole`: holds for everything below as well. `differs`: why a limit is not botocore's."""
+
+    treatment: Treatment
+    note: str = ""
+    differs: str = ""
+    whole: bool = False
+
+
+def _acted(note: str = "", differs: str = "") -> Entry:
+    return Entry(Treatment.ACTED_ON, note, differs)
+
+
+def _kept(note: str, differs: str = "", *, whole: bool = False) -> Entry:
+    return Entry(Treatment.RECORDED, note, differs, whole)
+
+
+def _refused(note: str = "", *, whole: bool = False) -> Entry:
+    return Entry(Treatment.REFUSED, note, "", whole)
+
+
+def _ignored(note: str, differs: str = "", *, whole: bool = False) -> Entry:
+    return Entry(Treatment.NO_EFFECT, note, differs, whole)
+
+
+# Of all fields: `.*` and `.+` forbid line breaks on SageMaker and nothing else. Here they are let through, length still counts.
+ANY_TEXT: Final = frozenset({".*", ".+", r"[\S\s]*"})
+
+_S3_ONLY = "s3:// alone: what https:// means is nowhere documented"
+_INSTANCE_TYPES = "an InstanceType of the cluster instead of a list that grows with AWS's offers"
+_BOUNDED = "bounded above, as rules over it need it"
+_RULE_TYPE = "any name: no instance is started for it"
+
+REQUEST: Final[dict[str, Entry]] = {
+    "TrainingJobName": _acted("unique in the namespace", "optional: metadata.name if left out"),
+    "HyperParameters": _acted("hyperparameters.json, byte for byte"),
+    "RoleArn": _acted("names an ExecutionRole of the namespace", "optional: the ExecutionRole `default` if left out"),
+    "AlgorithmSpecification": _acted("", "required: only jobs without servers of one's own lack it"),
+    "AlgorithmSpecification.TrainingImage": _acted("", "not empty and no spaces: no node could pull it"),
+    "AlgorithmSpecification.AlgorithmName": _refused(),
+    "AlgorithmSpecification.TrainingInputMode": _acted("", "optional: File if left out"),
+    "AlgorithmSpecification.MetricDefinitions": _acted("read from the log lines of all hosts"),
+    "AlgorithmSpecification.MetricDefinitions[].Name": _acted(),
+    "AlgorithmSpecification.MetricDefinitions[].Regex": _acted(),
+    "AlgorithmSpecification.EnableSageMakerMetricsTimeSeries": _kept(
+        "the operator's metrics endpoint has the values either way"
+    ),
+    "AlgorithmSpecification.ContainerEntrypoint": _acted("`command` of the training container"),
+    "AlgorithmSpecification.ContainerArguments": _acted("`args` of the training container"),
+    "AlgorithmSpecification.TrainingImageConfig": _ignored(
+        "the node pulls the image; give credentials of a private registry as imagePullSecrets of the role's service account",
+        whole=True,
+    ),
+    "InputDataConfig": _acted("", "may be empty: a job may have no channel"),
+    "InputDataConfig[].ChannelName": _acted("a directory below /opt/ml/input/data; `.` and `..` are refused"),
+    "InputDataConfig[].DataSource": _acted(),
+    "InputDataConfig[].DataSource.S3DataSource": _acted(),
+    "InputDataConfig[].DataSource.S3DataSource.S3DataType": _acted("", "optional: S3Prefix if left out"),
+    "InputDataConfig[].DataSource.S3DataSource.S3Uri": _acted("", _S3_ONLY),
+    "InputDataConfig[].DataSource.S3DataSource.S3DataDistributionType": _acted(),
+    "InputDataConfig[].DataSource.S3DataSource.AttributeNames": _refused("an empty list is accepted"),
+    "InputDataConfig[].DataSource.S3DataSource.InstanceGroupNames": _refused("an empty list is accepted"),
+    "InputDataConfig[].DataSource.S3DataSource.ModelAccessConfig": _ignored(
+        "nobody asks for consent to a licence", whole=True
+    ),
+    "InputDataConfig[].DataSource.S3DataSource.HubAccessConfig": _ignored(
+        "AWS's hub cannot be reached; the data is read from s3URI", whole=True
+    ),
+    "InputDataConfig[].DataSource.FileSystemDataSource": _refused(whole=True),
+    "InputDataConfig[].DataSource.DatasetSource": _refused(whole=True),
+    "InputDataConfig[].ContentType": _acted("inputdataconfig.json"),
+    "InputDataConfig[].CompressionType": _acted(),
+    "InputDataConfig[].RecordWrapperType": _acted(),
+    "InputDataConfig[].InputMode": _acted(),
+    "InputDataConfig[].ShuffleConfig": _ignored(
+        "it orders a stream, and files have no order; so it is on SageMaker in File mode", whole=True
+    ),
+    "OutputDataConfig": _acted(),
+    "OutputDataConfig.S3OutputPath": _acted("", _S3_ONLY),
+    "OutputDataConfig.KmsKeyId": _refused("an empty one is accepted"),
+    "OutputDataConfig.CompressionType": _acted(),
+    "ResourceConfig": _acted("", "required: only jobs without servers of one's own lack it"),
+    "ResourceConfig.InstanceType": _acted("", _INSTANCE_TYPES),
+    "ResourceConfig.InstanceCount": _acted("one pod each", "1 to 1000: no job runs on no instance"),
+    "ResourceConfig.VolumeSizeInGB": _acted(
+        "", "1 to 16384 GiB: nothing fits on no volume, and no volume of AWS is larger"
+    ),
+    "ResourceConfig.VolumeKmsKeyId": _ignored(
+        "the storage volume is on the node's disk, whose encryption is the cluster's matter"
+    ),
+    "ResourceConfig.KeepAlivePeriodInSeconds": _ignored(
+        "no instance is kept for a next job; nodes are the cluster's, and stay"
+    ),
+    "ResourceConfig.InstanceGroups": _refused("an empty list is accepted", whole=True),
+    "ResourceConfig.InstancePreferences": _refused(whole=True),
+    "ResourceConfig.TrainingPlanArn": _ignored("capacity reserved on AWS is not used; nodes are the cluster's"),
+    "ResourceConfig.InstancePlacementConfig": _ignored(
+        "AWS's UltraServers are not there; the scheduler places pods", _BOUNDED, whole=True
+    ),
+    "ResourceConfig.SelectedInstanceType": _refused(),
+    "ResourceConfig.SelectedInstanceCount": _refused(),
+    "VpcConfig": _ignored(
+        "pods run in the cluster's network, not in this VPC; NetworkPolicies restrict them", whole=True
+    ),
+    "StoppingCondition": _acted(),
+    "StoppingCondition.MaxRuntimeInSeconds": _acted(
+        "counts from trainingStartTime", "at most 28 days, SageMaker's quota"
+    ),
+    "StoppingCondition.MaxWaitTimeInSeconds": _acted("counts from the job's creation", f"{_BOUNDED}: 60 days"),
+    "StoppingCondition.MaxPendingTimeInSeconds": _acted("counts from the job's creation"),
+    "Tags": _kept("kept in the spec"),
+    "Tags[].Key": _kept("kept in the spec"),
+    "Tags[].Value": _kept("kept in the spec"),
+    "EnableNetworkIsolation": _refused("false is accepted"),
+    "EnableInterContainerTrafficEncryption": _refused("false is accepted"),
+    "EnableManagedSpotTraining": _acted("a job that the cluster interrupts is started again"),
+    "CheckpointConfig": _refused(whole=True),
+    "TensorBoardOutputConfig": _refused(whole=True),
+    "ExperimentConfig": _kept("kept in the spec", whole=True),
+    "DebugHookConfig": _ignored("the debugger's hook is not set up, so no tensors are saved", whole=True),
+    "DebugRuleConfigurations": _ignored("no debugger rule is evaluated", f"{_RULE_TYPE}; {_BOUNDED}", whole=True),
+    "ProfilerConfig": _ignored("the profiler does not run", _BOUNDED, whole=True),
+    "ProfilerConfig.DisableProfiler": _kept("the profiler does not run in any case"),
+    "ProfilerRuleConfigurations": _ignored("no profiler rule is evaluated", f"{_RULE_TYPE}; {_BOUNDED}", whole=True),
+    "Environment": _acted("environment variables of the training container"),
+    "RetryStrategy": _acted(),
+    "RetryStrategy.MaximumRetryAttempts": _acted("after InternalServerError alone"),
+    "RemoteDebugConfig": _ignored("AWS gives no shell in these containers; use `kubectl exec`", whole=True),
+    "InfraCheckConfig": _ignored(
+        "nodes are not checked before training; the cluster watches over their health", whole=True
+    ),
+    "SessionChainingConfig": _ignored("there is no session of AWS whose tags could be passed on", whole=True),
+    "ServerlessJobConfig": _refused(whole=True),
+    "MlflowConfig": _refused(whole=True),
+    "ModelPackageConfig": _refused(whole=True),
+}
+
+_WATCHED = "nothing evaluates rules, so it is never there"
+
+# Of DescribeTrainingJob what is not an echo of the request. Limits do not apply: the operator alone writes it, and keeps to them.
+RESPONSE: Final[dict[str, Entry]] = {
+    "TrainingJobArn": _acted("built from the role's region and account"),
+    "ModelArtifacts": _acted(),
+    "ModelArtifacts.S3ModelArtifacts": _acted(),
+    "TrainingJobStatus": _acted("without Deleting: a resource that is being deleted has a deletionTimestamp"),
+    "SecondaryStatus": _acted("without the values that SageMaker has retired or does not document"),
+    "FailureReason": _acted(),
+    "CreationTime": _acted(),
+    "TrainingStartTime": _acted(),
+    "TrainingEndTime": _acted(),
+    "LastModifiedTime": _acted(),
+    "SecondaryStatusTransitions": _acted(),
+    "SecondaryStatusTransitions[].Status": _acted(),
+    "SecondaryStatusTransitions[].StartTime": _acted(),
+    "SecondaryStatusTransitions[].EndTime": _acted(),
+    "SecondaryStatusTransitions[].StatusMessage": _acted(),
+    "FinalMetricDataList": _acted(),
+    "FinalMetricDataList[].MetricName": _acted(),
+    "FinalMetricDataList[].Value": _acted(),
+    "FinalMetricDataList[].Timestamp": _acted(),
+    "TrainingTimeInSeconds": _acted(),
+    "BillableTimeInSeconds": _acted(),
+    "WarmPoolStatus": _ignored("no instance is kept, so it is never there", whole=True),
+    "TuningJobArn": _ignored("no tuning job of AWS makes these jobs, so it is never there"),
+    "LabelingJobArn": _ignored("no labeling job of AWS makes these jobs, so it is never there"),
+    "AutoMLJobArn": _ignored("no AutoML job of AWS makes these jobs, so it is never there"),
+    "DebugRuleEvaluationStatuses": _ignored(_WATCHED, whole=True),
+    "ProfilerRuleEvaluationStatuses": _ignored(_WATCHED, whole=True),
+    "ProfilingStatus": _ignored("the profiler does not run, so it is never there"),
+    "BillableTokenCount": _ignored("of fine-tuning as a service, so it is never there"),
+    "MlflowDetails": _ignored("of AWS's MLflow, so it is never there", whole=True),
+    "ProgressInfo": _ignored("of fine-tuning as a service, so it is never there", whole=True),
+    "OutputModelPackageArn": _ignored("of fine-tuning as a service, so it is never there"),
+}  # fmt: skip
+
+
+def find(path: str) -> Entry | None:
+    """The entry of a field by SageMaker's path, or of the nearest field above that stands for all below it."""
+    known = REQUEST | RESPONSE
+    if path in known:
+        return known[path]
+    while "." in path:
+        path = path.rpartition(".")[0].removesuffix("[]")
+        if (entry := known.get(path)) is not None:
+            return entry if entry.whole else None
+    return None
+
+
+def manifest_path(path: str) -> str:
+    """`InputDataConfig[].DataSource` -> `inputDataConfig[].dataSource`."""
+    parts = (part.partition("[]") for part in path.split("."))
+    return ".".join(to_manifest_name(name) + brackets for name, brackets, _ in parts)

@@ -16,6 +16,7 @@ from trainyard.controller.adapters.cluster import CONFIG_MAPS, PODS, SERVICES, R
 from trainyard.controller.adapters.errors import ClusterError, Conflict, Throttled
 from trainyard.controller.app.apply import Applier, NotOurs
 from trainyard.controller.app.deletion import GONE_SECONDS, Deletion
+from trainyard.controller.app.logscan import LogScan
 from trainyard.controller.app.main import Operator
 from trainyard.controller.app.memory import Memories, Memory
 from trainyard.controller.app.metrics import Metrics
@@ -199,6 +200,7 @@ def reconciler(server: Apiserver, now: datetime) -> Reconciler:
         deletion=nothing,
         events=nothing,
         reports=nothing,
+        logscan=LogScan(server, WorkQueue(), Metrics(), streams=1, series=1),  # type: ignore[arg-type]
         memories=nothing,
         metrics=nothing,
         options=o.OPTIONS,

@@ -7,7 +7,7 @@ from typing import Literal
 
 from trainyard.api.reasons import Reason
 from trainyard.api.status import Condition, SecondaryStatus
-from trainyard.controller.core import evidence
+from trainyard.controller.core import evidence, logmetrics
 from trainyard.controller.core.activity import Activity
 from trainyard.controller.core.policies import Act, Decision
 from trainyard.controller.core.references import Unresolved
@@ -51,7 +51,8 @@ class _Claim:
 
 
 def conditions(snapshot: Snapshot, decision: Decision, doing: Activity, secondary: SecondaryStatus) -> list[Condition]:
-    """In the order of TYPES. `lastTransitionTime` moves only when a condition's status flips."""
+    """In the order of TYPES, then those of metrics if the job defines any. `lastTransitionTime` moves only when a
+    condition's status flips."""
     true = TABLE[secondary]
     # One message is enough: on what is True, and on Ready, where people look.
     claims = {
@@ -64,7 +65,9 @@ def conditions(snapshot: Snapshot, decision: Decision, doing: Activity, secondar
     claims["Accepted"] = _accepted(snapshot, decision, doing)
     claims["DataReady"] = _data_ready(snapshot, doing)
     claims["ArtifactsUploaded"] = _artifacts(decision, doing)
-    return [_condition(snapshot, kind, claims[kind]) for kind in TYPES]
+    for kind, holds, reason, message in logmetrics.claims(snapshot):
+        claims[kind] = _Claim(holds, reason, message)
+    return [_condition(snapshot, kind, claim) for kind, claim in claims.items()]
 
 
 def _accepted(snapshot: Snapshot, decision: Decision, doing: Activity) -> _Claim:

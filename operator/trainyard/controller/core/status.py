@@ -10,6 +10,7 @@ from trainyard.api.status import HostStatus, JobStatus, ModelArtifacts, Secondar
 from trainyard.controller.core.activity import Activity, activity
 from trainyard.controller.core.conditions import conditions, reobserved
 from trainyard.controller.core.job import DEFAULT_REGION, Job
+from trainyard.controller.core.logmetrics import accounted, final_metrics
 from trainyard.controller.core.observed import Pod, final_report
 from trainyard.controller.core.policies import Act, Decision
 from trainyard.controller.core.references import Resolved
@@ -68,8 +69,9 @@ def _next(snapshot: Snapshot, decision: Decision, doing: Activity) -> JobStatus:
         last_modified_time=snapshot.now,
         training_time_in_seconds=duration,
         billable_time_in_seconds=duration,
+        final_metric_data_list=final_metrics(snapshot),
         attempt=job.attempt,
-        hosts=[_host(snapshot, pod) for pod in snapshot.pods],
+        hosts=accounted(snapshot, [_host(snapshot, pod) for pod in snapshot.pods]),
         observed_generation=job.generation,
         conditions=conditions(snapshot, decision, doing, secondary),
     )

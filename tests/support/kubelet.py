@@ -24,23 +24,25 @@ class Log:
     lines: list[bytes] = field(default_factory=list)
     rotated: int = 0
     ended: bool = False
-    changed: asyncio.Condition = field(default_factory=asyncio.Condition)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def write(self, text: str | bytes, at: int) -> None:
+    def write(self, text: str | bytes, at: int) -> None:
         """`at` in nanoseconds since 1970."""
         line = text.encode() if isinstance(text, str) else text
         stamp = moment(at).strftime("%Y-%m-%dT%H:%M:%S").encode() + b".%09dZ" % (at % 10**9)
-        await self.raw(stamp + b" " + line)
+        self.raw(stamp + b" " + line)
 
-    async def raw(self, line: bytes) -> None:
-        async with self.changed:
-            self.lines.append(line)
-            self.changed.notify_all()
+    def raw(self, line: bytes) -> None:
+        self.lines.append(line)
+        self._tell()
 
-    async def end(self) -> None:
-        async with self.changed:
-            self.ended = True
-            self.changed.notify_all()
+    def end(self) -> None:
+        self.ended = True
+        self._tell()
+
+    def _tell(self) -> None:
+        told, self.changed = self.changed, asyncio.Event()
+        told.set()
 
     def rotate(self) -> None:
         self.rotated += len(self.lines)
@@ -65,6 +67,7 @@ class Kubelet:
         self.answers: dict[str, tuple[int, str]] = {}
         self.asked: list[Asked] = []
         self._writers: set[asyncio.StreamWriter] = set()
+        self._answering: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
 
     @contextlib.asynccontextmanager
@@ -81,6 +84,7 @@ class Kubelet:
             await cluster.close()
             self.break_off()
             self._server.close()
+            await asyncio.gather(*self._answering, return_exceptions=True)
 
     @property
     def open(self) -> int:
@@ -97,6 +101,10 @@ class Kubelet:
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
+        task = asyncio.current_task()
+        assert task is not None
+        self._answering.add(task)
+        task.add_done_callback(self._answering.discard)
         asked = None
         try:
             head = await reader.readuntil(b"\r\n\r\n")
@@ -122,13 +130,14 @@ class Kubelet:
             writer.close()
 
     async def _stream(self, asked: Asked, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        log, sent = self.log(asked.pod), 0
+        log = self.log(asked.pod)
         sent = log.rotated
         since = parse_stamp(asked.since.encode()) if asked.since else None
         writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
         gone = asyncio.ensure_future(reader.read(1))  # the client has gone when this returns
         try:
             while not gone.done():
+                changed = log.changed
                 for line in log.lines[max(sent - log.rotated, 0) :]:
                     at = parse_stamp(line.partition(b" ")[0])
                     if since is None or at is None or at >= since:
@@ -137,12 +146,9 @@ class Kubelet:
                 await writer.drain()
                 if log.ended or not asked.follow:
                     break
-                async with log.changed:
-                    waiting = asyncio.ensure_future(log.changed.wait())
-                    await asyncio.wait({waiting, gone}, return_when=asyncio.FIRST_COMPLETED)
-                    waiting.cancel()
-                    with contextlib.suppress(asyncio.CancelledError):
-                        await waiting
+                waiting = asyncio.ensure_future(changed.wait())
+                await asyncio.wait({waiting, gone}, return_when=asyncio.FIRST_COMPLETED)
+                waiting.cancel()
             writer.write(b"0\r\n\r\n")
             await writer.drain()
         finally:

@@ -103,9 +103,9 @@ async def test_a_job_without_definitions_costs_nothing(rig: Rig) -> None:
 async def test_the_value_is_there_a_moment_after_the_line_on_the_endpoint_and_for_the_status(rig: Rig) -> None:
     log = rig.kubelet.log(name())
     rig.look(JOB, o.training())
-    await log.write("loss=0.5 acc=0.1", NOW)
+    log.write("loss=0.5 acc=0.1", NOW)
     await until("the first values", lambda: rig.values() == {"loss": 0.5, "acc": 0.1})
-    await log.write("loss=0.4", NOW + 1)
+    log.write("loss=0.4", NOW + 1)
     await until("the next one", lambda: rig.values() == {"loss": 0.4, "acc": 0.1})
     shown = rig.metrics.render().decode()
     assert (
@@ -118,9 +118,9 @@ async def test_the_value_is_there_a_moment_after_the_line_on_the_endpoint_and_fo
 
 async def test_of_several_hosts_the_line_that_was_written_last_counts(rig: Rig) -> None:
     job, hosts = defining(r"loss=(\S+)", hosts=2), ("algo-1", "algo-2")
-    await rig.kubelet.log(name("algo-2")).write("loss=2", NOW + 5)
-    await rig.kubelet.log(name("algo-1")).write("loss=1", NOW + 9)
-    await rig.kubelet.log(name("algo-2")).write("loss=3", NOW + 7)
+    rig.kubelet.log(name("algo-2")).write("loss=2", NOW + 5)
+    rig.kubelet.log(name("algo-1")).write("loss=1", NOW + 9)
+    rig.kubelet.log(name("algo-2")).write("loss=3", NOW + 7)
     rig.look(job, *(o.training(host, metadata={"uid": host}) for host in hosts))
     await until("both are read", lambda: rig.live() == {("algo-1", "loss", 1.0), ("algo-2", "loss", 3.0)})
     assert rig.values() == {"loss": 1}
@@ -128,15 +128,15 @@ async def test_of_several_hosts_the_line_that_was_written_last_counts(rig: Rig) 
 
 async def test_a_line_longer_than_any_is_cut_and_what_follows_it_is_read(rig: Rig) -> None:
     rig.look(JOB, o.training())
-    await rig.kubelet.log(name()).write(b"loss=1 " + b"x" * 3_000_000 + b" acc=9", NOW)
-    await rig.kubelet.log(name()).write("acc=2", NOW + 1)
+    rig.kubelet.log(name()).write(b"loss=1 " + b"x" * 3_000_000 + b" acc=9", NOW)
+    rig.kubelet.log(name()).write("acc=2", NOW + 1)
     await until("both", lambda: rig.values() == {"loss": 1, "acc": 2})
 
 
 async def test_a_value_is_looked_at_for_the_status_within_a_minute(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "STATUS_SECONDS", 0.05)
     rig.look(JOB, o.training())
-    await rig.kubelet.log(name()).write("loss=1", NOW)
+    rig.kubelet.log(name()).write("loss=1", NOW)
     assert await asyncio.wait_for(rig.queue.get(), 5) == KEY
 
 
@@ -146,11 +146,11 @@ async def test_a_value_is_looked_at_for_the_status_within_a_minute(rig: Rig, mon
 async def test_a_log_is_read_to_its_end_before_the_last_status_is_written(rig: Rig) -> None:
     log = rig.kubelet.log(name())
     rig.look(JOB, o.training())
-    await log.write("loss=1", NOW)
+    log.write("loss=1", NOW)
     await until("the first value", rig.values)
     assert not rig.read().final
-    await log.write("loss=2", NOW + 1)
-    await log.end()
+    log.write("loss=2", NOW + 1)
+    log.end()
     rig.look(JOB, o.over())
     assert (rig.scan.hold(KEY) or 0) > 4
     assert await asyncio.wait_for(rig.queue.get(), 5) == KEY
@@ -165,8 +165,8 @@ async def test_a_log_is_read_to_its_end_before_the_last_status_is_written(rig: R
 async def test_a_job_whose_end_alone_is_seen_has_the_same_values(rig: Rig) -> None:
     log = rig.kubelet.log(name())
     for number in range(1000):
-        await log.write(f"loss={number}", NOW + number)
-    await log.end()
+        log.write(f"loss={number}", NOW + number)
+    log.end()
     rig.look(JOB, o.over())
     await until("all is read", lambda: rig.read().final)
     assert rig.values() == {"loss": 999}
@@ -187,7 +187,7 @@ async def test_a_log_that_cannot_be_read_holds_the_last_status_for_some_seconds_
 
 async def test_the_hosts_of_a_job_that_is_over_are_forgotten_and_their_values_go(rig: Rig) -> None:
     rig.look(JOB, o.training())
-    await rig.kubelet.log(name()).write("loss=1", NOW)
+    rig.kubelet.log(name()).write("loss=1", NOW)
     await until("the value", rig.live)
     ended = replace(JOB, status=JOB.status.model_copy(update={"training_job_status": "Completed"}))
     rig.look(ended, o.over())
@@ -201,10 +201,10 @@ async def test_the_hosts_of_a_job_that_is_over_are_forgotten_and_their_values_go
 async def test_a_stream_that_breaks_off_goes_on_where_it_was(rig: Rig) -> None:
     log = rig.kubelet.log(name())
     rig.look(JOB, o.training())
-    await log.write("loss=1", NOW)
+    log.write("loss=1", NOW)
     await until("the first value", rig.values)
     rig.kubelet.break_off()
-    await log.write("loss=2", NOW + SECOND)
+    log.write("loss=2", NOW + SECOND)
     await until("the next value", lambda: rig.values() == {"loss": 2})
     assert rig.kubelet.asked[-1].since == "2026-11-24T08:15:40Z"
     assert rig.read().gaps == ()
@@ -215,18 +215,18 @@ async def test_an_operator_that_starts_anew_goes_on_from_its_status_and_has_the_
     log = kubelet.log(name())
     async with opened(kubelet) as rig:
         rig.look(JOB, o.training())
-        await log.write("loss=1 acc=1", NOW)
-        await log.write("loss=2", NOW + SECOND + 1500)
+        log.write("loss=1 acc=1", NOW)
+        log.write("loss=2", NOW + SECOND + 1500)
         await until("both", lambda: rig.values() == {"loss": 2, "acc": 1})
         snapshot = o.snapshot(JOB, [o.training()], reading=rig.read())
         status = reduce(snapshot, decide(snapshot))
-    await log.write("loss=3", NOW + SECOND + 1700)
+    log.write("loss=3", NOW + SECOND + 1700)
     job = replace(JOB, status=type(status).model_validate(status.to_dict()))
     kubelet.asked.clear()
     async with opened(kubelet) as rig:
         rig.look(job, o.training())
         await until("what came meanwhile", lambda: rig.values() == {"loss": 3})
-        await log.end()
+        log.end()
         rig.look(job, o.over())
         await until("the end", lambda: rig.read().final)
         assert (kubelet.asked[0].since, rig.read().gaps) == ("2026-11-24T08:15:41Z", ())
@@ -238,13 +238,13 @@ async def test_an_operator_that_starts_anew_goes_on_from_its_status_and_has_the_
 async def test_lines_that_were_rotated_away_unread_are_told_with_host_and_times(rig: Rig) -> None:
     log = rig.kubelet.log(name())
     rig.look(JOB, o.training())
-    await log.write("loss=1", NOW)
+    log.write("loss=1", NOW)
     await until("the first value", rig.values)
     rig.kubelet.answers[name()] = (503, "away")
     rig.kubelet.break_off()
-    await log.write("loss=2", NOW + SECOND)
+    log.write("loss=2", NOW + SECOND)
     log.rotate()
-    await log.write("loss=3", NOW + 5 * SECOND)
+    log.write("loss=3", NOW + 5 * SECOND)
     del rig.kubelet.answers[name()]
     await until("the new file", lambda: rig.values() == {"loss": 3})
     assert rig.read().gaps == ("algo-1: between 2026-11-24T08:15:40Z and 2026-11-24T08:15:45Z",)
@@ -254,12 +254,12 @@ async def test_lines_that_were_rotated_away_unread_are_told_with_host_and_times(
 async def test_a_rotation_that_was_followed_is_no_loss(rig: Rig) -> None:
     log = rig.kubelet.log(name())
     rig.look(JOB, o.training())
-    await log.write("loss=1", NOW)
+    log.write("loss=1", NOW)
     await until("the first value", rig.values)
     log.rotate()
-    await log.write("loss=2", NOW + SECOND)
+    log.write("loss=2", NOW + SECOND)
     await until("the next value", lambda: rig.values() == {"loss": 2})
-    await log.end()
+    log.end()
     rig.look(JOB, o.over())
     await until("the end", lambda: rig.read().final)
     assert rig.read().gaps == ()
@@ -268,10 +268,10 @@ async def test_a_rotation_that_was_followed_is_no_loss(rig: Rig) -> None:
 async def test_a_log_whose_end_was_rotated_away_is_told(rig: Rig) -> None:
     log = rig.kubelet.log(name())
     rig.look(JOB, o.training())
-    await log.write("loss=1", NOW)
+    log.write("loss=1", NOW)
     await until("the first value", rig.values)
     log.rotate()
-    await log.end()
+    log.end()
     rig.look(JOB, o.over())
     await until("the end", lambda: rig.read().final)
     assert rig.read().gaps == ("algo-1: between 2026-11-24T08:15:40Z and the end",)
@@ -300,8 +300,8 @@ async def test_a_log_that_the_kubelet_does_not_have_is_told_in_its_words(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "HOLD_SECONDS", 0.2)
-    await rig.kubelet.log(name()).raw(b"unable to retrieve container logs for containerd://1")
-    await rig.kubelet.log(name()).end()
+    rig.kubelet.log(name()).raw(b"unable to retrieve container logs for containerd://1")
+    rig.kubelet.log(name()).end()
     rig.look(JOB, o.over())
     await until("it waits no more", lambda: rig.scan.hold(KEY) is None)
     assert rig.read().unread == ("algo-1: unable to retrieve container logs for containerd://1",)
@@ -315,6 +315,34 @@ async def test_a_silent_stream_is_opened_anew_as_its_connection_may_be_dead(
     await until("a second stream", lambda: len(rig.kubelet.asked) >= 2, within=10)
 
 
+async def test_another_attempt_keeps_the_values_of_the_one_before_until_newer_lines_replace_them(rig: Rig) -> None:
+    rig.kubelet.log(name()).write("loss=1 acc=1", NOW)
+    rig.look(JOB, o.training())
+    await until("the first attempt's", lambda: rig.values() == {"loss": 1, "acc": 1})
+    rig.kubelet.answers[name()] = (404, "no such pod")
+    second = replace(o.training(), name="second", uid="second", attempt=2)
+    rig.kubelet.log(name()).end()
+    rig.look(JOB, second)
+    rig.kubelet.log("second").write("loss=2", NOW + SECOND)
+    await until("the second attempt's", lambda: rig.values() == {"loss": 2, "acc": 1})
+
+    def first_is_let_go() -> bool:
+        rig.look(JOB, second)
+        return set(rig.read().read_until) == {"second"}
+
+    await until("the first one's log is let go", first_is_let_go)
+    assert (rig.read().gaps, rig.live()) == ((), {("algo-1", "loss", 2.0), ("algo-1", "acc", 1.0)})
+
+
+async def test_a_job_of_the_same_name_starts_afresh(rig: Rig) -> None:
+    rig.kubelet.log(name()).write("loss=1", NOW)
+    rig.look(JOB, o.training())
+    await until("the first job's", rig.values)
+    other = replace(JOB, uid="other")
+    rig.look(other, o.staging())
+    assert (rig.scan.reading(KEY, o.UID), rig.scan.reading(KEY, "other"), rig.live()) == (None, None, set())
+
+
 # -- many
 
 
@@ -324,12 +352,12 @@ async def test_more_hosts_than_streams_are_read_in_turn_and_all_to_the_end(monke
     job = defining(r"loss=(\S+)", hosts=5)
     async with opened(streams=2) as rig:
         for number, host in enumerate(hosts):
-            await rig.kubelet.log(name(host)).write(f"loss={number}", NOW + number)
+            rig.kubelet.log(name(host)).write(f"loss={number}", NOW + number)
         rig.look(job, *(o.training(host, metadata={"uid": host}) for host in hosts))
         await until("every host was read", lambda: len(rig.live()) == 5, within=20)
         assert rig.kubelet.open <= 2
         for host in hosts:
-            await rig.kubelet.log(name(host)).end()
+            rig.kubelet.log(name(host)).end()
         rig.look(job, *(o.over(host, metadata={"uid": host}) for host in hosts))
         await until("all are read to the end", lambda: rig.read().final, within=20)
         assert (rig.values(), rig.read().gaps) == ({"loss": 4}, ())
@@ -338,9 +366,9 @@ async def test_more_hosts_than_streams_are_read_in_turn_and_all_to_the_end(monke
 async def test_values_over_the_limit_are_not_shown_but_counted_and_in_the_status() -> None:
     async with opened(series=1) as rig:
         rig.look(JOB, o.training())
-        await rig.kubelet.log(name()).write("loss=1", NOW)
+        rig.kubelet.log(name()).write("loss=1", NOW)
         await until("the first", rig.live)
-        await rig.kubelet.log(name()).write("acc=2", NOW + 1)
+        rig.kubelet.log(name()).write("acc=2", NOW + 1)
         await until("the second is dropped", lambda: rig.scan.live.dropped == 1)
         assert (rig.live(), rig.values()) == ({("algo-1", "loss", 1.0)}, {"loss": 1, "acc": 2})
         rig.scan.forget(KEY)
@@ -357,7 +385,7 @@ async def test_a_fast_log_does_not_keep_the_operator_from_answering() -> None:
     for number in range(count):
         text = b"[%d]\tm%d:%d" % (number, number % 40, number) if number % 10 == 0 else b"step %d" % number
         log.lines.append(b"2026-11-24T08:15:40.%09dZ %s" % (number, text))
-    await log.end()
+    log.end()
     async with opened(kubelet) as rig:
         rig.look(job, o.over())
         longest, last = 0.0, time.monotonic()

@@ -163,9 +163,10 @@ class Cluster:
         self, namespace: str, pod: str, container: str, *, since: datetime | None, follow: bool, tick: float = 1.0
     ) -> AsyncGenerator[LineBatch, None]:
         """Lines of a container's log as they arrive, each with its time before it; an empty list after each `tick` seconds of
-        silence. The apiserver hands on `since` in whole seconds, so that earlier lines of its second come again.
+        silence, and for bytes that complete no line.
 
-        Ends with the log, or when the caller closes it. Nothing tells an end from a kubelet that broke off.
+        The apiserver hands on `since` in whole seconds, so that earlier lines of its second come again. Ends with the log, or
+        when the caller closes it. Nothing tells an end from a kubelet that broke off.
         """
         assert self._logs is not None
         path = PODS.path(namespace, pod, "log")
@@ -199,7 +200,8 @@ class Cluster:
                 if not data:
                     break
                 yield lines.feed(data)
-            yield lines.end()
+            if rest := lines.end():
+                yield rest
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Unreachable(f"GET {path}: {type(error).__name__}: {error}") from error
         finally:

@@ -101,22 +101,33 @@ class LogScan:
         if job is not None and job.uid != snapshot.job.uid:
             self.forget(key)
             job = None
+        if job is None and not pods:
+            return
         if job is None:
-            if not pods:
-                return
             job = self._jobs[key] = _Job(key, snapshot.job.uid, logmetrics.definitions(snapshot))
         for uid, pod in pods.items():
-            if uid not in job.logs:
-                log = job.logs[uid] = _Log(pod, logmetrics.read_before(snapshot, pod))
-                log.task = asyncio.create_task(self._read(job, log), name=f"log {pod.name}")
-                job.deadline = None
+            self._begin(job, pod, snapshot)
             if pod.container(names.CONTAINER_TRAINING).terminated:
                 job.logs[uid].over.set()
         for uid in job.logs.keys() - pods.keys():
-            job.logs[uid].over.set()
+            self._leave(job, uid)
         ending = decision.act is Act.FINISH or all(log.over.is_set() for log in job.logs.values())
         if ending and job.deadline is None:
             job.deadline = asyncio.get_running_loop().time() + HOLD_SECONDS
+
+    def _begin(self, job: _Job, pod: Pod, snapshot: Snapshot) -> None:
+        if pod.uid not in job.logs:
+            log = job.logs[pod.uid] = _Log(pod, logmetrics.read_before(snapshot, pod))
+            log.task = asyncio.create_task(self._read(job, log), name=f"log {pod.name}")
+            job.deadline = None
+
+    def _leave(self, job: _Job, uid: str) -> None:
+        """Of a pod that has gone, or of an earlier attempt: read what there is, then let it go."""
+        log = job.logs[uid]
+        log.over.set()
+        if log.done:
+            del job.logs[uid]
+            job.read_until.pop(log.pod.name, None)
 
     def reading(self, key: Key, uid: str) -> Reading | None:
         job = self._jobs.get(key)
@@ -127,7 +138,7 @@ class LogScan:
         return Reading(
             metrics=reading.as_data(job.latest),
             read_until={pod: moment(at) for pod, at in job.read_until.items()},
-            final=all(log.done for log in job.logs.values()),
+            final=bool(job.logs) and all(log.done for log in job.logs.values()),
             gaps=tuple(job.gaps),
             unread=tuple(
                 f"{log.pod.host}: {log.trouble or 'it has more lines than could be read in time'}"
@@ -182,6 +193,8 @@ class LogScan:
         try:
             async with self._place():
                 log.ended = await self._stream(job, log, follow=not over)
+            if log.refused:
+                self._queue.add(job.key)
             log.trouble, log.refused = "", False
         except NotFound:
             # Pods that are deleted end first, and with them their stream; else nobody will ever know the rest.
@@ -194,18 +207,22 @@ class LogScan:
             if isinstance(error, Refused) and error.status in (401, 403) and not log.refused:
                 log.refused = True
                 self._queue.add(job.key)
+        if log.last != before:
+            log.delay = FIRST_DELAY
         # The apiserver ends an answer in good order also when the kubelet broke off: only one that brings nothing new is the end.
         if log.ended and over:
             log.done = log.last == before
         elif log.ended or log.trouble:
-            await self._pause(log)
+            await self._pause(log, over)
 
-    async def _pause(self, log: _Log) -> None:
-        """Longer and longer while nothing comes; the end of the container ends it, unless that would change nothing."""
+    async def _pause(self, log: _Log, over: bool) -> None:
+        """Longer and longer while nothing comes. The end of the container ends it, and after that it stays short: the last
+        status waits."""
         wait, log.delay = log.delay, min(log.delay * 2, LONGEST_DELAY)
-        wait = (REFUSED_DELAY if log.refused else wait) * random.uniform(0.7, 1.3)  # noqa: S311 - not a secret
-        if log.refused or log.over.is_set():
-            await asyncio.sleep(min(wait, 1.0) if log.over.is_set() and not log.refused else wait)
+        wait = REFUSED_DELAY if log.refused else min(wait, FIRST_DELAY * 2) if over else wait
+        wait *= random.uniform(0.7, 1.3)  # noqa: S311 - not a secret
+        if log.refused or over:
+            await asyncio.sleep(wait)
             return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(wait):
@@ -241,7 +258,7 @@ class LogScan:
                         first = found.first
                         self._miss(job, reading.gap(log.pod.host, asked, first))
                     self._take(job, log, found)
-                    heard, strange, log.delay = clock(), strange or found.strange, FIRST_DELAY
+                    heard, strange = clock(), strange or found.strange
                 elif follow and (log.over.is_set() or clock() - heard > SILENT_SECONDS):
                     return False
                 if self._waiting and clock() - began > TURN_SECONDS:

@@ -163,6 +163,13 @@ class Desk:
         )
         assert self.kubectl.get("trainingjob", job.name, self.namespace) is None
 
+    def operator_metrics(self) -> str:
+        """What the operator's metrics endpoint shows; nothing readable while it is away."""
+        pods = self.kubectl.list("pods", install.NAMESPACE, "app.kubernetes.io/name=trainyard")
+        name = pods[0]["metadata"]["name"] if pods else "none"
+        path = f"/api/v1/namespaces/{install.NAMESPACE}/pods/{name}:8080/proxy/metrics"
+        return self.kubectl("get", "--raw", path, check=False)
+
     # -- faults
 
     def forbid_writes(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.e2e.jobs import eventually, manifest, path_of
 from tests.e2e.site import Desk
 from tests.support import objects as o
-from tests.support.kubelet import become, node
+from tests.support.nodes import become, node
 
 POOL = "trainyard.dev/test-pool"
 # Without these a pod stays on a dead node for the cluster's default of 300 s.

@@ -12,7 +12,7 @@ import pytest
 
 from tests.e2e.jobs import Job, Kubectl, Manifest, eventually
 from tests.support import objects as o
-from tests.support.kubelet import become
+from tests.support.nodes import become
 from tests.support.operator import OperatorProcess, ahead
 from tests.support.unscheduled import Births, prepare, submit
 from trainyard.api import names

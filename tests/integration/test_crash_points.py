@@ -20,7 +20,7 @@ import pytest
 from tests.e2e.jobs import Job, Kubectl, Manifest, check_transitions
 from tests.support import objects as o
 from tests.support.crash import IMPATIENT, dies
-from tests.support.kubelet import become
+from tests.support.nodes import become
 from tests.support.operator import OperatorProcess
 from tests.support.unscheduled import Births, prepare, submit
 from trainyard.api import names

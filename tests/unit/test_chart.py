@@ -104,6 +104,19 @@ def test_with_named_namespaces_the_operator_has_no_right_to_pods_elsewhere() -> 
     assert operator_environment(settings)["TRAINYARD_WATCH_NAMESPACES"] == "a,b"
 
 
+@pytest.mark.parametrize("where", ["watchNamespaces=[]", 'watchNamespaces=["a","b"]'])
+def test_logs_may_be_read_only_where_metrics_from_logs_are_on(where: str) -> None:
+    def rules(switch: str) -> list[Manifest]:
+        return [rule for rule in operator_rules(where, switch) if "pods/log" in rule["resources"]]
+
+    found = rules("metricsFromLogs.enabled=true")
+    assert found
+    assert all((rule["resources"], rule["verbs"]) == (["pods/log"], ["get"]) for rule in found)
+    assert rules("metricsFromLogs.enabled=false") == []
+    assert operator_environment(where)["TRAINYARD_METRICS_FROM_LOGS"] == "true"
+    assert operator_environment(where, "metricsFromLogs.enabled=false")["TRAINYARD_METRICS_FROM_LOGS"] == "false"
+
+
 def test_the_lease_may_be_written_by_name_only() -> None:
     rules = [rule for rule in operator_rules() if rule["resources"] == ["leases"]]
     name = operator_environment()["TRAINYARD_LEASE_NAME"]
@@ -149,6 +162,8 @@ def test_there_is_never_a_second_operator() -> None:
         ('trainingImagePullPolicy="Always"', "TRAINYARD_TRAINING_IMAGE_PULL_POLICY", "Always"),
         ('defaultSecurityMode="restricted"', "TRAINYARD_DEFAULT_SECURITY_MODE", "restricted"),
         ("restrictedUID=5000000", "TRAINYARD_RESTRICTED_UID", "5000000"),
+        ("metricsFromLogs.maxStreams=7", "TRAINYARD_METRICS_FROM_LOGS_STREAMS", "7"),
+        ("metricsFromLogs.maxSeries=100000", "TRAINYARD_METRICS_FROM_LOGS_SERIES", "100000"),
         ('clusterDomain="k8s.example"', "TRAINYARD_CLUSTER_DOMAIN", "k8s.example"),
         ('logLevel="DEBUG"', "TRAINYARD_LOG_LEVEL", "DEBUG"),
         ('agentImage={"repository":"r.example/agent","tag":"2"}', "TRAINYARD_AGENT_IMAGE", "r.example/agent:2"),
@@ -233,6 +248,9 @@ def test_instance_types_follow_the_crds_at_first_and_are_ordinary_objects_later(
         ('defaultSecurityMode="privileged"', "defaultSecurityMode"),
         ('trainingImagePullPolicy="Sometimes"', "trainingImagePullPolicy"),
         ('logLevel="info"', "logLevel"),
+        ('metricsFromLogs.enabled="yes"', "enabled"),
+        ("metricsFromLogs.maxStreams=0", "maxStreams"),
+        ("metricsFromLogs.streams=5", "streams"),
         ('watchNamespaces="a"', "watchNamespaces"),
         ('watchNamespaces=["A"]', "watchNamespaces"),
         ('instanceTypes={"ml.x":{"capacity":{"cpu":"1"}}}', "memory"),

@@ -44,6 +44,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | quote }}
 - apiGroups: [""]
   resources: [pods]
   verbs: [get, list, watch, create, patch, delete]
+{{- if .Values.metricsFromLogs.enabled }}
+- apiGroups: [""]
+  resources: [pods/log] # metricDefinitions, and nothing else
+  verbs: [get]
+{{- end }}
 - apiGroups: [""]
   resources: [configmaps] # the job plans
   verbs: [get, list, create, patch, delete]

@@ -45,6 +45,14 @@ class Reason(StrEnum):
     DATA_STAGED = "DataStaged"  # input and configuration are in place on every host
     ARTIFACTS_COMMITTED = "ArtifactsCommitted"  # everything is in S3 and its manifest was read back
 
+    # MetricsRead, LogLinesLost: what became of metricDefinitions?
+    METRICS_READ = "MetricsRead"  # every definition is applied to the logs of all hosts
+    METRICS_SWITCHED_OFF = "MetricsSwitchedOff"  # the operator may not read logs
+    METRIC_REGEX_INVALID = "MetricRegexInvalid"  # a definition's regex cannot be used
+    METRIC_NOT_A_NUMBER = "MetricNotANumber"  # a definition matches what is no number
+    LOGS_NOT_READ = "LogsNotRead"  # a host's log cannot be read, or not to its end
+    LOG_GONE = "LogGone"  # a part of a log was rotated away, or went with its pod, before it was read
+
     # Finished: how did it end?
     COMPLETED = "Completed"
     STOPPED = "Stopped"

@@ -56,7 +56,7 @@ class Condition(Model):
     type: str = Field(
         max_length=316,
         description="Accepted, Ready, Reconciling, Stalled, Suspended, DataReady, ArtifactsUploaded, Complete, Failed, Finished or"
-        " FieldsIgnored.",
+        " FieldsIgnored; of a job with metricDefinitions also MetricsRead and LogLinesLost.",
     )
     status: Literal["True", "False", "Unknown"] = Field(description="Whether it holds.")
     observed_generation: int = Field(default=0, description="The spec's generation that this speaks of.")
@@ -98,6 +98,9 @@ class HostStatus(Model):
     objects: int | None = Field(default=None, description="Input objects staged on it.")
     bytes: int | None = Field(default=None, description="Input bytes staged on it.")
     exit_code: int | None = Field(default=None, description="Exit code of its training container.")
+    last_log_time: datetime | None = Field(
+        default=None, description="Time of the last line of its log that finalMetricDataList accounts for."
+    )
 
 
 class JobStatus(Model):

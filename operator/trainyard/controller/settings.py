@@ -38,6 +38,9 @@ class Settings(BaseSettings):
         default_factory=_own_identity, validation_alias=AliasChoices("TRAINYARD_IDENTITY", "POD_NAME")
     )
     watch_namespaces: str = ""
+    metrics_from_logs: bool = True
+    metrics_from_logs_streams: int = Field(default=100, ge=1, le=1000)
+    metrics_from_logs_series: int = Field(default=2000, ge=0, le=100_000)
     resync_seconds: int = Field(default=60, ge=5)
     workers: int = Field(default=8, ge=1, le=64)
     lease_name: str = "trainyard-controller"
@@ -65,4 +68,5 @@ class Settings(BaseSettings):
             restricted_uid=self.restricted_uid,
             cluster_domain=self.cluster_domain,
             deletion_budget=self.deletion_budget_seconds,
+            metrics_from_logs=self.metrics_from_logs,
         )

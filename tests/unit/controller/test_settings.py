@@ -16,6 +16,7 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
         "TRAINYARD_IMAGE_PULL_TIMEOUT_SECONDS": "20",
         "TRAINYARD_TRAINING_IMAGE_PULL_POLICY": "",
         "TRAINYARD_WATCH_NAMESPACES": "b, a,,",
+        "TRAINYARD_METRICS_FROM_LOGS": "false",
         "POD_NAMESPACE": "system",
         "POD_NAME": "operator-0",
     }.items():
@@ -24,7 +25,7 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
     assert (settings.namespace, settings.identity, settings.namespaces) == ("system", "operator-0", ("a", "b"))
     options = settings.options()
     assert (options.agent_image, options.image_pull_timeout, options.training_image_pull_policy) == ("agent:1", 20, "")
-    assert options.reference_timeout == 15
+    assert (options.reference_timeout, options.metrics_from_logs) == (15, False)
 
 
 def test_nonsense_is_refused_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:

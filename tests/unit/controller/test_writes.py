@@ -16,6 +16,7 @@ from trainyard.controller.adapters.cluster import CONFIG_MAPS, PODS, SERVICES, R
 from trainyard.controller.adapters.errors import ClusterError, Conflict, Throttled
 from trainyard.controller.app.apply import Applier, NotOurs
 from trainyard.controller.app.deletion import GONE_SECONDS, Deletion
+from trainyard.controller.app.logscan import LogScan
 from trainyard.controller.app.main import Operator
 from trainyard.controller.app.memory import Memories, Memory
 from trainyard.controller.app.metrics import Metrics
@@ -199,6 +200,7 @@ def reconciler(server: Apiserver, now: datetime) -> Reconciler:
         deletion=nothing,
         events=nothing,
         reports=nothing,
+        logscan=LogScan(server, WorkQueue(), Metrics(), streams=1, series=1),  # type: ignore[arg-type]
         memories=nothing,
         metrics=nothing,
         options=o.OPTIONS,
@@ -231,6 +233,31 @@ async def test_services_that_may_not_be_read_stop_nothing() -> None:
     server = Apiserver()
     server.fails["find services"] = Throttled("later")
     assert (await reconciler(server, o.at(0))._snapshot(o.job(hosts=2), Memory(o.UID))).shadowed == ()
+
+
+class Slow:
+    """Logs that are still read."""
+
+    left: float | None = 3.0
+
+    def hold(self, _key: Any) -> float | None:
+        return self.left
+
+
+async def test_the_last_status_waits_for_the_logs_and_no_other_does() -> None:
+    raw = o.raw_job(status={"trainingJobStatus": "InProgress"})
+    server, logs = Apiserver((JOBS, raw)), Slow()
+    found = replace(reconciler(server, o.at(100)), logscan=logs)  # type: ignore[arg-type]
+    object.__setattr__(found, "_tell", lambda *_: None)
+    job, memory = parse_job(raw), Memory(o.UID)
+    training, over = (o.snapshot(job, [pod]) for pod in (o.training(), o.over()))
+    assert await found._write(over, decide(over), memory) == 3
+    assert server.log == []
+    assert await found._write(training, decide(training), memory) is None
+    assert len(server.log) == 1
+    logs.left = None
+    assert await found._write(over, decide(over), memory) == 0
+    assert len(server.log) == 2
 
 
 # -- the process

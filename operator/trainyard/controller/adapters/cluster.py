@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,18 @@ from kubernetes.aio.client.configuration import Configuration
 
 from trainyard.controller.adapters.connection import Connection
 from trainyard.controller.adapters.errors import ClusterError, NotFound, Unreachable, from_answer
+from trainyard.controller.adapters.lines import Lines
 
 Raw = dict[str, Any]
+LineBatch = list[bytes]
 Observe = Callable[[str, str, int, float], None]
 PAGE = 500
 METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _REPORT_BYTES = 1 << 16
 _TIMEOUT = aiohttp.ClientTimeout(total=30, connect=10)
+_LOG_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=10)
+# A log that is not followed and stays silent for so long: its node does not answer.
+_SILENT_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -71,6 +77,7 @@ class Cluster:
         self._configuration = configuration
         self._observe = observe or (lambda *_: None)
         self._session: aiohttp.ClientSession | None = None
+        self._logs: aiohttp.ClientSession | None = None
 
     async def connection(self) -> Connection:
         configuration = self._configuration
@@ -90,10 +97,15 @@ class Cluster:
         connection = await self.connection()
         connector = aiohttp.TCPConnector(ssl=connection.tls(), limit=64, keepalive_timeout=60)
         self._session = aiohttp.ClientSession(connector=connector, timeout=_TIMEOUT)
+        # Logs that are followed keep their connections: nothing else may have to wait for one. Who follows counts them.
+        self._logs = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(ssl=connection.tls(), limit=0), timeout=_LOG_TIMEOUT, read_bufsize=1 << 16
+        )
 
     async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
+        for session in (self._session, self._logs):
+            if session is not None:
+                await session.close()
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Raw:
         return await self._request("GET", resource.path(namespace, name), resource)
@@ -148,6 +160,57 @@ class Cluster:
         except NotFound:
             return
 
+    async def log(
+        self, namespace: str, pod: str, container: str, *, since: datetime | None, follow: bool, tick: float = 1.0
+    ) -> AsyncGenerator[LineBatch, None]:
+        """Lines of a container's log as they arrive, each with its time before it; an empty list after each `tick` seconds of
+        silence, and for bytes that complete no line.
+
+        The apiserver hands on `since` in whole seconds, so that earlier lines of its second come again. Ends with the log, or
+        when the caller closes it. Nothing tells an end from a kubelet that broke off.
+        """
+        assert self._logs is not None
+        path = PODS.path(namespace, pod, "log")
+        query = {"container": container, "timestamps": "true", "follow": str(follow).lower()}
+        if since is not None:
+            query["sinceTime"] = since.strftime("%Y-%m-%dT%H:%M:%SZ")
+        connection = await self.connection()
+        headers = {"Authorization": f"Bearer {connection.token}"} if connection.token else {}
+        # The kubelet sends its headers with the first line: of a silent container even these may take hours.
+        asked = self._logs.get(connection.server + path, params=query, headers=headers, proxy=connection.proxy)
+        clock, lines = asyncio.get_running_loop().time, Lines()
+        began, opening = clock(), asyncio.ensure_future(_opened(asked))
+        heard, status = began, 0
+        try:
+            while not (await asyncio.wait({opening}, timeout=tick))[0]:
+                _not_silent(follow, clock() - heard)
+                yield []
+            answer, heard = opening.result(), clock()
+            status = answer.status
+            if status >= 400:
+                raise _error(status, await answer.content.read(_REPORT_BYTES))
+            while True:
+                try:
+                    async with asyncio.timeout(tick):
+                        data = await answer.content.readany()
+                except TimeoutError:
+                    _not_silent(follow, clock() - heard)
+                    yield []
+                    continue
+                heard = clock()
+                if not data:
+                    break
+                yield lines.feed(data)
+            if rest := lines.end():
+                yield rest
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise Unreachable(f"GET {path}: {type(error).__name__}: {error}") from error
+        finally:
+            self._observe("CONNECT", "pods/log", status, heard - began)
+            opening.cancel()
+            if opening.done() and not opening.cancelled() and opening.exception() is None:
+                opening.result().close()
+
     async def _request(
         self,
         method: str,
@@ -184,6 +247,16 @@ class Cluster:
             raise _error(status, content)
         parsed = orjson.loads(content)
         return parsed if isinstance(parsed, dict) else {}
+
+
+async def _opened(asked: Awaitable[aiohttp.ClientResponse]) -> aiohttp.ClientResponse:
+    return await asked
+
+
+def _not_silent(follow: bool, seconds: float) -> None:
+    """A log that is followed may be silent, one that is only read may not."""
+    if not follow and seconds > _SILENT_SECONDS:
+        raise TimeoutError(f"no answer for {seconds:.0f} s")
 
 
 def _error(status: int, content: bytes) -> ClusterError:

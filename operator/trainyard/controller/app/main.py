@@ -21,6 +21,7 @@ from trainyard.controller.app.apply import Applier
 from trainyard.controller.app.deletion import Deletion
 from trainyard.controller.app.intake import Intake
 from trainyard.controller.app.lease import Lease, LeaseLost
+from trainyard.controller.app.logscan import LogScan
 from trainyard.controller.app.memory import Memories
 from trainyard.controller.app.metrics import Metrics
 from trainyard.controller.app.reconcile import Reconciler
@@ -50,6 +51,14 @@ class Operator:
         self._state, self._queue, self._memories = State(), WorkQueue[Key](), Memories()
         self._sidecars = Sidecars(AGENT_PORT)
         self._reports = Reports(self._sidecars, self._memories, self._queue)
+        self._logscan = LogScan(
+            cluster,
+            self._queue,
+            metrics,
+            streams=settings.metrics_from_logs_streams,
+            series=settings.metrics_from_logs_series,
+        )
+        metrics.training.source = self._logscan.live.series
         self._events = Events(cluster, settings.identity, time.monotonic)
         applier = Applier(self._state, cluster, self._sidecars)
         self._deletion = Deletion(self._state, cluster, applier, _utc)
@@ -60,6 +69,7 @@ class Operator:
             deletion=self._deletion,
             events=self._events,
             reports=self._reports,
+            logscan=self._logscan,
             memories=self._memories,
             metrics=metrics,
             options=settings.options(),
@@ -95,6 +105,7 @@ class Operator:
                 await self._prime()
                 tasks.create_task(self._intake.run(), name="intake")
                 tasks.create_task(self._reports.run(), name="reports")
+                tasks.create_task(self._logscan.run(), name="logs")
                 tasks.create_task(self._events.run(), name="events")
                 tasks.create_task(self._compare_for_ever(), name="resync")
                 for number in range(self._settings.workers):
@@ -212,6 +223,7 @@ class Operator:
         self._metrics.jobs.clear()
         for status, count in counts.items():
             self._metrics.jobs.labels(status).set(count)
+        self._metrics.series_dropped.set(self._logscan.live.dropped)
         return 200, METRICS_TYPE, self._metrics.render()
 
 

@@ -17,6 +17,7 @@ from trainyard.controller.adapters.errors import ClusterError, Conflict, NotFoun
 from trainyard.controller.adapters.events import Events
 from trainyard.controller.app.apply import Applier, NotOurs
 from trainyard.controller.app.deletion import Deletion
+from trainyard.controller.app.logscan import STATUS_SECONDS, LogScan
 from trainyard.controller.app.memory import Memories, Memory
 from trainyard.controller.app.metrics import Metrics
 from trainyard.controller.app.reports import Reports
@@ -25,6 +26,7 @@ from trainyard.controller.core import evidence, naming, read
 from trainyard.controller.core.actions import actions
 from trainyard.controller.core.announce import ACTIONABLE, announcements
 from trainyard.controller.core.job import Job
+from trainyard.controller.core.logmetrics import is_only_metrics
 from trainyard.controller.core.observed import Pod
 from trainyard.controller.core.policies import Act, Decision, decide
 from trainyard.controller.core.snapshot import Options, Refusal, Snapshot, gang
@@ -48,6 +50,7 @@ class Reconciler:
     deletion: Deletion
     events: Events
     reports: Reports
+    logscan: LogScan
     memories: Memories
     metrics: Metrics
     options: Options
@@ -60,12 +63,14 @@ class Reconciler:
         if job is None:
             self.memories.forget(key)
             self.reports.forget(key)
+            self.logscan.forget(key)
             return left
         memory = self.memories.of(key, job.uid)
         snapshot, decision = await self._settle(job, memory)
         if decision.act is Act.NOTHING and decision.message:
             _log.warning("%s", decision.message, extra={"job": f"{key[0]}/{key[1]}", "uid": job.uid})
         self.reports.follow(key, snapshot)
+        self.logscan.follow(key, snapshot, decision)
         wait = await self._write(snapshot, decision, memory)
         if decision.act in (Act.CLEAN, Act.NOTHING):
             self.memories.forget(key)
@@ -116,6 +121,7 @@ class Reconciler:
             blocked_since=dict(memory.blocked_since),
             refusal=memory.refusal,
             shadowed=memory.shadowed or (),
+            reading=self.logscan.reading((job.namespace, job.name), job.uid),
         )
 
     async def _with_dead_nodes(self, pods: tuple[Pod, ...]) -> tuple[Pod, ...]:
@@ -171,8 +177,14 @@ class Reconciler:
         new = status.to_dict()
         if status is job.status or new == job.raw_status:
             return None
+        if status.training_job_status in TERMINAL and not job.terminal:
+            # What it says never changes again: the values that the logs still hold must be in it.
+            hold = self.logscan.hold((job.namespace, job.name))
+            if hold is not None:
+                return hold
         loop_time = asyncio.get_running_loop().time()
-        early = memory.written + _interval(job.status, status) - loop_time
+        final = snapshot.reading is not None and snapshot.reading.final
+        early = memory.written + _interval(job.status, status, final) - loop_time
         if early > 0:
             return early
         patch: dict[str, Any] = {name: value for name, value in new.items() if job.raw_status.get(name) != value}
@@ -214,8 +226,11 @@ class Reconciler:
             self.metrics.finished.labels(str(status.training_job_status), reason).inc()
 
 
-def _interval(before: JobStatus, after: JobStatus) -> float:
-    """Seconds that must lie between two writes: none for the first and the last, few for what people wait for."""
+def _interval(before: JobStatus, after: JobStatus, final: bool = False) -> float:
+    """Seconds that must lie between two writes: none for the first and the last, few for what people wait for.
+
+    `final`: no values will follow those of its metrics.
+    """
     if (
         before.training_job_status is None
         or after.training_job_status in TERMINAL
@@ -226,6 +241,8 @@ def _interval(before: JobStatus, after: JobStatus) -> float:
     was, now = _reason(before), _reason(after)
     if before.secondary_status != after.secondary_status or (was != now and {was, now} & ACTIONABLE):
         return STEP_SECONDS
+    if is_only_metrics(before, after):
+        return STEP_SECONDS if final else STATUS_SECONDS
     return WORDING_SECONDS
 
 

@@ -17,6 +17,7 @@ from trainyard.api.report import Report
 from trainyard.controller.core import naming, observed, read
 from trainyard.controller.core.job import Job, explain
 from trainyard.controller.core.observed import Pod
+from trainyard.controller.core.reading import Reading
 from trainyard.controller.core.references import Resolved, Unresolved, resolve
 
 SecurityMode = Literal["baseline", "restricted"]
@@ -37,6 +38,7 @@ class Options:
     restricted_uid: int = 1000
     cluster_domain: str = "cluster.local"
     deletion_budget: int = names.DELETION_BUDGET_SECONDS
+    metrics_from_logs: bool = True
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ class Snapshot:
     `reports` are live ones by pod uid, never needed for correctness; `blocked_since` says by pod uid and container when
     it was first seen unable to start (in memory only: after a restart of the operator the wait begins anew). `predecessors`
     counts the pods of deleted jobs of the same name, of which `unanswering` are long overdue; `shadowed` are the hosts whose
-    short names a Service of the namespace has taken.
+    short names a Service of the namespace has taken; `reading` is what the logs gave, of a job with metric definitions.
     """
 
     job: Job
@@ -104,6 +106,7 @@ class Snapshot:
     blocked_since: Mapping[tuple[str, str], datetime] = field(default_factory=dict)
     refusal: Refusal | None = None
     shadowed: tuple[str, ...] = ()
+    reading: Reading | None = None
 
     @cached_property
     def resolution(self) -> Resolved | Unresolved:

@@ -12,6 +12,7 @@ from trainyard.controller.core.activity import Activity, activity
 from trainyard.controller.core.conditions import conditions, reobserved
 from trainyard.controller.core.defaults import defaults
 from trainyard.controller.core.job import DEFAULT_REGION, Job
+from trainyard.controller.core.logmetrics import accounted, final_metrics
 from trainyard.controller.core.observed import Pod, final_report
 from trainyard.controller.core.policies import Act, Decision
 from trainyard.controller.core.references import Resolved
@@ -76,7 +77,7 @@ def _next(snapshot: Snapshot, decision: Decision, doing: Activity) -> JobStatus:
         last_modified_time=snapshot.now,
         training_time_in_seconds=duration,
         billable_time_in_seconds=_billable(job, transitions, ended) if duration is not None else None,
-        final_metric_data_list=previous.final_metric_data_list,
+        final_metric_data_list=final_metrics(snapshot),
         defaults=previous.defaults or (defaults(job.spec) if job.spec is not None else {}),
         attempt=job.attempt,
         attempt_start_time=snapshot.now if resumed else previous.attempt_start_time,
@@ -85,7 +86,7 @@ def _next(snapshot: Snapshot, decision: Decision, doing: Activity) -> JobStatus:
         interruptions=previous.interruptions,
         earlier_running_time_in_seconds=previous.earlier_running_time_in_seconds,
         suspended_time_in_seconds=resumed or previous.suspended_time_in_seconds,
-        hosts=[_host(snapshot, pod) for pod in snapshot.pods],
+        hosts=accounted(snapshot, [_host(snapshot, pod) for pod in snapshot.pods]),
         observed_generation=job.generation,
         conditions=conditions(snapshot, decision, doing, secondary),
     )

@@ -98,7 +98,7 @@ def test_the_examples_have_no_finding(cli: Cli, path: Path) -> None:
             0,
             "spec.resourceConfig.instanceCount: should be greater than or equal to 1",
         ),
-        ("spec.resourceConfig", {}, "spec.resourceConfig.instanceType: required"),
+        ("spec.outputDataConfig", {}, "spec.outputDataConfig.s3OutputPath: required"),
         (
             "spec.algorithmSpecification.trainingInputMode",
             "Pipes",
@@ -126,6 +126,22 @@ def test_everything_that_is_wrong_is_found_at_once() -> None:
         "spec.tags[0].Key",
         "spec.stoppingCondition.maxRuntimeInSeconds",
     ]
+
+
+@pytest.mark.parametrize(
+    ("said", "findings"),
+    [
+        ("a: no; use b", ["spec.a: no; use b"]),
+        (
+            "a: no; leave it out: c; b[1].c: not this; take d",
+            ["spec.a: no; leave it out: c", "spec.b[1].c: not this; take d"],
+        ),
+        ("both at once; drop one", ["spec: both at once; drop one"]),
+        ("both at once; a.b: no", ["spec: both at once", "spec.a.b: no"]),
+    ],
+)
+def test_each_rule_of_a_model_that_is_broken_is_a_finding(said: str, findings: list[str]) -> None:
+    assert [f"{found.path}: {found.message}" for found in validate.broken_rules("spec", said)] == findings
 
 
 def test_another_kind_of_ours_is_checked_too() -> None:

@@ -25,13 +25,24 @@ _FIELD_MANAGER = "trainyard-cli"
 _SECONDS = (10.0, 30.0)  # to connect, to answer
 
 
+class _Complaints(logging.Handler):
+    """Takes the place of the log that libraries would write to standard error."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.said: list[str] = []
+        logging.getLogger().addHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.said.append(_line(record.getMessage()))
+
+
 class Cluster:
     """`namespace` is the context's, `default` if it names none. Raises Failed where the kubeconfig is no help."""
 
     def __init__(self, kubeconfig: str | None = None, context: str | None = None) -> None:
-        # The library tells of each retry on standard error; what is wrong is said once, by us.
-        logging.getLogger("urllib3").setLevel(logging.ERROR)
         configuration = client.Configuration()
+        complaints = _Complaints()
         try:
             contexts, current = config.list_kube_config_contexts(config_file=kubeconfig)  # type: ignore[no-untyped-call]
             named = next((item for item in contexts if item["name"] == context), None) if context else current
@@ -42,6 +53,9 @@ class Cluster:
             )
         except (ConfigException, OSError, yaml.YAMLError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise Failed(f"no cluster: {_line(error)}; set KUBECONFIG, or give --kubeconfig or --context") from None
+        if complaints.said:
+            # A program that should have given credentials did not; the library would go on without any.
+            raise Failed(f"no cluster: {complaints.said[0]}; the kubeconfig says how credentials are made")
         configuration.retries = False
         self.context = str(named["name"])
         self.namespace = str(named.get("context", {}).get("namespace") or "default")

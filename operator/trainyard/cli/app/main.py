@@ -11,7 +11,7 @@ import typer
 
 from trainyard.cli.app import console, jobs
 from trainyard.cli.core import documents, translate, validate
-from trainyard.cli.core.naming import LONGEST, is_legal
+from trainyard.cli.core.naming import LONGEST, is_legal, kubernetes_name
 from trainyard.cli.core.recognise import items
 from trainyard.cli.core.translate import Target
 from trainyard.cli.errors import Failed, Misused
@@ -159,7 +159,7 @@ def stop(
     The program gets SIGTERM within about 30 s, SIGKILL 120 s later, and then what it wrote is uploaded. With --wait the exit code
     is 1 if the job ended as Failed.
     """
-    cluster = _cluster(kubeconfig, context)
+    cluster = _cluster(name, kubeconfig, context)
     try:
         code = jobs.stop(cluster, namespace or cluster.namespace, name, wait=wait)
     except KeyboardInterrupt:
@@ -171,18 +171,21 @@ def stop(
 @app.command()
 def suspend(name: Name, namespace: Namespace = None, context: Context = None, kubeconfig: Kubeconfig = None) -> None:
     """Take a job's pods away and stop its clock until it is resumed."""
-    cluster = _cluster(kubeconfig, context)
+    cluster = _cluster(name, kubeconfig, context)
     raise typer.Exit(jobs.suspend(cluster, namespace or cluster.namespace, name))
 
 
 @app.command()
 def resume(name: Name, namespace: Namespace = None, context: Context = None, kubeconfig: Kubeconfig = None) -> None:
     """Let a suspended job go on, as a new attempt."""
-    cluster = _cluster(kubeconfig, context)
+    cluster = _cluster(name, kubeconfig, context)
     raise typer.Exit(jobs.resume(cluster, namespace or cluster.namespace, name))
 
 
-def _cluster(kubeconfig: str | None, context: str | None) -> Cluster:
+def _cluster(name: str, kubeconfig: str | None, context: str | None) -> Cluster:
+    if not is_legal(name):
+        meant = kubernetes_name(name)
+        raise Failed(f"{name} is no name of a TrainingJob" + (f"; is it {meant}?" if meant else ""))
     # Half a second of imports that convert and validate do without.
     from trainyard.cli.adapters.cluster import Cluster  # noqa: PLC0415
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 import types
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -40,6 +41,7 @@ _METADATA: Final = (
     "managedFields",
     "selfLink",
 )
+_COMPLAINT: Final = re.compile(r"(?:^|; )([a-z]\w*(?:\[\d+\])*(?:\.\w+(?:\[\d+\])*)*): ")
 _SPECS: Final = {kind.kind: kind.spec for kind in KINDS}
 
 
@@ -153,7 +155,20 @@ def _wrong(spec: dict[str, Any], model: type[BaseModel]) -> Iterator[Finding]:
             path, key = "spec", entry["loc"][-1:] == ("[key]",)
             for step in entry["loc"][: -1 if key else None]:
                 path += _step(step)
-            yield Finding(path, _message(entry, key))
+            if entry["type"] == "value_error":
+                yield from broken_rules(path, str(entry["msg"]).removeprefix("Value error, "))
+            else:
+                yield Finding(path, _message(entry, key))
+
+
+def broken_rules(path: str, said: str) -> Iterator[Finding]:
+    """What a model's own rules say, `FIELD: TEXT; FIELD: TEXT`, as a finding for each field."""
+    starts = [found.start() for found in _COMPLAINT.finditer(said)] or [0]
+    if starts[0]:
+        starts = [0, *starts]
+    for start, end in zip(starts, [*starts[1:], len(said)], strict=True):
+        field, text = _COMPLAINT.match(said, start), said[start:end].removeprefix("; ")
+        yield Finding(f"{path}.{field[1]}", text.partition(": ")[2]) if field else Finding(path, text)
 
 
 def _message(entry: Any, key: bool) -> str:
@@ -161,7 +176,7 @@ def _message(entry: Any, key: bool) -> str:
         return "required"
     if entry["type"] == "string_type" and not key:
         return _text_wanted(entry["input"])
-    said = str(entry["msg"]).removeprefix("Value error, ")
+    said = str(entry["msg"])
     said = said.removeprefix("Input ") if said.startswith("Input should") else said
     return f"its name {said}" if key else said
 

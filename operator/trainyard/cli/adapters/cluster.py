@@ -57,6 +57,8 @@ class Cluster:
             # A program that should have given credentials did not; the library would go on without any.
             raise Failed(f"no cluster: {complaints.said[0]}; the kubeconfig says how credentials are made")
         configuration.retries = False
+        if not configuration.verify_ssl:
+            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)  # the kubeconfig says so
         self.context = str(named["name"])
         self.namespace = str(named.get("context", {}).get("namespace") or "default")
         self.server = str(configuration.host)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import re
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -163,6 +166,23 @@ def test_stop_with_wait_ends_when_the_job_has(cli: Cli, crds: Kubectl, scratch: 
     again = cli("stop", job, "-n", scratch)
     assert (again.code, again.out) == (1, "")
     assert "error: TrainingJob sample has ended already: Stopped" in again.err
+
+
+def test_kubectl_runs_the_client_as_its_plugin(
+    crds: Kubectl, scratch: str, job: str, kubeconfig: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
+    done = subprocess.run(
+        [crds.program, "trainyard", "stop", job, "-n", scratch], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert "TrainingJob sample is told to stop." in done.stderr
+    assert spec(crds, scratch)["stop"] is True
+    helped = subprocess.run(
+        [crds.program, "trainyard", "--help"], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert "Usage: kubectl trainyard" in helped.stdout
 
 
 def test_a_job_that_does_not_exist_is_one_line(cli: Cli, crds: Kubectl, scratch: str) -> None:

@@ -15,7 +15,9 @@ def main() -> int:
     except ModuleNotFoundError as error:
         if error.name not in LIBRARIES:
             raise
-        sys.stderr.write(f"error: {program} needs {error.name}, which is not installed: pip install 'trainyard[cli]'\n")
+        sys.stderr.write(
+            f"error: {program} needs {error.name}, which is not installed; install trainyard with its extra `cli`\n"
+        )
         return 1
     return run(program=program)
 

@@ -27,6 +27,7 @@ from trainyard.cli.errors import Failed
         ("sign: =", [{"sign": "="}]),
         ("1: a\non: b", [{"1": "a", "true": "b"}]),
         ("a: &x {b: 1}\nc:\n  <<: *x\n  d: 2", [{"a": {"b": 1}, "c": {"b": 1, "d": 2}}]),
+        ("a: &x {b: 1, c: 1}\nd:\n  <<: *x\n  b: 2", [{"a": {"b": 1, "c": 1}, "d": {"b": 2, "c": 1}}]),
         ("", []),
     ],
 )
@@ -39,6 +40,7 @@ def test_what_text_means(text: str, read: list[object]) -> None:
     [
         ("a: 1\na: 2", "job: line 2: 'a' comes twice"),
         ('{"a": 1, "b": {"c": 1, "c": 2}}', "job: 'c' comes twice in one object"),
+        ("a: 1\n'a': 2", "job: line 2: 'a' comes twice"),
         ("a: [1", "job: line 1: "),
         ('{"a": 1,, "b": 2}', "job: line 1: "),
         ("a: b: c", "job: line 1: mapping values are not allowed"),

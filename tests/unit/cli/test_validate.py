@@ -91,7 +91,7 @@ def test_the_examples_have_no_finding(cli: Cli, path: Path) -> None:
         ("spec.hyperParameters.depth", 5, 'spec.hyperParameters.depth: expected text, found 5; write "5"'),
         ("spec.hyperParameters.flag", True, 'spec.hyperParameters.flag: expected text, found true; write "true"'),
         ("spec.hyperParameters." + "n" * 257, "x", "its name"),
-        ("spec.environment.a", None, "spec.environment.a: expected text, found null"),
+        ("spec.environment.a", 0.5, 'spec.environment.a: expected text, found 0.5; write "0.5"'),
         ("spec.resourceConfig.instanceCount", "2", "spec.resourceConfig.instanceCount: should be a valid integer"),
         (
             "spec.resourceConfig.instanceCount",

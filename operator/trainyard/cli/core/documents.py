@@ -31,6 +31,16 @@ class _Loader(yaml.SafeLoader):
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node: yaml.MappingNode = super().compose_mapping_node(anchor)
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+                if key.value in seen:
+                    raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} comes twice", key.start_mark)
+                seen.add(key.value)
+        return node
+
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         self.flatten_mapping(node)
         made: dict[Any, Any] = {}
@@ -40,8 +50,6 @@ class _Loader(yaml.SafeLoader):
                 key = str(key).lower()
             if not isinstance(key, str):
                 raise yaml.constructor.ConstructorError(None, None, "a key must be text", key_node.start_mark)
-            if key in made:
-                raise yaml.constructor.ConstructorError(None, None, f"{key!r} comes twice", key_node.start_mark)
             made[key] = self.construct_object(value_node, deep=deep)
         return made
 

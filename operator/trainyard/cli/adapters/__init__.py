@@ -1,0 +1,1 @@
+"""The commands' way out: the cluster of the kubeconfig."""

@@ -1,0 +1,39 @@
+"""Where words go: data to standard output, talk to standard error. Colour only where somebody looks."""
+
+from __future__ import annotations
+
+import sys
+
+from rich.console import Console
+from rich.text import Text
+
+
+def say(text: str, style: str = "") -> None:
+    """A line of talk."""
+    _print(Console(stderr=True), Text(_safe(text), style))
+
+
+def error(text: str) -> None:
+    """The line that tells why it failed."""
+    _print(Console(stderr=True), Text.assemble(("error: ", "bold red"), _safe(text)))
+
+
+def line(*parts: tuple[str, str]) -> None:
+    """A line of data, as (text, style)."""
+    _print(Console(), Text.assemble(*[(_safe(text), style) for text, style in parts]))
+
+
+def write(text: str) -> None:
+    """Data as it is, in UTF-8 whatever the locale."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(text.encode())
+    sys.stdout.buffer.flush()
+
+
+def _print(console: Console, text: Text) -> None:
+    console.print(text, soft_wrap=True)
+
+
+def _safe(text: str) -> str:
+    """On one line, and without what a terminal would obey: names in a manifest are anybody's."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)

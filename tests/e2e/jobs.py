@@ -40,13 +40,13 @@ class Kubectl:
     program: str
     kubeconfig: str
 
-    def __call__(self, *arguments: str, stdin: str | None = None, check: bool = True) -> str:
+    def __call__(self, *arguments: str, stdin: str | None = None, check: bool = True, within: float = 300) -> str:
         done = subprocess.run(
             [self.program, "--kubeconfig", self.kubeconfig, *arguments],
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=within,
             check=False,
         )
         if check and done.returncode:
@@ -163,7 +163,13 @@ class Job:
     def ends(self, *, within: float = 120) -> Manifest:
         """Waits as a user would, and checks what holds of every job that has ended."""
         self.kubectl(
-            "wait", f"trainingjob/{self.name}", "-n", self.namespace, "--for=condition=Finished", f"--timeout={within}s"
+            "wait",
+            f"trainingjob/{self.name}",
+            "-n",
+            self.namespace,
+            "--for=condition=Finished",
+            f"--timeout={within}s",
+            within=within + 30,
         )
         status = self.status
         assert status["trainingJobStatus"] in TERMINAL

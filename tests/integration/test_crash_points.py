@@ -26,7 +26,7 @@ from tests.support.unscheduled import Births, prepare, submit
 from trainyard.api import names
 from trainyard.api.report import StopReason
 
-EVERY = 1 if os.environ.get("TRAINYARD_LONG") == "1" else 6
+EVERY = 1 if os.environ.get("TRAINYARD_LONG") == "1" else 12
 AT_ONCE = 3
 DEADLINE_S = 60.0
 Lost = tuple[str, ...]

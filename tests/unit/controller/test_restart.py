@@ -21,7 +21,10 @@ from trainyard.controller.core.snapshot import Snapshot
 from trainyard.controller.core.status import reduce
 
 RETRY = {"retryStrategy": {"maximumRetryAttempts": 2}}
-SPOT = {"enableManagedSpotTraining": True}
+SPOT = {
+    "enableManagedSpotTraining": True,
+    "stoppingCondition": {"maxRuntimeInSeconds": 86400, "maxWaitTimeInSeconds": 604800},
+}
 DRAINED = {
     "conditions": [
         {"type": "PodScheduled", "status": "True", "lastTransitionTime": o.stamp(1)},
@@ -262,7 +265,9 @@ def test_a_suspended_job_can_be_stopped() -> None:
 
 
 def test_a_spot_job_is_stopped_when_waiting_and_running_have_taken_too_long() -> None:
-    job = trained(stoppingCondition={"maxRuntimeInSeconds": 100, "maxWaitTimeInSeconds": 200}, **SPOT)
+    job = trained(
+        stoppingCondition={"maxRuntimeInSeconds": 100, "maxWaitTimeInSeconds": 200}, enableManagedSpotTraining=True
+    )
     assert look(job, [o.training()], now=150)[0].requeue_after == 50
     decision, snapshot, job = look(job, [o.training()], now=200)
     assert decision.act is Act.STOP
@@ -272,14 +277,20 @@ def test_a_spot_job_is_stopped_when_waiting_and_running_have_taken_too_long() ->
 
 
 def test_a_job_that_waits_between_two_attempts_is_stopped_at_its_wait_limit() -> None:
-    job = trained(stoppingCondition={"maxRuntimeInSeconds": 100, "maxWaitTimeInSeconds": 200}, **SPOT)
+    job = trained(
+        stoppingCondition={"maxRuntimeInSeconds": 100, "maxWaitTimeInSeconds": 200}, enableManagedSpotTraining=True
+    )
     _, _, job = look(job, [lost()], now=150)
     _, _, job = look(job, [], now=200)
     assert path(job)[-2:] == ["Stopping", "MaxWaitTimeExceeded"]
 
 
 def test_the_wait_clock_stands_still_while_a_job_is_suspended() -> None:
-    job = o.job(stoppingCondition={"maxRuntimeInSeconds": 100, "maxWaitTimeInSeconds": 200}, suspend=True, **SPOT)
+    job = o.job(
+        stoppingCondition={"maxRuntimeInSeconds": 100, "maxWaitTimeInSeconds": 200},
+        suspend=True,
+        enableManagedSpotTraining=True,
+    )
     _, _, job = look(job, [], now=10)
     assert look(job, [], now=900)[0].act is Act.WAIT
     decision, _, job = look(suspend(job, False), [], now=910)
@@ -289,7 +300,9 @@ def test_the_wait_clock_stands_still_while_a_job_is_suspended() -> None:
 
 
 def test_a_failure_before_the_wait_limit_that_is_seen_after_it_stays_a_failure() -> None:
-    job = trained(stoppingCondition={"maxRuntimeInSeconds": 100, "maxWaitTimeInSeconds": 200}, **SPOT)
+    job = trained(
+        stoppingCondition={"maxRuntimeInSeconds": 100, "maxWaitTimeInSeconds": 200}, enableManagedSpotTraining=True
+    )
     decision, _, _ = look(job, [o.over(code=3, until=60)], now=900)
     assert (decision.act, decision.reason) == (Act.FINISH, "AlgorithmError")
 

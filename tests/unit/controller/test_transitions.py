@@ -104,6 +104,10 @@ def test_the_runtime_limit_shows_stopping_and_its_own_end() -> None:
     told = o.report(phase=Phase.UPLOADING, result=None, stop_reason=StopReason.MAX_RUNTIME_EXCEEDED)
     job = after(near, live(near, [[o.starting()], [o.training()], [o.uploading()]]))
     assert path(job.status) == ["Starting", "Downloading", "Training"], "nobody knows yet what ended it"
+    staging = parse_report(o.report(phase=Phase.WAITING, result=None))
+    assert staging is not None
+    job = after(job, step(o.snapshot(job, [o.uploading()], now=60, reports={"pod-algo-1": staging})))
+    assert path(job.status) == ["Starting", "Downloading", "Training"], "it said so before, and cannot have known"
     report = parse_report(told)
     assert report is not None
     job = after(job, step(o.snapshot(job, [o.uploading()], now=61, reports={"pod-algo-1": report})))

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from pydantic import ValidationError
 
 from trainyard.api import names
-from trainyard.api.report import StopOrder, StopReason
+from trainyard.api.report import Phase, StopOrder, StopReason
 from trainyard.controller.core.observed import Pod, final_report
 from trainyard.controller.core.snapshot import Snapshot
 
@@ -202,8 +202,11 @@ def ordered(pod: Pod) -> StopReason | None:
 def may_be_limit(snapshot: Snapshot, pod: Pod) -> bool:
     """Its training ended about when the runtime limit would end it, and its agent has not told yet: wait for its word."""
     ended, began = training_until(pod), downloading_since(pod)
-    if ended is None or began is None or snapshot.job.spec is None or pod.over or snapshot.report(pod) is not None:
+    if ended is None or began is None or snapshot.job.spec is None or pod.over:
         return False
+    report = snapshot.report(pod)
+    if report is not None and report.phase in (Phase.UPLOADING, Phase.DONE):
+        return False  # it knows of the end; what it said while it staged or trained says nothing of it
     limit = snapshot.job.spec.stopping_condition.max_runtime_in_seconds
     limit -= snapshot.job.status.earlier_running_time_in_seconds or 0
     return ended - began >= timedelta(seconds=limit - LIMIT_MARGIN_SECONDS)

@@ -11,7 +11,10 @@ import pytest
 import yaml
 
 from trainyard.api.reasons import Reason
+from trainyard.api.status import SecondaryStatus
 from trainyard.api.trainingjob import TrainingJobSpec
+from trainyard.controller.core.announce import ACTIONABLE
+from trainyard.controller.core.conditions import TYPES
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -60,3 +63,9 @@ def test_the_readmes_manifest_is_a_valid_job() -> None:
     manifest = yaml.safe_load(block[1])
     assert (manifest["apiVersion"], manifest["kind"]) == ("trainyard.dev/v1alpha1", "TrainingJob")
     assert TrainingJobSpec.model_validate(manifest["spec"]).resource_config.instance_count == 2
+
+
+def test_every_state_condition_and_event_is_on_the_page_of_states() -> None:
+    page = (ROOT / "docs/reference/states.md").read_text()
+    wanted = [*SecondaryStatus, *TYPES, *ACTIONABLE, "Resumed", "StopIgnored", "FieldsIgnored"]
+    assert [name for name in map(str, wanted) if f"`{name}`" not in page] == []

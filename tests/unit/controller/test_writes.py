@@ -127,7 +127,7 @@ async def test_the_answer_to_an_order_does_not_bring_a_pod_back_that_has_gone() 
 
 async def test_a_plan_of_an_earlier_try_that_nobody_uses_is_made_again() -> None:
     job = o.job()
-    server = Apiserver((CONFIG_MAPS, plan_of(job)))
+    server = Apiserver((CONFIG_MAPS, plan_of(job)), (JOBS, o.raw_job()))
     await applier(server).apply(job, making(job, **REGION))
     plan = server.objects["configmaps", PLAN]
     assert "us-west-2" in plan["data"]["plan.json"]
@@ -136,9 +136,26 @@ async def test_a_plan_of_an_earlier_try_that_nobody_uses_is_made_again() -> None
 
 async def test_a_plan_that_a_pod_was_made_from_stays() -> None:
     job = o.job(hosts=2)
-    server = Apiserver((CONFIG_MAPS, plan_of(job)), (PODS, o.raw_pod("algo-2")))
+    server = Apiserver((CONFIG_MAPS, plan_of(job)), (PODS, o.raw_pod("algo-2")), (JOBS, o.raw_job(hosts=2)))
     await applier(server).apply(job, replace(making(job, **REGION), pods=()))
     assert server.objects["configmaps", PLAN]["metadata"]["uid"] == "old plan"
+
+
+@pytest.mark.parametrize("now", ["its pods are recorded", "it is another", "it is gone"])
+async def test_whoever_finds_the_plan_there_makes_no_pods_from_an_old_copy_of_the_job(now: str) -> None:
+    job, state = o.job(), State()
+    state.seen("jobs", o.raw_job())
+    server = Apiserver((CONFIG_MAPS, making(job).plan or {}))
+    server.objects["configmaps", PLAN]["metadata"]["uid"] = "a plan"
+    current = o.raw_job(status={"hosts": [{"name": "algo-1", "pod": f"{o.NAME}-1-algo-1"}]})
+    current["metadata"] |= {"resourceVersion": "101"} | ({"uid": "another"} if now == "it is another" else {})
+    if now != "it is gone":
+        server.objects["trainingjobs", o.NAME] = current
+    with pytest.raises(Conflict):
+        await applier(server, state).apply(job, making(job))
+    assert ("pods", f"{o.NAME}-1-algo-1") not in server.objects
+    known = state.jobs.get(KEY)
+    assert (known.resource_version if known is not None else "gone") == ("gone" if now == "it is gone" else "101")
 
 
 async def test_the_plan_of_a_job_that_is_no_more_makes_way() -> None:
@@ -153,7 +170,9 @@ async def test_a_service_that_goes_with_its_old_plan_is_waited_for() -> None:
     found = making(job)
     assert found.service is not None
     server = Apiserver(
-        (CONFIG_MAPS, plan_of(job)), (SERVICES, owned(found.service, {"metadata": {"name": PLAN, "uid": "x"}}))
+        (CONFIG_MAPS, plan_of(job)),
+        (SERVICES, owned(found.service, {"metadata": {"name": PLAN, "uid": "x"}})),
+        (JOBS, o.raw_job(hosts=2)),
     )
     with pytest.raises(Throttled):
         await applier(server).apply(job, found)

@@ -108,6 +108,8 @@ class Applier:
             raise Throttled(
                 f"Service {metadata['name']} goes with the plan that it was made for, and is then made again"
             )
+        if kind == "ConfigMap" and owner == job.uid:
+            await self._check_currency(job)
         if owner == job.uid and (kind != "ConfigMap" or found.get("data") == manifest["data"]):
             return found
         if kind == "ConfigMap" and await self._is_stale(job, found):
@@ -121,6 +123,20 @@ class Applier:
             f"{kind} {metadata['name']} exists and is not this job's; it is waited for. Delete it if nothing else will, or"
             " create the job under another name"
         )
+
+    async def _check_currency(self, job: Job) -> None:
+        """The plan was there: we died before we could record its pods, or somebody who leads as well is further than we
+        know, and pods made from our old copy of the job could be second ones. Only the apiserver can tell."""
+        raw = await self._cluster.find(JOBS, job.namespace, job.name)
+        metadata = read.mapping(raw, "metadata")
+        uid = read.text(metadata, "uid")
+        if (uid, read.text(metadata, "resourceVersion")) == (job.uid, job.resource_version):
+            return
+        if raw is not None:
+            self._state.seen("jobs", raw)
+        if uid != job.uid:
+            self._state.gone("jobs", (job.namespace, job.name), job.uid)
+        raise Conflict(f"TrainingJob {job.name} is no longer as it was when its pods were decided upon")
 
     async def _is_stale(self, job: Job, plan: Raw) -> bool:
         """No pod was made from this plan, and its job is this one or is no more. Only the apiserver can say so."""

@@ -59,7 +59,7 @@ def test_memory_over_the_limit_is_a_client_error_that_names_the_limit(desk: Desk
 @pytest.mark.parametrize(
     ("name", "image", "limit"),
     [
-        ("bad-name", "Not A Name", 40),
+        ("bad-name", "localhost/Not-A-Name:1", 40),
         ("missing", "localhost/trainyard/no-such-image:1", IMAGE_PULL_TIMEOUT + 70),
     ],
 )

@@ -1,8 +1,8 @@
 # Thin lines only: what they do is in hack/.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo generate lint unit integration e2e test test-long bench-overhead cluster-up cluster-down \
-        cluster-status kubeconfig images images-file clean
+.PHONY: help setup demo generate lint unit integration e2e test test-long bench-overhead bench-controller \
+        cluster-up cluster-down cluster-status kubeconfig images images-file clean
 
 PYTHON := .venv/bin/python
 STAMP := .venv/.trainyard-setup
@@ -51,6 +51,9 @@ test-long: test ## the same with the tests that take long
 
 bench-overhead: cluster-up images ## what a job costs beside its training
 	@$(ON_CLUSTER) $(PYTHON) -m tests.bench.overhead
+
+bench-controller: $(STAMP) ## how fast jobs become pods and end, beside batch Jobs and bare pods (SHORT=1: to try it)
+	@$(PYTHON) -m tests.bench.controller $(if $(SHORT),--short)
 
 cluster-up: $(STAMP) ## the local cluster (CLUSTER=kind|native|existing; chosen when not given)
 	@$(PYTHON) -m hack.cluster up

@@ -95,6 +95,8 @@ VERSITYGW = Tool(
 )
 PAUSE = Tool("pause", _source_key(REPO / "hack" / "pause"), _pause)
 KIND = Tool("kind", versions.KIND, _installed("sigs.k8s.io/kind", versions.KIND), "1 minute")
+# Only for the benchmark of the controller, which asks for it itself.
+KWOK = Tool("kwok", versions.KWOK, _installed("sigs.k8s.io/kwok/cmd/kwok", versions.KWOK), "2 minutes")
 EVERYWHERE = (HELM, VERSITYGW)
 NEEDED = {"native": (KUBERNETES, PAUSE, COREDNS, *EVERYWHERE), "kind": (KIND, *EVERYWHERE)}
 

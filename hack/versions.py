@@ -5,6 +5,7 @@ KUBERNETES = "1.37.2"
 COREDNS = "1.15.0"
 HELM = "4.3.1"
 VERSITYGW = "1.8.0"
+KWOK = "0.8.0"
 
 # kind lane: a kind release and the node image published with it.
 KIND = "0.33.0"

@@ -12,20 +12,17 @@ from hack.builder import Builder
 from hack.console import Problem, say, step
 from hack.imaging import Image
 from hack.native import config, host, pki, probe
-from hack.native.components import PORTS, Components
+from hack.native.components import Components
 from hack.native.containers import Runtime
 from hack.native.layout import (
-    API_PORT,
     CONTEXT,
-    CONTROLLERS_PORT,
     DNS_HEALTH_PORT,
-    ETCD_METRICS_PORT,
     KUBELET_HEALTH_PORT,
     NAME,
     NODE_IP,
     PROXY_HEALTH_PORT,
-    SCHEDULER_PORT,
     Layout,
+    Ports,
 )
 from hack.native.process import BOOT, Daemon, Supervisor, stop
 
@@ -33,11 +30,7 @@ PAUSE = Image("pause", "hack/pause/Dockerfile", tools=("pause",))
 MANIFEST = Path(__file__).with_name("cluster.yaml")
 # containerd comes last: it is needed to clear up what the others leave.
 WORKERS = ("kubelet", "kube-proxy", "coredns", "kube-scheduler", "kube-controller-manager", "kube-apiserver", "etcd")
-HEALTH = {
-    "etcd": f"http://127.0.0.1:{ETCD_METRICS_PORT}/health",
-    "kube-apiserver": f"https://127.0.0.1:{API_PORT}/readyz",
-    "kube-controller-manager": f"https://127.0.0.1:{CONTROLLERS_PORT}/healthz",
-    "kube-scheduler": f"https://127.0.0.1:{SCHEDULER_PORT}/healthz",
+NODE_HEALTH = {
     "kubelet": f"http://127.0.0.1:{KUBELET_HEALTH_PORT}/healthz",
     "kube-proxy": f"http://127.0.0.1:{PROXY_HEALTH_PORT}/healthz",
     "coredns": f"http://{NODE_IP}:{DNS_HEALTH_PORT}/health",
@@ -52,6 +45,7 @@ class NativeCluster:
         self.layout = layout or Layout.default()
         self.supervisor = Supervisor(self.layout.run, self.layout.logs)
         self.runtime = Runtime(self.layout)
+        self.health = self.layout.ports.health | NODE_HEALTH
 
     @property
     def kubeconfig(self) -> Path:
@@ -93,7 +87,7 @@ class NativeCluster:
     def _prepare(self, pause: str) -> None:
         if not self.layout.pki.exists():
             with shell.whole(self.layout.pki) as draft:
-                pki.create(draft)
+                pki.create(draft, self.layout.ports.api)
         shell.write(self.layout.state / "boot", BOOT.read_text())
         shell.write(self.layout.run / "owner", str(self.layout.state))
         config.write(self.layout, pause)
@@ -114,12 +108,12 @@ class NativeCluster:
             self.load(ref, chosen)
 
     def _start(self, daemon: Daemon, ready: Callable[[], bool] | None = None) -> None:
-        ready = ready or functools.partial(probe.answers, HEALTH[daemon.name])
+        ready = ready or functools.partial(probe.answers, self.health[daemon.name])
         if self.supervisor.current(daemon):
             probe.wait(self.supervisor, daemon, ready)
             return
         self.supervisor.stop([daemon.name])
-        _require_free(daemon.name)
+        require_free(daemon.name, self.layout.ports)
         with step(f"starting {daemon.name}"):
             self.supervisor.start(daemon)
             probe.wait(self.supervisor, daemon, ready)
@@ -187,7 +181,7 @@ class NativeCluster:
         lines = []
         for name in ("containerd", *reversed(WORKERS)):
             found = self.supervisor.identity(name)
-            answers = self.runtime.ready() if name == "containerd" else probe.answers(HEALTH[name])
+            answers = self.runtime.ready() if name == "containerd" else probe.answers(self.health[name])
             state = f"pid {found.pid}{'' if answers else ', does not answer'}" if found else "not running"
             lines.append(f"{name:24} {state}")
         return "\n".join(lines)
@@ -218,11 +212,11 @@ def _require_root() -> None:
         raise Problem("the native cluster needs root: run as root, or start a Docker engine and use CLUSTER=kind")
 
 
-def _require_free(name: str) -> None:
-    for address in PORTS.get(name, ()):
+def require_free(name: str, ports: Ports) -> None:
+    for port in ports.by_component.get(name, ()):
         with socket.socket() as attempt:
             attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                attempt.bind(address)
+                attempt.bind(("127.0.0.1", port))
             except OSError as error:
-                raise Problem(f"{name} needs port {address[1]}, which another process holds: {error}") from error
+                raise Problem(f"{name} needs port {port}, which another process holds: {error}") from error

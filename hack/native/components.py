@@ -4,26 +4,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from hack.native.layout import (
-    API_PORT,
-    CONTROLLERS_PORT,
-    ETCD_METRICS_PORT,
-    ETCD_PEER_PORT,
-    ETCD_PORT,
-    NAME,
-    NODE_IP,
-    SCHEDULER_PORT,
-    SERVICE_NET,
-    Layout,
-)
+from hack.native.layout import NAME, NODE_IP, SERVICE_NET, Layout
 from hack.native.process import Daemon
 
-PORTS = {
-    "etcd": (("127.0.0.1", ETCD_PORT), ("127.0.0.1", ETCD_PEER_PORT), ("127.0.0.1", ETCD_METRICS_PORT)),
-    "kube-apiserver": (("127.0.0.1", API_PORT),),
-    "kube-controller-manager": (("127.0.0.1", CONTROLLERS_PORT),),
-    "kube-scheduler": (("127.0.0.1", SCHEDULER_PORT),),
-}
 OUTSIDE = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR")
 
 
@@ -42,7 +25,8 @@ class Components:
         return Daemon("containerd", ("/usr/bin/containerd", "--config", str(conf)), _clean() | outside, (conf,))
 
     def etcd(self) -> Daemon:
-        pki, client, peer = self.layout.pki, f"https://127.0.0.1:{ETCD_PORT}", f"http://127.0.0.1:{ETCD_PEER_PORT}"
+        pki, ports = self.layout.pki, self.layout.ports
+        client, peer = f"https://127.0.0.1:{ports.etcd}", f"http://127.0.0.1:{ports.etcd_peer}"
         return self._part(
             "etcd",
             f"--name={NAME}",
@@ -54,7 +38,7 @@ class Components:
             f"--listen-peer-urls={peer}",
             f"--initial-advertise-peer-urls={peer}",
             f"--initial-cluster={NAME}={peer}",
-            f"--listen-metrics-urls=http://127.0.0.1:{ETCD_METRICS_PORT}",
+            f"--listen-metrics-urls=http://127.0.0.1:{ports.etcd_metrics}",
             "--client-cert-auth",
             f"--trusted-ca-file={pki}/etcd-ca.crt",
             f"--cert-file={pki}/etcd.crt",
@@ -69,9 +53,9 @@ class Components:
         return self._part(
             "kube-apiserver",
             f"--advertise-address={NODE_IP}",
-            f"--secure-port={API_PORT}",
+            f"--secure-port={self.layout.ports.api}",
             f"--service-cluster-ip-range={SERVICE_NET}",
-            f"--etcd-servers=https://127.0.0.1:{ETCD_PORT}",
+            f"--etcd-servers=https://127.0.0.1:{self.layout.ports.etcd}",
             f"--etcd-cafile={pki}/etcd-ca.crt",
             f"--etcd-certfile={pki}/apiserver-etcd.crt",
             f"--etcd-keyfile={pki}/apiserver-etcd.key",
@@ -97,7 +81,7 @@ class Components:
             "kube-controller-manager",
             f"--kubeconfig={pki}/controller-manager.kubeconfig",
             "--bind-address=127.0.0.1",
-            f"--secure-port={CONTROLLERS_PORT}",
+            f"--secure-port={self.layout.ports.controllers}",
             "--leader-elect=false",
             "--use-service-account-credentials",
             f"--service-account-private-key-file={pki}/service-account.key",
@@ -115,7 +99,7 @@ class Components:
             "kube-scheduler",
             f"--config={conf}",
             "--bind-address=127.0.0.1",
-            f"--secure-port={SCHEDULER_PORT}",
+            f"--secure-port={self.layout.ports.scheduler}",
             reads=(conf,),
         )
 

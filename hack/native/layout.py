@@ -16,12 +16,6 @@ SERVICE_NET = "10.202.0.0/16"
 SERVICE_IP = "10.202.0.1"
 CLUSTER_DOMAIN = "cluster.local"
 
-API_PORT = 16443
-ETCD_PORT = 16379
-ETCD_PEER_PORT = 16380
-ETCD_METRICS_PORT = 16381
-CONTROLLERS_PORT = 16257
-SCHEDULER_PORT = 16259
 PROXY_HEALTH_PORT = 16256
 PROXY_METRICS_PORT = 16249
 KUBELET_PORT = 16250
@@ -33,11 +27,43 @@ CNI_BIN = Path("/usr/lib/cni")
 
 
 @dataclass(frozen=True)
+class Ports:
+    """Of the control plane, all on 127.0.0.1: a second one beside the cluster has others."""
+
+    api: int = 16443
+    etcd: int = 16379
+    etcd_peer: int = 16380
+    etcd_metrics: int = 16381
+    controllers: int = 16257
+    scheduler: int = 16259
+
+    @property
+    def by_component(self) -> dict[str, tuple[int, ...]]:
+        return {
+            "etcd": (self.etcd, self.etcd_peer, self.etcd_metrics),
+            "kube-apiserver": (self.api,),
+            "kube-controller-manager": (self.controllers,),
+            "kube-scheduler": (self.scheduler,),
+        }
+
+    @property
+    def health(self) -> dict[str, str]:
+        """Where each component tells whether it is ready."""
+        return {
+            "etcd": f"http://127.0.0.1:{self.etcd_metrics}/health",
+            "kube-apiserver": f"https://127.0.0.1:{self.api}/readyz",
+            "kube-controller-manager": f"https://127.0.0.1:{self.controllers}/healthz",
+            "kube-scheduler": f"https://127.0.0.1:{self.scheduler}/healthz",
+        }
+
+
+@dataclass(frozen=True)
 class Layout:
     """`state` survives a reboot, `run` need not: it holds what only means something while processes live."""
 
     state: Path
     run: Path = Path("/run/trainyard")
+    ports: Ports = Ports()
 
     @classmethod
     def default(cls) -> "Layout":

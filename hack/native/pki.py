@@ -3,6 +3,7 @@
 import base64
 import datetime
 import ipaddress
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from hack.native.layout import API_PORT, CLUSTER_DOMAIN, CONTEXT, NAME, NODE_IP, SERVICE_IP
+from hack.native.layout import CLUSTER_DOMAIN, CONTEXT, NAME, NODE_IP, SERVICE_IP
 
 API_HOSTS = (
     "localhost",
@@ -74,16 +75,16 @@ class Authority:
         _store(directory / f"{name}.key", directory / f"{name}.crt", key, builder.sign(self.key, hashes.SHA256()))
 
 
-def create(directory: Path) -> None:
+def create(directory: Path, api_port: int, users: Mapping[str, tuple[str, str]] = USERS) -> None:
     """Write everything the components need into an empty directory."""
     directory.mkdir(mode=0o700, parents=True)
     cluster = Authority.create(directory, "ca")
     cluster.issue(directory, "apiserver", "kube-apiserver", hosts=API_HOSTS)
     cluster.issue(directory, "apiserver-kubelet", "kube-apiserver-kubelet-client")
     cluster.issue(directory, "kubelet-server", NAME, hosts=(NAME, NODE_IP))
-    for name, (common, organization) in USERS.items():
+    for name, (common, organization) in users.items():
         cluster.issue(directory, name, common, organization)
-        write_kubeconfig(directory, name)
+        write_kubeconfig(directory, name, api_port)
     # etcd trusts an authority of its own: a client certificate of the cluster must not open the store behind it.
     store = Authority.create(directory, "etcd-ca")
     store.issue(directory, "etcd", "etcd", hosts=("localhost", "127.0.0.1"))
@@ -96,9 +97,9 @@ def create(directory: Path) -> None:
     (directory / "service-account.pub").write_bytes(public)
 
 
-def write_kubeconfig(directory: Path, user: str) -> None:
+def write_kubeconfig(directory: Path, user: str, api_port: int) -> None:
     cluster = {
-        "server": f"https://127.0.0.1:{API_PORT}",
+        "server": f"https://127.0.0.1:{api_port}",
         "certificate-authority-data": _base64(directory / "ca.crt"),
     }
     credentials = {

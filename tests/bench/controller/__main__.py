@@ -13,7 +13,7 @@ import sys
 
 from hack import tools
 from hack.console import guarded
-from tests.bench.controller import cells, report
+from tests.bench.controller import cells, report, stages
 from tests.bench.controller.loads import BARE, BATCH_JOB, OURS
 
 FULL, SHORT = ((100, 1), (1000, 1), (100, 8)), ((30, 1), (10, 8))
@@ -29,6 +29,9 @@ def main() -> None:
     parser.add_argument("--short", action="store_true", help="small loads, to try it out: its figures mean nothing")
     parser.add_argument("--bursts", nargs="*", metavar="JOBSxPODS", help="other bursts, as 100x1")
     parser.add_argument("--only-ours", action="store_true", help="no peers and no JSON: for work on the operator")
+    parser.add_argument(
+        "--slow-pods", action="store_true", help="with --only-ours: each state of a pod lasts a second or more"
+    )
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, _interrupted)
     tools.ensure(tools.KWOK)
@@ -41,7 +44,7 @@ async def measure(options: argparse.Namespace) -> None:
         chosen = tuple((int(jobs), int(pods)) for jobs, _, pods in (text.partition("x") for text in options.bursts))
     if options.only_ours:
         for jobs, hosts in chosen:
-            report.lines([await cells.burst(OURS, jobs, hosts)])
+            report.lines([await cells.burst(OURS, jobs, hosts, stages.SLOW if options.slow_pods else stages.QUICK)])
         return
     bursts = [await cells.burst(who, *load) for load in chosen for who in (BARE, BATCH_JOB, OURS)]
     slow = [await cells.idle(who, 5 if options.short else 30) for who in (BATCH_JOB, OURS)]

@@ -77,8 +77,8 @@ def operator(on: Plane) -> Iterator[OperatorProcess]:
         running.stop()
 
 
-async def burst(contender: Contender, jobs: int, hosts: int) -> Cell:
-    return await _run(contender, jobs, hosts, image=stages.QUICK)
+async def burst(contender: Contender, jobs: int, hosts: int, image: str = stages.QUICK) -> Cell:
+    return await _run(contender, jobs, hosts, image=image)
 
 
 async def idle(contender: Contender, jobs: int) -> Cell:

@@ -39,7 +39,7 @@ def main() -> None:
 
 
 async def measure(options: argparse.Namespace) -> None:
-    chosen = SHORT if options.short else FULL
+    chosen: tuple[tuple[int, int], ...] = SHORT if options.short else FULL
     if options.bursts is not None:
         chosen = tuple((int(jobs), int(pods)) for jobs, _, pods in (text.partition("x") for text in options.bursts))
     if options.only_ours:

@@ -70,6 +70,19 @@ def test_the_older_job_holds_the_name() -> None:
     assert (o.NAMESPACE, "younger") in state.seen("jobs", version(older, 200), deleted=True)
 
 
+def test_of_two_jobs_of_one_second_the_one_that_has_begun_holds_the_name() -> None:
+    state = State()
+    first, second = o.raw_job(trainingJobName="Same"), o.raw_job(trainingJobName="Same")
+    second["metadata"] = second["metadata"] | {"name": "second", "uid": "0"}
+    state.seen("jobs", first)
+    state.seen("pods", o.raw_pod())
+    state.seen("jobs", second)
+    one, two = state.jobs.get(KEY), state.jobs.get((o.NAMESPACE, "second"))
+    assert one is not None
+    assert two is not None
+    assert (state.name_holder(one), state.name_holder(two)) == (None, one)
+
+
 def test_poison_objects_are_taken_as_they_are() -> None:
     state = State()
     for raw in (None, 1, {}, {"metadata": None}, {"metadata": {"name": "x"}, "spec": [], "status": "?"}):

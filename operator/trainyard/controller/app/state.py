@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 from typing import Any, Final, Literal
 
 from trainyard.api import names
@@ -164,12 +165,18 @@ class State:
         }
 
     def name_holder(self, job: Job) -> Job | None:
-        """The older job of the namespace with the same trainingJobName; on a tie the lower uid."""
+        """Another job of the namespace that has this one's trainingJobName: one that has begun, else the older one.
+
+        Creation times are whole seconds; of two jobs of one second the lower uid counts, unless the other has begun already.
+        """
+
+        def seniority(of: Job) -> tuple[bool, datetime, str]:
+            begun = bool(of.status.hosts) or bool(self.pods.group((of.namespace, of.uid)))
+            return not begun, of.created, of.uid
+
         others = [other for other in self.jobs.group((job.namespace, job.training_job_name)) if other.uid != job.uid]
-        older = [
-            other for other in others if (other.created, other.uid) < (job.created, job.uid) and not other.deleting
-        ]
-        return min(older, key=lambda other: (other.created, other.uid), default=None)
+        senior = [other for other in others if not other.deleting and seniority(other) < seniority(job)]
+        return min(senior, key=seniority, default=None)
 
 
 def _parse_pod(raw: Any) -> Pod:

@@ -1,0 +1,66 @@
+"""What one exploration covers: jobs, operators, what the user does, what may go wrong and how often."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from tests.model.kube import BOUND, NEW, STAGING, TRAINING, UPLOADING
+
+FINE = (NEW, BOUND, STAGING, TRAINING, UPLOADING)
+COARSE = (NEW, TRAINING)
+MIDDLE = (NEW, STAGING, TRAINING, UPLOADING)
+
+
+@dataclass(frozen=True)
+class JobKind:
+    """A manifest. Two with the same `training_name` want the same trainingJobName. Times in seconds."""
+
+    name: str
+    hosts: int = 1
+    training_name: str = ""
+    max_runtime: int = 86400
+    retries: int = 0
+    ttl: int | None = None
+
+
+@dataclass(frozen=True)
+class Scope:
+    """`users`: scripts that run beside each other, each a sequence of "create A", "stop A", "suspend A",
+    "resume A", "delete A".
+
+    `faults` counts crashes, lost events, lost requests and lost answers together; `losses` counts what becomes of pods by
+    somebody else's hand (`loss_kinds`). `interrupts`: events arrive, and answers linger, also within a pass. `workers`: passes
+    of one operator at a time. `epochs`: how often all timeouts may run out before they do so because nothing else happens.
+    `passes`: of the second operator, None for as many as it wants. `opening`: steps that come first, named by a part of
+    their label; all that is possible from there on is explored. `coalesce`: status writes may have to wait for their interval.
+    """
+
+    name: str
+    jobs: tuple[JobKind, ...] = (JobKind("a"),)
+    users: tuple[tuple[str, ...], ...] = (("create a",),)
+    operators: int = 1
+    faults: int = 0
+    fault_kinds: frozenset[str] = frozenset({"crash", "event", "request", "answer"})
+    losses: int = 0
+    loss_kinds: frozenset[str] = frozenset({"vanish", "evict", "delete", "dead"})
+    path: tuple[str, ...] = FINE
+    codes: tuple[int, ...] = (0, 1)
+    results: tuple[str, ...] = ("Committed",)
+    troubles: frozenset[str] = field(default_factory=frozenset)
+    interrupts: bool = False
+    workers: int = 1
+    epochs: int = 0
+    passes: int | None = None
+    coalesce: bool = False
+    opening: tuple[str, ...] = ()
+    most_states: int = 2_000_000
+
+    def __post_init__(self) -> None:
+        if any(kind.hosts > 1 for kind in self.jobs):
+            assert len(self.jobs) == 1, "hosts are counted for one job"
+            assert {STAGING, UPLOADING} <= set(self.path), (
+                "hosts wait for each other before training, and with the upload"
+            )
+
+    def kind(self, name: str) -> JobKind:
+        return next(kind for kind in self.jobs if kind.name == name)

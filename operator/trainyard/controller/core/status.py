@@ -18,7 +18,7 @@ from trainyard.controller.core.policies import Act, Decision
 from trainyard.controller.core.references import Resolved
 from trainyard.controller.core.restart import started_over
 from trainyard.controller.core.snapshot import Snapshot
-from trainyard.controller.core.transitions import extend, milestones
+from trainyard.controller.core.transitions import extend, milestones, running_since
 
 
 def reduce(snapshot: Snapshot, decision: Decision) -> JobStatus:
@@ -28,9 +28,12 @@ def reduce(snapshot: Snapshot, decision: Decision) -> JobStatus:
         return job.status
     if decision.act is Act.CLEAN:
         return _acknowledged(job)
-    status = _next(snapshot, decision, activity(snapshot, decision))
+    doing = activity(snapshot, decision)
+    status = _next(snapshot, decision, doing)
     if decision.restart is not None:
-        began = _running_since(status.secondary_status_transitions, job.status.attempt_start_time)
+        # Without the milestone of the attempt that follows: this is about the one that is over.
+        found = [milestone for milestone in milestones(snapshot, decision, doing) if not milestone.anew]
+        began = running_since(extend(job.status.secondary_status_transitions, found, doing))
         return started_over(status, decision.restart, began, snapshot.now)
     if status.model_copy(update={"last_modified_time": job.status.last_modified_time}) == job.status:
         return job.status
@@ -57,7 +60,7 @@ def _next(snapshot: Snapshot, decision: Decision, doing: Activity) -> JobStatus:
         primary = TrainingJobStatus.STOPPING
     else:
         primary = TrainingJobStatus.IN_PROGRESS
-    started = previous.training_start_time or _running_since(transitions, None)
+    started = previous.training_start_time or running_since(transitions)
     ended = transitions[-1].start_time if ending is not None else None
     duration = max(int((ended - started).total_seconds()), 1) if started is not None and ended is not None else None
     resumed = _resumed(snapshot, decision)
@@ -92,22 +95,9 @@ def _next(snapshot: Snapshot, decision: Decision, doing: Activity) -> JobStatus:
     )
 
 
-def _running_since(transitions: list[Transition], attempt_start: datetime | None) -> datetime | None:
-    """The start of Downloading, when the instances were ready: the first one, or that of the attempt begun then."""
-    return next(
-        (
-            entry.start_time
-            for entry in transitions
-            if entry.status == SecondaryStatus.DOWNLOADING
-            and (attempt_start is None or entry.start_time >= attempt_start)
-        ),
-        None,
-    )
-
-
 def _billable(job: Job, transitions: list[Transition], ended: datetime | None) -> int:
     """Running time of all attempts; instances that were waited for are not paid for."""
-    began = _running_since(transitions, job.status.attempt_start_time)
+    began = running_since(transitions)
     running = int((ended - began).total_seconds()) if ended is not None and began is not None else 0
     return max((job.status.earlier_running_time_in_seconds or 0) + running, 1)
 

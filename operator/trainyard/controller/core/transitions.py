@@ -33,6 +33,7 @@ RANKS = {
     SecondaryStatus.FAILED: 5,
 }
 TERMINAL_RANK = 5
+_BEFORE = frozenset(status for status, rank in RANKS.items() if rank <= 0)
 # The oldest are forgotten: a job may be interrupted without end.
 KEPT = 100
 MESSAGES = {
@@ -175,3 +176,14 @@ def extend(previous: list[Transition], found: list[Milestone], doing: Activity) 
 def _current(milestone: Milestone, doing: Activity) -> str:
     """The message of the stretch the job is in follows what it does."""
     return doing.message or milestone.message
+
+
+def running_since(transitions: list[Transition]) -> datetime | None:
+    """When the present attempt's instances were ready: the start of its Downloading. By the order of things, which clocks that
+    differ cannot change: after it nothing of rank 0 or below comes but with another attempt."""
+    for entry in reversed(transitions):
+        if entry.status == SecondaryStatus.DOWNLOADING:
+            return entry.start_time
+        if entry.status in _BEFORE:
+            return None
+    return None

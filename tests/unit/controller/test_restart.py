@@ -120,6 +120,25 @@ def test_the_second_attempt_goes_the_whole_way_and_keeps_the_first_start() -> No
     assert job.status.billable_time_in_seconds == 3 + 80, "what ran: until the loss, and from the second staging on"
 
 
+def test_running_time_is_counted_whatever_the_nodes_clock_says() -> None:
+    """The second attempt's node is 90 s behind the operator, so that its pods seem to begin before they were due."""
+    _, _, job = look(trained(**RETRY), [lost()], now=300)
+    behind = {"sidecar": o.running(212), "prefetch": o.ended(213, 213), "stage": o.running(214)}
+    _, _, job = look(job, [o.pod(containers=behind)], now=310)
+    drained = o.pod(
+        status=DRAINED,
+        metadata={"deletionTimestamp": o.stamp(500)},
+        containers=behind | {"stage": o.ended(214, 215), "training": o.ended(216, 312, 143), "hold": o.ended(216, 313)},
+    )
+    _, _, job = look(job, [as_gone(drained)], now=500)
+    assert job.status.attempt == 3
+    assert job.status.earlier_running_time_in_seconds == 3 + (313 - 212)
+    states = {"sidecar": o.ended(412, 470, message=o.report()), "prefetch": o.ended(413, 413)}
+    states |= {"stage": o.ended(414, 415), "training": o.ended(416, 460), "hold": o.ended(416, 461)}
+    _, _, job = look(job, [o.pod(containers=states, status={"phase": "Succeeded"})], now=560)
+    assert job.status.billable_time_in_seconds == 104 + (470 - 412)
+
+
 def test_what_earlier_attempts_ran_counts_for_the_runtime_limit() -> None:
     job = trained(stoppingCondition={"maxRuntimeInSeconds": 500}, **RETRY)
     late = as_gone(o.uploading(code=137, until=302, status=DRAINED, metadata={"deletionTimestamp": o.stamp(300)}))
@@ -251,6 +270,14 @@ def test_a_suspension_that_is_taken_back_too_late_is_followed_by_a_new_attempt_a
 def test_a_job_that_ends_before_it_hears_of_its_suspension_has_ended(pod: Pod, act: Act, reason: str) -> None:
     decision, _, _ = look(suspend(trained()), [pod], now=100)
     assert (decision.act, decision.reason) == (act, reason)
+
+
+@pytest.mark.parametrize("order", [StopReason.SUSPENDED, StopReason.INTERRUPTED])
+def test_a_host_that_was_told_to_end_and_left_no_report_has_not_failed_by_itself(order: StopReason) -> None:
+    told = {names.ANNOTATION_STOP: StopOrder(reason=order).to_json()}
+    job = suspend(trained(**RETRY)) if order is StopReason.SUSPENDED else trained(**RETRY)
+    decision, _, _ = look(job, [o.over(code=143, message="", annotations=told)], now=100)
+    assert decision.act is Act.RESTART, decision.message
 
 
 def test_a_suspended_job_can_be_stopped() -> None:

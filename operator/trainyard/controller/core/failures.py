@@ -191,6 +191,8 @@ def algorithm_failed(snapshot: Snapshot, pod: Pod) -> Failure | None:
     if evidence.stop_reason(snapshot, pod) is not None or evidence.may_be_limit(snapshot, pod):
         return None
     report = snapshot.report(pod)
+    if report is None and evidence.ordered(pod) in UNFINISHED:
+        return None  # told to end, and nobody says that it ended otherwise: the job goes on
     told = (report.failure or "").strip() if report is not None else ""
     text = cut(f"AlgorithmError: {told}", keep=f", exit code: {training.exit_code}")
     return _failure(pod, Reason.ALGORITHM_ERROR, text, training.finished)

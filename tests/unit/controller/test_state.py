@@ -83,6 +83,18 @@ def test_of_two_jobs_of_one_second_the_one_that_has_begun_holds_the_name() -> No
     assert (state.name_holder(one), state.name_holder(two)) == (None, one)
 
 
+def test_a_job_between_two_attempts_still_holds_its_name() -> None:
+    state = State()
+    first = o.raw_job(trainingJobName="Same", status={"attempt": 2})
+    second = o.raw_job(trainingJobName="Same")
+    second["metadata"] = second["metadata"] | {"name": "second", "uid": "0"}
+    state.seen("jobs", first)
+    state.seen("jobs", second)
+    one = state.jobs.get(KEY)
+    assert one is not None
+    assert state.name_holder(one) is None
+
+
 def test_poison_objects_are_taken_as_they_are() -> None:
     state = State()
     for raw in (None, 1, {}, {"metadata": None}, {"metadata": {"name": "x"}, "spec": [], "status": "?"}):

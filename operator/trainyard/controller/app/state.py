@@ -171,7 +171,7 @@ class State:
         """
 
         def seniority(of: Job) -> tuple[bool, datetime, str]:
-            begun = bool(of.status.hosts) or bool(self.pods.group((of.namespace, of.uid)))
+            begun = bool(of.status.hosts) or of.attempt > 1 or bool(self.pods.group((of.namespace, of.uid)))
             return not begun, of.created, of.uid
 
         others = [other for other in self.jobs.group((job.namespace, job.training_job_name)) if other.uid != job.uid]

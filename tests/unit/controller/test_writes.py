@@ -13,7 +13,7 @@ from tests.support import objects as o
 from trainyard.api import names
 from trainyard.api.report import TrainingEnd
 from trainyard.controller.adapters.cluster import CONFIG_MAPS, PODS, SERVICES, Resource
-from trainyard.controller.adapters.errors import ClusterError, Conflict, Throttled
+from trainyard.controller.adapters.errors import ClusterError, Conflict, Refused, Throttled
 from trainyard.controller.app.apply import Applier, NotOurs
 from trainyard.controller.app.deletion import GONE_SECONDS, Deletion
 from trainyard.controller.app.logscan import LogScan
@@ -194,6 +194,14 @@ async def test_the_plan_of_another_job_stays(because: str) -> None:
     with pytest.raises(NotOurs):
         await applier(server).apply(job, making(job))
     assert server.objects["configmaps", PLAN]["metadata"]["uid"] == "old plan"
+
+
+async def test_what_an_earlier_attempt_left_goes_also_where_there_is_no_room_for_the_next() -> None:
+    job, server = o.job(), Apiserver()
+    server.fails["create pods"] = Refused("exceeded quota")
+    with pytest.raises(NotOurs):
+        await applier(server).apply(job, replace(making(job), plans=(("old-plan", "uid"),)))
+    assert "delete configmaps old-plan" in server.log
 
 
 # -- deleted jobs

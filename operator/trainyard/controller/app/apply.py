@@ -36,6 +36,9 @@ class Applier:
 
     async def apply(self, job: Job, actions: Actions) -> None:
         """Raises NotOurs if a child cannot be made, ClusterError for what may go better later."""
+        # First of all: what is left of an earlier attempt may be what a quota has no room beside.
+        for name, uid in actions.plans:
+            await self.delete_plan(job.namespace, name, uid)
         if actions.plan is not None:
             plan = await self._make(job, actions.plan)
             if actions.service is not None:
@@ -43,8 +46,6 @@ class Applier:
             await self._make_pods(job, [children.owned(pod, plan) for pod in actions.pods])
         if actions.adopt:
             await self._adopt_plan(job)
-        for name, uid in actions.plans:
-            await self.delete_plan(job.namespace, name, uid)
         if actions.expired:
             await self._expire(job, remove=actions.remove)
         await self.order(actions)

@@ -484,7 +484,9 @@ def test_a_superseded_job_leaves_the_upload_of_its_successor_alone(one: Job) -> 
     one.pod.training_ends()
     report = one.pod.end()
     assert report.result is Result.FAILED
+    assert (report.message or "").startswith("ClientError: "), "a retry would take the place away from the other job"
     assert "was superseded" in (report.message or "")
+    assert "s3OutputPath" in (report.message or "")
     one.server.client.list_parts(Bucket=one.bucket, Key=key, UploadId=theirs)  # it is still there
 
 

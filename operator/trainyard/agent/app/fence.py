@@ -62,7 +62,7 @@ def mark(store: Store, plan: Plan, patience: Patience) -> None:
                     raise
                 denied = refused  # or is it only missing? writing will tell
             if found and manifest.newer_attempt(manifest.parse(found[0]), plan.job):
-                raise superseded(plan, "before training began")
+                raise _superseded(plan, "before training began", manifest.parse(found[0]))
             _write(store, plan, patience, match=found[1] if found else "")
             # Read back: a commit needs it at the end, and a role that cannot shall fail now.
             if store.read_small(bucket, key, patience) is not None:
@@ -89,20 +89,18 @@ def _write(store: Store, plan: Plan, patience: Patience, match: str) -> None:
         store.put(bucket, key, body, patience)  # a store without conditional writes
 
 
-def may_commit(store: Store, plan: Plan, patience: Patience) -> bool:
-    """Has no later attempt, and no later job of this name, marked the place? Raises Refused."""
-    found = _read(store, plan.marker_uri, patience)
-    return found is None or not manifest.superseded(found[0], plan.job)
-
-
 def ensure(store: Store, plan: Plan, patience: Patience, when: str) -> None:
-    """Goes on only if the place is still this attempt's. Raises Refused, and AgentError if it is not."""
-    if not may_commit(store, plan, patience):
-        raise superseded(plan, when)
+    """Goes on only if no later attempt, and no later job, has marked the place. Raises Refused, and AgentError if one has."""
+    found = _read(store, plan.marker_uri, patience)
+    if found is not None and manifest.superseded(found[0], plan.job):
+        raise _superseded(plan, when, found[0])
 
 
-def superseded(plan: Plan, when: str) -> AgentError:
-    return PlatformFailure(
-        Reason.ARTIFACT_UPLOAD_FAILED,
-        f"Attempt {plan.job.attempt} of this job was superseded {when}: {plan.marker_uri} belongs to a later one. Nothing was written.",
-    )
+def _superseded(plan: Plan, when: str, by: dict[str, object]) -> AgentError:
+    """By a later attempt: nobody waits for this one. By another job: the user's to mend, and never to be tried again, as a
+    further attempt would take the place away from that job."""
+    text = f"Attempt {plan.job.attempt} of this job was superseded {when}: {plan.marker_uri} belongs to a later one. Nothing was written."
+    if by.get("jobUID") == plan.job.uid:
+        return PlatformFailure(Reason.ARTIFACT_UPLOAD_FAILED, text)
+    advice = f" Another job ({by.get('namespace')}/{by.get('name')}) writes to the same place: give each its own s3OutputPath or trainingJobName."
+    return ClientFailure(Reason.ARTIFACT_UPLOAD_FAILED, f"Artifact upload failed:{text}{advice}")

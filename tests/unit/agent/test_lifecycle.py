@@ -163,7 +163,8 @@ def test_a_refused_probe_is_remembered_from_the_first_on() -> None:
         (facts(upload_began=1000.0, terminated_at=1001.0, blocked_since=1001.0), True, 1061),
         (facts(upload_began=230.0, deleted_at=101.0), False, 461),
         (facts(upload_began=1000.0, stop=StopOrder(reason=StopReason.DELETED)), False, 1300),
-        (facts(upload_began=1000.0, stop=StopOrder(reason=StopReason.SUSPENDED)), False, 1300),
+        (facts(upload_began=1000.0, stop=StopOrder(reason=StopReason.SUSPENDED)), True, None),
+        (facts(upload_began=1000.0, blocked_since=1000.0, stop=StopOrder(reason=StopReason.SUSPENDED)), True, 1060),
         (facts(upload_began=1000.0, stop=USER), False, None),
     ],
 )

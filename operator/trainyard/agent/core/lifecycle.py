@@ -180,8 +180,8 @@ def upload_deadline(facts: Facts, timing: Timing, hold: float, failed: bool, del
     if facts.blocked_since is not None:
         began = max(facts.blocked_since, facts.upload_began or facts.blocked_since)
         limits.append(began + (min(hold, timing.failed_upload) if failed else hold))
-    if facts.stop is not None and facts.stop.reason in UNFINISHED and facts.upload_began is not None:
-        # Somebody waits for these pods to be gone: a deletion, or the job's next attempt.
+    if facts.stop is not None and facts.stop.reason is StopReason.DELETED and facts.upload_began is not None:
+        # The job is gone, and its pods are to follow. One that goes on later waits: what was written is uploaded whole.
         limits.append(facts.upload_began + deletion_budget)
     # Time for the upload process to take back what it began, and for another one to do it in its place.
     budget = max(0.0, timing.grace + deletion_budget - 2 * timing.worker_stuck)

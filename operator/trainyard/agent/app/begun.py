@@ -30,9 +30,13 @@ class Begun:
         files.write_whole(self._path, json.dumps(self._ids))
 
     def abort(self, bucket: str, key: str, upload: str) -> None:
-        with contextlib.suppress(Refused):
+        """One that is refused stays remembered, and so do others to the same key."""
+        try:
             self._store.abort_upload(bucket, key, upload)
-            self.remember(bucket, key, "")
+        except Refused as refused:
+            if refused.fault.code != "NoSuchUpload":
+                return
+        self._forget(f"{bucket}/{key}", upload)
 
     def abort_known(self) -> None:
         """Whatever an earlier process of ours began, under whatever key."""
@@ -50,6 +54,8 @@ class Begun:
                 left.update(self._store.list_uploads(bucket, key))
             for upload in left:
                 self.abort(bucket, key, upload)
-        if self._ids:
-            self._ids = {}
-            files.write_whole(self._path, "{}")
+
+    def _forget(self, name: str, upload: str) -> None:
+        left = [known for known in self._ids.get(name, []) if known != upload]
+        self._ids = {other: ids for other, ids in self._ids.items() if other != name} | ({name: left} if left else {})
+        files.write_whole(self._path, json.dumps(self._ids))

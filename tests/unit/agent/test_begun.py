@@ -1,0 +1,46 @@
+"""What is remembered of uploads that were begun: until each is ended, and no shorter."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from trainyard.agent.app.begun import Begun
+from trainyard.agent.app.store import Refused
+from trainyard.agent.core.verdict import Verdict
+from trainyard.agent.errors import StoreFault
+from trainyard.api.reasons import Reason
+
+
+class Stubborn:
+    """A store that will not abort one upload."""
+
+    def __init__(self, kept: str) -> None:
+        self.kept = kept
+        self.aborted: list[str] = []
+
+    def abort_upload(self, _bucket: str, _key: str, upload: str) -> None:
+        if upload == self.kept:
+            raise Refused(
+                Verdict(False, Reason.ARTIFACT_UPLOAD_FAILED, "slow down"), StoreFault("answer", "", status=503)
+            )
+        self.aborted.append(upload)
+
+    def list_uploads(self, _bucket: str, _key: str) -> list[str]:
+        return []
+
+
+def test_an_upload_that_could_not_be_aborted_is_remembered_for_the_next_time(tmp_path: Path) -> None:
+    store: Any = Stubborn("two")
+    begun = Begun(store, tmp_path / "uploads")
+    for upload in ("one", "two", "three"):
+        begun.remember("b", "model", upload)
+    begun.remember("b", "share", "four")
+    begun.abort_all(["s3://b/model"])
+    assert sorted(store.aborted) == ["one", "three"]
+    assert json.loads((tmp_path / "uploads").read_text()) == {"b/model": ["two"], "b/share": ["four"]}
+    store.kept = ""
+    Begun(store, tmp_path / "uploads").abort_known()
+    assert sorted(store.aborted) == ["four", "one", "three", "two"]
+    assert json.loads((tmp_path / "uploads").read_text()) == {}

@@ -9,9 +9,10 @@ import pytest
 from tests.support import objects as o
 from trainyard.api.reasons import Reason
 from trainyard.api.report import Result, StopReason
+from trainyard.controller.core.decision import Act
 from trainyard.controller.core.failures import failures
 from trainyard.controller.core.observed import Pod, as_gone
-from trainyard.controller.core.policies import Act, decide
+from trainyard.controller.core.policies import decide
 from trainyard.controller.core.verdict import Verdict
 
 NOT_FOUND = 'failed to create containerd task: runc: exec: "train": executable file not found in $PATH: unknown'

@@ -15,8 +15,9 @@ from trainyard.api import names
 from trainyard.api.plan import Plan, model_uri
 from trainyard.controller.core.actions import Actions, actions
 from trainyard.controller.core.children import owned
+from trainyard.controller.core.decision import Act
 from trainyard.controller.core.job import parse_job
-from trainyard.controller.core.policies import Act, decide
+from trainyard.controller.core.policies import decide
 from trainyard.controller.core.snapshot import Options, Snapshot
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "children"

@@ -11,8 +11,9 @@ from tests.support import objects as o
 from trainyard.api.reasons import Reason
 from trainyard.api.report import Result, StopReason
 from trainyard.controller.core import evidence
+from trainyard.controller.core.decision import Act
 from trainyard.controller.core.observed import Pod, as_gone
-from trainyard.controller.core.policies import Act, decide
+from trainyard.controller.core.policies import decide
 from trainyard.controller.core.snapshot import Refusal, Snapshot
 
 RECORDED = [{"name": "algo-1", "pod": "diamonds-1-algo-1"}]

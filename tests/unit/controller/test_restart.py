@@ -12,10 +12,11 @@ from trainyard.api import names
 from trainyard.api.report import Result, StopOrder, StopReason
 from trainyard.api.status import JobStatus
 from trainyard.controller.core.actions import actions
+from trainyard.controller.core.decision import Act, Decision
 from trainyard.controller.core.job import Job
 from trainyard.controller.core.jobplan import job_plan
 from trainyard.controller.core.observed import Pod, as_gone
-from trainyard.controller.core.policies import Act, Decision, decide
+from trainyard.controller.core.policies import decide
 from trainyard.controller.core.references import Resolved
 from trainyard.controller.core.snapshot import Snapshot
 from trainyard.controller.core.status import reduce

@@ -9,8 +9,9 @@ from tests.support import objects as o
 from trainyard.api import names
 from trainyard.controller.app.state import State
 from trainyard.controller.core.actions import Actions
+from trainyard.controller.core.decision import Act
 from trainyard.controller.core.observed import as_gone
-from trainyard.controller.core.policies import Act, decide
+from trainyard.controller.core.policies import decide
 from trainyard.controller.core.rundown import run_down, rundown
 
 KEY = (o.NAMESPACE, o.NAME)

@@ -27,8 +27,8 @@ Raw = dict[str, Any]
 LineBatch = list[bytes]
 Observe = Callable[[str, str, int, float], None]
 PAGE = 500
+_ERROR_BYTES = 1 << 16
 METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
-_REPORT_BYTES = 1 << 16
 _TIMEOUT = aiohttp.ClientTimeout(total=30, connect=10)
 _LOG_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=10)
 # A log that is not followed and stays silent for so long: its node does not answer.
@@ -188,7 +188,7 @@ class Cluster:
             answer, heard = opening.result(), clock()
             status = answer.status
             if status >= 400:
-                raise _error(status, await answer.content.read(_REPORT_BYTES))
+                raise _error(status, await answer.content.read(_ERROR_BYTES))
             while True:
                 try:
                     async with asyncio.timeout(tick):
@@ -266,42 +266,3 @@ def _error(status: int, content: bytes) -> ClusterError:
     except (orjson.JSONDecodeError, AttributeError):
         message, reason = content[:500].decode("utf-8", "replace"), ""
     return from_answer(status, reason, message or f"HTTP {status}")
-
-
-class Sidecars:
-    """The agents in the pods. Best effort: whoever does not answer is asked again later, or told by annotation."""
-
-    def __init__(self, port: int, timeout: float = 2.0) -> None:
-        self._port = port
-        self._timeout = aiohttp.ClientTimeout(total=timeout)
-        self._session: aiohttp.ClientSession | None = None
-
-    async def open(self) -> None:
-        # No proxy from the environment: pod addresses are the cluster's own.
-        self._session = aiohttp.ClientSession(
-            timeout=self._timeout, connector=aiohttp.TCPConnector(limit=32), trust_env=False
-        )
-
-    async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
-
-    async def call(self, method: str, ip: str, path: str, token: str, body: str | None = None) -> str | None:
-        """The answer's text, None for any failure."""
-        assert self._session is not None
-        host = f"[{ip}]" if ":" in ip else ip
-        headers = {"Authorization": f"Bearer {token}"} | (
-            {"Content-Type": "application/json"} if body is not None else {}
-        )
-        try:
-            async with self._session.request(
-                method, f"http://{host}:{self._port}{path}", data=body, headers=headers, allow_redirects=False
-            ) as answer:
-                content = b""
-                async for chunk in answer.content.iter_chunked(1 << 14):
-                    content += chunk
-                    if len(content) > _REPORT_BYTES:
-                        return None
-                return content.decode("utf-8", "replace") if answer.status < 300 else None
-        except (aiohttp.ClientError, TimeoutError, OSError, UnicodeError):
-            return None

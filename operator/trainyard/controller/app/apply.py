@@ -7,8 +7,9 @@ import contextlib
 import logging
 
 from trainyard.api import names
-from trainyard.controller.adapters.cluster import CONFIG_MAPS, PODS, SERVICES, Cluster, Raw, Resource, Sidecars
+from trainyard.controller.adapters.cluster import CONFIG_MAPS, PODS, SERVICES, Cluster, Raw, Resource
 from trainyard.controller.adapters.errors import ClusterError, Conflict, NotFound, Refused, Throttled
+from trainyard.controller.adapters.sidecars import Sidecars
 from trainyard.controller.app.state import JOBS, State
 from trainyard.controller.core import children, naming, read
 from trainyard.controller.core.actions import Actions, Annotate

@@ -24,9 +24,9 @@ from trainyard.controller.app.live import Live
 from trainyard.controller.app.metrics import Metrics
 from trainyard.controller.app.workqueue import WorkQueue
 from trainyard.controller.core import logmetrics, reading
+from trainyard.controller.core.decision import Act, Decision
 from trainyard.controller.core.loglines import Definitions, Found, Sample, matcher, moment
 from trainyard.controller.core.observed import Pod
-from trainyard.controller.core.policies import Act, Decision
 from trainyard.controller.core.reading import Reading
 from trainyard.controller.core.snapshot import Snapshot
 

@@ -13,9 +13,10 @@ from typing import Any
 
 from trainyard.api.names import AGENT_PORT
 from trainyard.controller.adapters.cache import Key
-from trainyard.controller.adapters.cluster import Cluster, Sidecars, connect
+from trainyard.controller.adapters.cluster import Cluster, connect
 from trainyard.controller.adapters.errors import ClusterError
 from trainyard.controller.adapters.events import Events
+from trainyard.controller.adapters.sidecars import Sidecars
 from trainyard.controller.app import http
 from trainyard.controller.app.apply import Applier
 from trainyard.controller.app.deletion import Deletion

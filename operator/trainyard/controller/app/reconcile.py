@@ -25,10 +25,11 @@ from trainyard.controller.app.state import JOBS, State
 from trainyard.controller.core import evidence, naming, read
 from trainyard.controller.core.actions import actions
 from trainyard.controller.core.announce import ACTIONABLE, announcements
+from trainyard.controller.core.decision import Act, Decision
 from trainyard.controller.core.job import Job
 from trainyard.controller.core.logmetrics import is_only_metrics
 from trainyard.controller.core.observed import Pod
-from trainyard.controller.core.policies import Act, Decision, decide
+from trainyard.controller.core.policies import decide
 from trainyard.controller.core.snapshot import Options, Refusal, Snapshot, gang
 from trainyard.controller.core.status import reduce
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from trainyard.api import names
 from trainyard.api.report import Report
 from trainyard.controller.adapters.cache import Key
-from trainyard.controller.adapters.cluster import Sidecars
+from trainyard.controller.adapters.sidecars import Sidecars
 from trainyard.controller.app.memory import Memories
 from trainyard.controller.app.workqueue import WorkQueue
 from trainyard.controller.core import evidence

@@ -8,11 +8,11 @@ from trainyard.api import names
 from trainyard.api.report import StopOrder, TrainingEnd
 from trainyard.controller.core import children, evidence, pods
 from trainyard.controller.core.children import Manifest
+from trainyard.controller.core.decision import Act, Decision
 from trainyard.controller.core.expiry import expiry
 from trainyard.controller.core.failures import host_failure
 from trainyard.controller.core.jobplan import job_plan
 from trainyard.controller.core.observed import Pod
-from trainyard.controller.core.policies import Act, Decision
 from trainyard.controller.core.snapshot import Snapshot
 
 

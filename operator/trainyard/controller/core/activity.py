@@ -9,8 +9,9 @@ from trainyard.api import names
 from trainyard.api.reasons import Reason
 from trainyard.api.report import Phase, StopReason
 from trainyard.controller.core import evidence
+from trainyard.controller.core.decision import Act, Decision
 from trainyard.controller.core.observed import Pod
-from trainyard.controller.core.policies import Act, Decision, is_stopping
+from trainyard.controller.core.policies import is_stopping
 from trainyard.controller.core.snapshot import Snapshot
 
 

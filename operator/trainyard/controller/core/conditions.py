@@ -11,7 +11,7 @@ from trainyard.api.reasons import Reason
 from trainyard.api.status import Condition, SecondaryStatus
 from trainyard.controller.core import evidence, logmetrics
 from trainyard.controller.core.activity import Activity
-from trainyard.controller.core.policies import Act, Decision
+from trainyard.controller.core.decision import Act, Decision
 from trainyard.controller.core.references import Unresolved
 from trainyard.controller.core.snapshot import Snapshot
 from trainyard.controller.core.warnings import warnings

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
-from enum import StrEnum
 
 from trainyard.api.reasons import Reason
 from trainyard.api.report import StopOrder, StopReason
 from trainyard.api.status import SecondaryStatus, TrainingJobStatus
 from trainyard.controller.core import evidence
+from trainyard.controller.core.decision import Act, Decision
 from trainyard.controller.core.expiry import expiry
 from trainyard.controller.core.failures import Failure, failures
 from trainyard.controller.core.limits import next_deadline, stop_cause
@@ -18,37 +18,6 @@ from trainyard.controller.core.references import Resolved, Unresolved
 from trainyard.controller.core.restart import INTERNAL, Restart, due, followed_up, suspending
 from trainyard.controller.core.snapshot import Snapshot
 from trainyard.controller.core.verdict import Verdict, failed, stopped, verdict
-
-
-class Act(StrEnum):
-    """What a decision asks for; `actions` turns it into writes."""
-
-    NOTHING = "nothing"  # the job is being deleted
-    CLEAN = "clean"  # terminal: whatever still runs goes
-    REFUSE = "refuse"  # cannot be run as it is written
-    MAKE = "make"  # children are missing
-    WAIT = "wait"  # children are missing, and the apiserver has just refused them
-    WATCH = "watch"  # everything is there; pods do their work
-    STOP = "stop"  # a stop was asked for or a limit is reached: orders to all hosts
-    SUSPEND = "suspend"  # the job is to go on later: orders to all hosts
-    ABORT = "abort"  # a host failed: orders to the others
-    RESTART = "restart"  # all is over, and `restart` says why another attempt follows
-    FINISH = "finish"  # `verdict` is to be written
-
-
-@dataclass(frozen=True)
-class Decision:
-    """`order` is what the hosts are told. `requeue_after`: seconds after which to look again though nothing has changed."""
-
-    act: Act
-    reason: Reason | None = None
-    message: str = ""
-    requeue_after: float | None = None
-    order: StopOrder | None = None
-    restart: Restart | None = None
-    verdict: Verdict | None = None
-    resolved: Resolved | None = None
-
 
 Policy = Callable[[Snapshot], Decision | None]
 

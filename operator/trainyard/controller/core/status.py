@@ -10,11 +10,11 @@ from trainyard.api.reasons import Reason
 from trainyard.api.status import HostStatus, JobStatus, ModelArtifacts, SecondaryStatus, TrainingJobStatus, Transition
 from trainyard.controller.core.activity import Activity, activity
 from trainyard.controller.core.conditions import conditions, reobserved
+from trainyard.controller.core.decision import Act, Decision
 from trainyard.controller.core.defaults import defaults
 from trainyard.controller.core.job import DEFAULT_REGION, Job
 from trainyard.controller.core.logmetrics import accounted, final_metrics
 from trainyard.controller.core.observed import Pod, final_report
-from trainyard.controller.core.policies import Act, Decision
 from trainyard.controller.core.references import Resolved
 from trainyard.controller.core.restart import started_over
 from trainyard.controller.core.snapshot import Snapshot

@@ -14,7 +14,8 @@ from trainyard.api.report import StopReason
 from trainyard.api.status import SecondaryStatus, TrainingJobStatus, Transition
 from trainyard.controller.core import evidence
 from trainyard.controller.core.activity import Activity
-from trainyard.controller.core.policies import Act, Decision, is_stopping
+from trainyard.controller.core.decision import Act, Decision
+from trainyard.controller.core.policies import is_stopping
 from trainyard.controller.core.snapshot import Snapshot
 
 # Pending and Starting may follow each other in any order; after them there is no way back but by another attempt.

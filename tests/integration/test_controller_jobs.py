@@ -74,6 +74,19 @@ def compared_again(operator: OperatorProcess) -> None:
     eventually("a compare ends", lambda: operator.metric(name) > last, within=20)
 
 
+def settled_writes(operator: OperatorProcess) -> dict[str, float]:
+    """All writes so far, once no more come: Events follow a status and are written when there is time."""
+    written: dict[str, float] = {}
+
+    def settled() -> bool:
+        nonlocal written
+        before, written = written, operator.writes()
+        return before == written
+
+    eventually("the writes are over", settled, within=20, every=1.5)
+    return written
+
+
 def run_through(job: Job, pod: Manifest, code: int = 0) -> None:
     """Training, then over with the given exit code."""
     staged = o.staged()
@@ -130,7 +143,7 @@ def test_what_was_filled_in_and_what_has_no_effect_is_in_the_status_and_not_in_t
 
 
 def test_a_job_takes_few_writes(crds: Kubectl, namespace: str, operator: OperatorProcess, undisturbed: None) -> None:
-    before = operator.writes()
+    before = settled_writes(operator)  # the last Event of another test's job may be on its way
     job = submit(crds, namespace, "few")
     (pod,) = pods_made(job, 1)
     job.reaches("Pending", within=10)
@@ -153,14 +166,7 @@ def test_nothing_is_written_while_nothing_changes(crds: Kubectl, namespace: str,
     job = submit(crds, namespace, "quiet")
     pods_made(job, 1)
     job.reaches("Pending", within=10)
-    written: dict[str, float] = {}
-
-    def settled() -> bool:
-        nonlocal written
-        before, written = written, operator.writes()
-        return before == written
-
-    eventually("the first writes are over", settled, within=20, every=1.5)
+    written = settled_writes(operator)
     for _ in range(2):
         compared_again(operator)
     assert operator.writes() == written

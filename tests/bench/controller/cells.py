@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from hack.console import say
 from tests.bench.controller import audit, loads, stages
@@ -55,14 +56,29 @@ class Cell:
         return self.writes.total() / self.jobs
 
 
+class _Agent(BaseHTTPRequestHandler):
+    """Takes the operator's word, as every pod's agent does."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None: ...
+
+
 @contextmanager
-def silent_agents() -> Iterator[None]:
-    """Takes connections to every pod's agent and says nothing: the operator must not wait for any."""
-    with socket.socket() as listener:  # on all addresses: each pod has another one of 127/8
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(("0.0.0.0", AGENT_PORT))
-        listener.listen(4096)
-        yield
+def agents() -> Iterator[None]:
+    """On all addresses: each pod has another one of 127/8."""
+    with ThreadingHTTPServer(("0.0.0.0", AGENT_PORT), _Agent) as server:
+        serving = threading.Thread(target=server.serve_forever)
+        serving.start()
+        try:
+            yield
+        finally:
+            server.shutdown()
+            serving.join()
 
 
 @contextmanager
@@ -92,7 +108,7 @@ async def _run(contender: Contender, jobs: int, hosts: int, *, image: str, pace:
         on.apply(*loads.setting())
         running = None
         if contender is OURS:
-            stack.enter_context(silent_agents())
+            stack.enter_context(agents())
             running = stack.enter_context(operator(on))
         async with loads.loader(on.kubeconfig("admin")) as load:
             on.settle()
@@ -122,7 +138,7 @@ async def _run(contender: Contender, jobs: int, hosts: int, *, image: str, pace:
 async def memory(jobs: int) -> float:
     """MiB of the operator for each job that is in training, from before they came until all are."""
     say(f"  memory: {jobs} jobs in training")
-    with plane() as on, silent_agents(), operator(on) as running:
+    with plane() as on, agents(), operator(on) as running:
         on.apply(*loads.setting())
         async with loads.loader(on.kubeconfig("admin")) as load:
             on.settle()

@@ -12,7 +12,7 @@ from typing import Any
 from trainyard.api import names
 from trainyard.api.report import Phase, Report, Result
 
-# Loopback, where a listener of the benchmark's takes connections and never answers.
+# Loopback, where a server of the benchmark's answers for every agent.
 POD_NET = "127.77.0.0/16"
 QUICK, SLOW, HELD, PLAIN = (f"bench.invalid/{pace}:1" for pace in ("quick", "slow", "held", "plain"))
 NOW = "{{ Now | Quote }}"

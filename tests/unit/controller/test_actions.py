@@ -33,7 +33,7 @@ def test_nothing_is_done_while_pods_work() -> None:
     assert do(o.training(), o.training("algo-2")) == Actions()
 
 
-def test_the_end_of_training_is_told_by_annotation_and_by_call() -> None:
+def test_the_end_of_training_is_told_by_call_or_by_annotation() -> None:
     found = do(o.uploading(code=137, reason="OOMKilled"))
     assert orders(found) == {"algo-1": {"training-ended": {"exitCode": 137, "reason": "OOMKilled"}}}
     assert found.annotate[0].post is not None
@@ -99,8 +99,9 @@ def said(pods: list[Pod], **job: Any) -> list[tuple[str, str]]:
     return [(entry.kind, entry.reason) for entry in announcements(of, reduce(snapshot, decide(snapshot)))]
 
 
-def test_the_start_and_the_end_are_announced() -> None:
-    assert said([o.starting()]) == [("Normal", "Starting")]
+def test_the_end_is_announced_and_no_step_of_a_healthy_job() -> None:
+    for pod in (o.starting(), o.training(), o.uploading()):
+        assert said([pod]) == []
     assert said([o.over()]) == [("Normal", "Completed")]
     assert said([o.over(code=1)]) == [("Warning", "AlgorithmError")]
 

@@ -263,4 +263,7 @@ def test_values_alone_are_written_once_a_minute_and_the_last_ones_at_once() -> N
     assert _interval(job.status, status, final=True) == STEP_SECONDS
     other = step(o.snapshot(job, [o.training()], now=2000, reading=reading(data("loss", 0.4, 42), gaps=("x",))))
     assert _interval(job.status, other) == WORDING_SECONDS
-    assert _interval(job.status, step(o.snapshot(job, [o.uploading()], reading=reading(data("loss", 0.4, 42))))) == 1.0
+    assert (
+        _interval(job.status, step(o.snapshot(job, [o.uploading()], reading=reading(data("loss", 0.4, 42)))))
+        == STEP_SECONDS
+    )

@@ -48,6 +48,42 @@ def test_a_pod_of_an_unknown_job_is_forgotten_when_it_goes() -> None:
     assert len(state.pods) == 0
 
 
+def test_a_word_that_an_agent_has_taken_counts_like_an_annotation_while_its_pod_is_there() -> None:
+    state = State()
+    state.seen("pods", version(o.raw_pod(), 7))
+    pod = state.pods.get(POD_KEY)
+    assert pod is not None
+    state.told(pod, "word")
+    state.seen("pods", version(o.raw_pod(), 8))
+    assert [entry.value.training_end for _, entry in state.pods] == ["word"]
+    state.seen("pods", version(o.raw_pod(), 9), deleted=True)
+    another = version(o.raw_pod(), 10)
+    another["metadata"]["uid"] = "another"
+    state.seen("pods", another)
+    state.told(pod, "for one that has gone")
+    assert [entry.value.training_end for _, entry in state.pods] == [None]
+
+
+def test_a_job_is_new_until_it_has_pods() -> None:
+    state = State()
+    assert not state.is_new(KEY)
+    state.seen("jobs", version(o.raw_job(), 5))
+    assert state.is_new(KEY)
+    state.seen("pods", o.raw_pod())
+    assert not state.is_new(KEY)
+
+
+def test_the_spec_of_a_job_is_read_once_for_each_generation() -> None:
+    first = parse_job(o.raw_job())
+    again = version(o.raw_job(status={"attempt": 2}), 200)
+    assert parse_job(again, first).spec is first.spec
+    for field, value in (("generation", 2), ("uid", "another")):
+        changed = again | {"metadata": again["metadata"] | {field: value}}
+        assert parse_job(changed, first).spec is not first.spec
+    broken = parse_job(o.raw_job(status={"hosts": 7}))
+    assert parse_job(again, broken).spec == first.spec
+
+
 def test_an_instance_type_wakes_the_jobs_that_still_lack_pods() -> None:
     state = State()
     state.seen("jobs", o.raw_job())

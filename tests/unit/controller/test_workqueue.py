@@ -15,6 +15,15 @@ async def test_duplicates_merge_and_keys_come_in_order() -> None:
     assert len(queue) == 0
 
 
+async def test_urgent_keys_overtake_the_others_which_still_get_every_fourth_turn() -> None:
+    queue = WorkQueue[str](lambda key: key.isupper())
+    for key in "abABCDEFG":
+        queue.add(key)
+    assert queue.is_pressed
+    assert "".join([await queue.get() for _ in range(9)]) == "ABCaDEFbG"
+    assert not queue.is_pressed
+
+
 async def test_a_key_added_while_it_is_worked_on_comes_once_more_afterwards() -> None:
     queue = WorkQueue[str]()
     queue.add("a")

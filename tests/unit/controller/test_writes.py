@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import datetime
@@ -14,13 +15,14 @@ from trainyard.api import names
 from trainyard.api.report import TrainingEnd
 from trainyard.controller.adapters.cluster import CONFIG_MAPS, PODS, SERVICES, Resource
 from trainyard.controller.adapters.errors import ClusterError, Conflict, Refused, Throttled
+from trainyard.controller.adapters.events import BURST, Events
 from trainyard.controller.app.apply import Applier, NotOurs
 from trainyard.controller.app.deletion import GONE_SECONDS, Deletion
 from trainyard.controller.app.logscan import LogScan
 from trainyard.controller.app.main import Operator
 from trainyard.controller.app.memory import Memories, Memory
 from trainyard.controller.app.metrics import Metrics
-from trainyard.controller.app.reconcile import Reconciler
+from trainyard.controller.app.reconcile import PATIENCE_SECONDS, Reconciler
 from trainyard.controller.app.reports import Reports
 from trainyard.controller.app.state import JOBS, State
 from trainyard.controller.app.workqueue import WorkQueue
@@ -120,6 +122,21 @@ async def test_the_answer_to_an_order_does_not_bring_a_pod_back_that_has_gone() 
     state, server = State(), Apiserver((PODS, o.raw_pod()))
     await applier(server, state).order(Actions(annotate=(Annotate(o.training(), {}, TrainingEnd(exit_code=0)),)))
     assert len(state.pods) == 0
+
+
+async def test_a_word_that_the_agent_has_taken_needs_no_annotation() -> None:
+    class Attentive(Deaf):
+        async def call(self, *_: Any) -> str:  # type: ignore[override]
+            return ""
+
+    state, server = State(), Apiserver((PODS, o.raw_pod()))
+    state.seen("pods", o.raw_pod())
+    end = Actions(annotate=(Annotate(o.training(), {}, TrainingEnd(exit_code=0)),))
+    await Applier(state, server, Attentive()).order(end)  # type: ignore[arg-type]
+    assert server.log == []
+    assert [entry.value.training_end for _, entry in state.pods] == [TrainingEnd(exit_code=0).to_json()]
+    await applier(server, state).order(end)
+    assert server.log == [f"merge pods {o.NAME}-1-algo-1"]
 
 
 # -- plans
@@ -285,6 +302,36 @@ async def test_the_last_status_waits_for_the_logs_and_no_other_does() -> None:
     logs.left = None
     assert await found._write(over, decide(over), memory) == 0
     assert len(server.log) == 2
+
+
+async def test_the_record_of_new_pods_stands_back_for_a_moment_while_other_jobs_wait_for_theirs() -> None:
+    raw, waiting, memory = o.raw_job(), True, Memory(o.UID)
+    server = Apiserver((JOBS, raw))
+    found = replace(reconciler(server, o.at(0)), pressed=lambda: waiting)
+    object.__setattr__(found, "_tell", lambda *_: None)
+    made, over = (o.snapshot(parse_job(raw), [pod]) for pod in (o.training(), o.over()))
+    assert await found._write(made, decide(made), memory) == PATIENCE_SECONDS
+    assert server.log == []
+    assert await found._write(over, decide(over), Memory(o.UID)) == 0
+    assert memory.manned is not None
+    memory.manned -= PATIENCE_SECONDS
+    assert await found._write(made, decide(made), memory) is None
+    waiting = False
+    assert await found._write(made, decide(made), Memory(o.UID)) is None
+    assert len(server.log) == 3
+
+
+# -- events
+
+
+def test_what_is_normal_leaves_half_of_the_burst_to_warnings() -> None:
+    said = Events(Apiserver(), "me", lambda: 0.0)  # type: ignore[arg-type]
+    for kind in ("Normal", "Warning"):
+        for number in range(200):
+            said.say(o.NAMESPACE, o.NAME, f"{number}", kind=kind, reason="x", message="y" + kind, now=o.at(0))
+    kinds = Counter(said._pending.get_nowait()["type"] for _ in range(said._pending.qsize()))
+    assert kinds["Normal"] < BURST * 0.6
+    assert kinds.total() == BURST
 
 
 # -- the process

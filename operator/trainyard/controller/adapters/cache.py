@@ -51,14 +51,25 @@ class Store(Generic[Value]):
 
     def put(self, key: Key, uid: str, version: str, value: Value) -> bool:
         """False if it is not newer than what is known."""
-        known = self._entries.get(key)
-        if known is not None and not newer(version, known.version):
+        if not self.is_news(key, version):
             return False
         self.drop(key)
-        entry = Entry(uid, version, value)
-        self._entries[key] = entry
-        self._groups.setdefault(self._group(value), {})[key] = entry
+        self._keep(key, Entry(uid, version, value))
         return True
+
+    def is_news(self, key: Key, version: str) -> bool:
+        known = self._entries.get(key)
+        return known is None or newer(version, known.version)
+
+    def _keep(self, key: Key, entry: Entry[Value]) -> None:
+        self._entries[key] = entry
+        self._groups.setdefault(self._group(entry.value), {})[key] = entry
+
+    def amend(self, key: Key, value: Value) -> None:
+        """Another reading of the object that is known under this key."""
+        entry = self._entries[key]
+        self.drop(key)
+        self._keep(key, Entry(entry.uid, entry.version, value))
 
     def drop(self, key: Key) -> bool:
         """False if there was none."""

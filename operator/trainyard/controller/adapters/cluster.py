@@ -29,6 +29,7 @@ Observe = Callable[[str, str, int, float], None]
 PAGE = 500
 _ERROR_BYTES = 1 << 16
 METADATA_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+_WRITTEN = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 _TIMEOUT = aiohttp.ClientTimeout(total=30, connect=10)
 _LOG_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=10)
 # A log that is not followed and stays silent for so long: its node does not answer.
@@ -135,9 +136,10 @@ class Cluster:
             query = query | {"continue": token}
 
     async def create(self, resource: Resource, manifest: Raw) -> Raw:
-        return await self._request(
-            "POST", resource.path(manifest["metadata"].get("namespace", "")), resource, body=manifest
-        )
+        """The new object; of a ConfigMap or Event its metadata."""
+        headers = {"Accept": _WRITTEN} if resource in (CONFIG_MAPS, EVENTS) else None
+        path = resource.path(manifest["metadata"].get("namespace", ""))
+        return await self._request("POST", path, resource, body=manifest, headers=headers)
 
     async def replace(self, resource: Resource, manifest: Raw) -> Raw:
         metadata = manifest["metadata"]

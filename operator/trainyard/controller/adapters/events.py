@@ -16,7 +16,8 @@ from trainyard.controller.adapters.errors import ClusterError
 _log = logging.getLogger(__name__)
 _REMEMBERED, _PENDING = 2048, 1000
 _MESSAGE_CHARS = 1024
-RATE_PER_SECOND, BURST = 20.0, 200.0
+# What is Normal stands in the status as well: it leaves half of the burst to the Warnings.
+RATE_PER_SECOND, BURST = 10.0, 100.0
 
 
 class Events:
@@ -35,11 +36,11 @@ class Events:
         while True:
             await self._write(await self._pending.get())
 
-    def _allowed(self) -> bool:
+    def _allowed(self, kind: str) -> bool:
         now = self._monotonic()
         self._tokens = min(BURST, self._tokens + (now - self._refilled) * RATE_PER_SECOND)
         self._refilled = now
-        if self._tokens < 1:
+        if self._tokens < (1 if kind == "Warning" else BURST / 2):
             return False
         self._tokens -= 1
         return True
@@ -47,7 +48,7 @@ class Events:
     def say(self, namespace: str, name: str, uid: str, *, kind: str, reason: str, message: str, now: datetime) -> None:
         """`kind` is Normal or Warning. The same words about the same object are not repeated."""
         said = (uid, reason, message)
-        if said in self._said or self._pending.full() or not self._allowed():
+        if said in self._said or self._pending.full() or not self._allowed(kind):
             return
         self._said[said] = None
         while len(self._said) > _REMEMBERED:

@@ -23,6 +23,32 @@ class Backoffs:
         return iter([delay * random.uniform(0.7, 1.3) for delay in _BACKOFFS])  # noqa: S311 - not a secret
 
 
+class _NoDiffs(kopf.DiffBaseStorage):
+    """Nothing of ours asks what has changed: kopf need not copy every object to find out."""
+
+    def build(self, **_: Any) -> Any:
+        return {}
+
+    def fetch(self, **_: Any) -> None:
+        return None
+
+    def store(self, **_: Any) -> None: ...
+
+
+class _NoProgress(kopf.ProgressStorage):
+    """Handlers of events have no progress that could be kept."""
+
+    def fetch(self, **_: Any) -> None:
+        return None
+
+    def store(self, **_: Any) -> None: ...
+    def purge(self, **_: Any) -> None: ...
+    def touch(self, **_: Any) -> None: ...
+
+    def clear(self, *, essence: Any) -> Any:
+        return essence
+
+
 def build_registry(deliver: Deliver, login: Callable[[], Awaitable[Connection]]) -> kopf.OperatorRegistry:
     """A registry of its own for each run. `deliver(kind, object, deleted)` is called in kopf's thread."""
     registry = kopf.OperatorRegistry()
@@ -54,6 +80,8 @@ def build_registry(deliver: Deliver, login: Callable[[], Awaitable[Connection]])
         settings.watching.client_timeout = 310
         settings.queueing.worker_limit = None
         settings.execution.max_workers = 1  # no synchronous handlers
+        settings.persistence.diffbase_storage = _NoDiffs()
+        settings.persistence.progress_storage = _NoProgress()
         settings.process.ultimate_exiting_timeout = None  # kopf may end its thread, not our process
         for _kind, resource, selector, _namespaced in KINDS:
             if selector:

@@ -49,7 +49,8 @@ class Operator:
 
     def __init__(self, settings: Settings, cluster: Cluster, metrics: Metrics) -> None:
         self._settings, self._cluster, self._metrics = settings, cluster, metrics
-        self._state, self._queue, self._memories = State(), WorkQueue[Key](), Memories()
+        self._state, self._memories = State(), Memories()
+        self._queue = WorkQueue[Key](self._state.is_new)
         self._sidecars = Sidecars(AGENT_PORT)
         self._reports = Reports(self._sidecars, self._memories, self._queue)
         self._logscan = LogScan(
@@ -75,6 +76,7 @@ class Operator:
             metrics=metrics,
             options=settings.options(),
             clock=_utc,
+            pressed=lambda: self._queue.is_pressed,
         )
         self._resync = Resync(self._state, cluster, settings.namespaces, metrics, self._queue.add)
         self._intake = Intake(cluster, settings.namespaces, self._seen, metrics.kopf_restarts.inc)

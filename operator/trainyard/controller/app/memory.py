@@ -12,8 +12,8 @@ from trainyard.controller.core.snapshot import Refusal
 
 @dataclass
 class Memory:
-    """`written`: the loop's time of the last status write. `shadowed`: None until it was looked for. `held_by`: the job that had
-    this one's trainingJobName."""
+    """`written`: the loop's time of the last status write; `manned`: since when pods are there that no status names.
+    `shadowed`: None until it was looked for. `held_by`: the job that had this one's trainingJobName."""
 
     uid: str
     refusal: Refusal | None = None
@@ -22,6 +22,7 @@ class Memory:
     held_by: str = ""
     reports: dict[str, Report] = field(default_factory=dict)
     written: float = -1e9
+    manned: float | None = None
 
 
 class Memories:

@@ -35,7 +35,9 @@ from trainyard.controller.core.status import reduce
 
 _log = logging.getLogger(__name__)
 # A custom resource's status is the dearest write there is: a burst of steps becomes one, mere wording waits longer.
-STEP_SECONDS, WORDING_SECONDS = 1.0, 10.0
+STEP_SECONDS, WORDING_SECONDS = 2.0, 10.0
+# For so long the record of pods that were just made stands back while other jobs wait for theirs.
+PATIENCE_SECONDS = 2.0
 # Making children changes what is seen: look again, also after a refusal.
 _LOOKS = 3
 _NAMES_LOOKED_AT = 4
@@ -43,7 +45,7 @@ _NAMES_LOOKED_AT = 4
 
 @dataclass(frozen=True)
 class Reconciler:
-    """`clock` gives UTC in whole seconds; it is read once for each look."""
+    """`clock` gives UTC in whole seconds; it is read once for each look. `pressed`: do other jobs wait for their pods?"""
 
     state: State
     cluster: Cluster
@@ -56,6 +58,7 @@ class Reconciler:
     metrics: Metrics
     options: Options
     clock: Callable[[], datetime]
+    pressed: Callable[[], bool] = lambda: False
 
     async def reconcile(self, key: Key) -> float | None:
         """Seconds after which to look again though nothing has changed. Raises ClusterError for what may go better later."""
@@ -185,6 +188,10 @@ class Reconciler:
                 return hold
         loop_time = asyncio.get_running_loop().time()
         final = snapshot.reading is not None and snapshot.reading.final
+        if not job.status.hosts and status.hosts and status.training_job_status not in TERMINAL and self.pressed():
+            memory.manned = memory.manned or loop_time
+            if loop_time < memory.manned + PATIENCE_SECONDS:
+                return PATIENCE_SECONDS
         early = memory.written + _interval(job.status, status, final) - loop_time
         if early > 0:
             return early

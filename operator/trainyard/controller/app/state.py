@@ -49,6 +49,7 @@ class State:
         }
         # Job key -> the uids that pods named for it: jobs may follow each other under one name.
         self._uids: dict[Key, set[str]] = {}
+        self._told: dict[str, str] = {}
 
     def seen(self, kind: Kind, raw: Any, deleted: bool = False) -> set[Key]:
         """Take note of one object; the keys of the jobs that this concerns, none if it was known already."""
@@ -62,7 +63,7 @@ class State:
         if kind == "jobs":
             return self._job(key, uid, version, raw)
         if kind == "pods":
-            return self._pod(key, uid, version, _parse_pod(raw))
+            return self._pod(key, uid, version, raw)
         parsed = parse_instance_type(raw) if kind == "types" else parse_execution_role(raw)
         return self._waiting(key[0]) if self.stores[kind].put(key, uid, version, parsed) else set()
 
@@ -83,9 +84,10 @@ class State:
         return self._job_gone(key, entry.value) if kind == "jobs" else self._waiting(key[0])
 
     def _job(self, key: Key, uid: str, version: str, raw: Any) -> set[Key]:
-        known = self.jobs.get(key)
-        if not self.jobs.put(key, uid, version, parse_job(raw)):
+        if not self.jobs.is_news(key, version):
             return set()
+        known = self.jobs.get(key)
+        self.jobs.put(key, uid, version, parse_job(raw, known))
         return {key} | (self._job_gone(key, known) if known is not None and known.uid != uid else set())
 
     def _job_gone(self, key: Key, job: Job) -> set[Key]:
@@ -96,18 +98,29 @@ class State:
         waiting = self.jobs.group((job.namespace, job.training_job_name))
         return {key} | {(other.namespace, other.name) for other in waiting}
 
-    def _pod(self, key: Key, uid: str, version: str, pod: Pod) -> set[Key]:
+    def _pod(self, key: Key, uid: str, version: str, raw: Any) -> set[Key]:
         known = self.pods.entry(key)
-        if known is not None and known.uid == uid and known.value.gone:
+        if (known is not None and known.uid == uid and known.value.gone) or not self.pods.is_news(key, version):
             return set()
-        if not self.pods.put(key, uid, version, pod):
-            return set()
+        pod = _parse_pod(raw)
+        if pod.training_end is None and (word := self._told.get(uid)) is not None:
+            pod = replace(pod, training_end=word)
+        self.pods.put(key, uid, version, pod)
         owner = (pod.namespace, pod.job_name)
         if pod.job_name:
             self._uids.setdefault(owner, set()).add(pod.job_uid)
         return owner_key(owner)
 
+    def told(self, pod: Pod, word: str) -> None:
+        """Its agent has taken the word that training has ended, and keeps it: as good as an annotation."""
+        key = (pod.namespace, pod.name)
+        entry = self.pods.entry(key)
+        if entry is not None and entry.uid == pod.uid:
+            self._told[pod.uid] = word
+            self.pods.amend(key, replace(entry.value, training_end=word))
+
     def _pod_gone(self, key: Key, uid: str, version: str, pod: Pod) -> set[Key]:
+        self._told.pop(uid, None)
         known, owner = self.pods.entry(key), (pod.namespace, pod.job_name)
         if known is not None and (known.uid != uid or known.value.gone):
             return set()
@@ -155,6 +168,13 @@ class State:
         if not self._uids[key]:
             del self._uids[key]
         return [pods for pods in groups.values() if pods]
+
+    def is_new(self, key: Key) -> bool:
+        """Does this job have no pods yet?"""
+        job = self.jobs.get(key)
+        return job is not None and not (
+            job.terminal or job.status.hosts or job.attempt > 1 or self.pods.group((job.namespace, job.uid))
+        )
 
     def _waiting(self, namespace: str) -> set[Key]:
         """Jobs that may be waiting for an InstanceType or ExecutionRole."""

@@ -5,18 +5,28 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
 Key = TypeVar("Key", bound=Hashable)
 FIRST_DELAY, LONGEST_DELAY = 0.2, 60.0
 
 
-class WorkQueue(Generic[Key]):
-    """For one event loop. A key added while it is worked on is worked on once more afterwards."""
+# Of so many keys in a row the last one is an ordinary one, if there is one.
+ORDINARY_TURN = 4
 
-    def __init__(self) -> None:
-        self._ready: deque[Key] = deque()
+
+class WorkQueue(Generic[Key]):
+    """For one event loop. A key added while it is worked on is worked on once more afterwards.
+
+    Keys that are `urgent` when they are added overtake the others, which still get every fourth turn.
+    """
+
+    def __init__(self, urgent: Callable[[Key], bool] = lambda _: False) -> None:
+        self._is_urgent = urgent
+        self._urgent: deque[Key] = deque()
+        self._ordinary: deque[Key] = deque()
+        self._overtaken = 0
         self._queued: set[Key] = set()
         self._active: set[Key] = set()
         self._again: set[Key] = set()
@@ -25,7 +35,12 @@ class WorkQueue(Generic[Key]):
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     def __len__(self) -> int:
-        return len(self._ready)
+        return len(self._urgent) + len(self._ordinary)
+
+    @property
+    def is_pressed(self) -> bool:
+        """Do urgent keys wait?"""
+        return bool(self._urgent)
 
     def add(self, key: Key) -> None:
         if (timer := self._timers.pop(key, None)) is not None:
@@ -34,7 +49,7 @@ class WorkQueue(Generic[Key]):
             self._again.add(key)
         elif key not in self._queued:
             self._queued.add(key)
-            self._ready.append(key)
+            (self._urgent if self._is_urgent(key) else self._ordinary).append(key)
             self._release_one()
 
     def add_after(self, key: Key, seconds: float) -> None:
@@ -62,7 +77,7 @@ class WorkQueue(Generic[Key]):
 
     async def get(self) -> Key:
         """The next key, which is the caller's until `done`."""
-        while not self._ready:
+        while not len(self):
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting.append(waiter)
             try:
@@ -70,10 +85,19 @@ class WorkQueue(Generic[Key]):
             except asyncio.CancelledError:
                 self._release_one()
                 raise
-        key = self._ready.popleft()
+        key = self._next().popleft()
         self._queued.discard(key)
         self._active.add(key)
         return key
+
+    def _next(self) -> deque[Key]:
+        if not self._ordinary:
+            return self._urgent
+        if not self._urgent or self._overtaken == ORDINARY_TURN - 1:
+            self._overtaken = 0
+            return self._ordinary
+        self._overtaken += 1
+        return self._urgent
 
     def done(self, key: Key) -> None:
         self._active.discard(key)

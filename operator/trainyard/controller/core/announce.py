@@ -1,4 +1,4 @@
-"""Which Events a change of status deserves: the start, the end, and whatever a person can do something about."""
+"""Which Events a change of status deserves: the end, another attempt, and whatever a person can do something about."""
 
 from __future__ import annotations
 
@@ -66,10 +66,6 @@ def announcements(job: Job, status: JobStatus) -> list[Announcement]:
         last = status.earlier_attempts[-1]
         said.append(Announcement("Normal", last.reason, f"attempt {last.attempt} is over: {last.message}"))
         return said
-    if status.hosts and not before.hosts:
-        said.append(
-            Announcement("Normal", Reason.STARTING, f"made {len(status.hosts)} pod(s): {status.hosts[0].pod} ...")
-        )
     said += _metrics(before, status)
     was = next((condition for condition in before.conditions if condition.type == "Ready"), None)
     suspended = doing is not None and doing.reason == Reason.SUSPENDED

@@ -77,14 +77,18 @@ def explain(error: ValidationError) -> str:
     )
 
 
-def parse_job(raw: Any) -> Job:
-    """Total."""
+def parse_job(raw: Any, known: Job | None = None) -> Job:
+    """Total. `known`: an earlier reading of the same object, whose spec is taken over while its generation lasts."""
     metadata = read.mapping(raw, "metadata")
     spec: TrainingJobSpec | None = None
     status, problem, history_lost = JobStatus(), "", False
     raw_status = dict(read.mapping(raw, "status"))
+    generation = read.number(metadata, "generation") or 0
     try:
-        spec = TrainingJobSpec.model_validate(read.mapping(raw, "spec"))
+        if known is not None and known.generation == generation > 0 and known.uid == read.text(metadata, "uid"):
+            spec = known.spec
+        if spec is None:
+            spec = TrainingJobSpec.model_validate(read.mapping(raw, "spec"))
     except ValidationError as error:
         problem = f"spec cannot be read: {explain(error)}"
     try:
@@ -97,7 +101,7 @@ def parse_job(raw: Any) -> Job:
         name=read.text(metadata, "name"),
         uid=read.text(metadata, "uid"),
         resource_version=read.text(metadata, "resourceVersion"),
-        generation=read.number(metadata, "generation") or 0,
+        generation=generation,
         created=read.time(metadata, "creationTimestamp") or _UNKNOWN_CREATION,
         spec=spec,
         status=status,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
@@ -11,10 +12,12 @@ from tests.support import objects as o
 from trainyard.api.reasons import Reason
 from trainyard.api.report import Result, StopReason
 from trainyard.controller.core import evidence
+from trainyard.controller.core.actions import actions
 from trainyard.controller.core.decision import Act
-from trainyard.controller.core.observed import Pod, as_gone
+from trainyard.controller.core.observed import Container, Pod, as_gone
 from trainyard.controller.core.policies import decide
 from trainyard.controller.core.snapshot import Refusal, Snapshot
+from trainyard.controller.core.status import reduce
 
 RECORDED = [{"name": "algo-1", "pod": "diamonds-1-algo-1"}]
 DEAD = o.training(metadata={"deletionTimestamp": o.stamp(100)})
@@ -243,3 +246,21 @@ def test_a_sidecar_that_always_ends_is_blocked_with_its_last_words_also_while_it
     staged = o.pod(containers=o.staged() | {"sidecar": o.running(50) | {"restartCount": 3}})
     trains = o.pod(containers=o.staged() | {"sidecar": o.waiting("CrashLoopBackOff"), "hold": o.running(6)})
     assert [evidence.blocked(pod) is not None for pod in (again, staged, trains)] == [True, False, False]
+
+
+def test_a_look_at_a_job_costs_as_much_as_it_has_hosts_and_not_their_square(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = Counter[int]()
+    real = Pod.container
+    hosts = 0
+
+    def counted(pod: Pod, name: str) -> Container:
+        asked[hosts] += 1
+        return real(pod, name)
+
+    monkeypatch.setattr(Pod, "container", counted)
+    for hosts in (8, 64):
+        snapshot = o.snapshot(o.job(hosts=hosts), [o.training(f"algo-{rank + 1}") for rank in range(hosts)])
+        decision = decide(snapshot)
+        actions(snapshot, decision)
+        reduce(snapshot, decision)
+    assert asked[64] <= asked[8] * 9

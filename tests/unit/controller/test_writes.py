@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -340,6 +341,20 @@ def test_what_is_normal_leaves_half_of_the_burst_to_warnings() -> None:
 async def test_a_host_that_is_no_longer_asked_for_reports_costs_nothing() -> None:
     queue = WorkQueue[tuple[str, str]]()
     await Reports(Deaf(), Memories(), queue)._ask("gone")  # type: ignore[arg-type]
+
+
+async def test_what_many_pods_of_one_job_say_leads_to_one_look() -> None:
+    operator = Operator(Settings(agent_image="a"), Apiserver(), Metrics())  # type: ignore[arg-type]
+    hosts = [{"name": f"algo-{rank}", "pod": f"{o.NAME}-1-algo-{rank}"} for rank in range(1, 5)]
+    operator._seen("jobs", o.raw_job(hosts=4, status={"hosts": hosts}), False)
+    assert await operator._queue.get() == KEY
+    operator._queue.done(KEY)
+    for rank in range(1, 5):
+        operator._seen("pods", o.raw_pod(f"algo-{rank}"), False)
+    assert len(operator._queue) == 0
+    assert await asyncio.wait_for(operator._queue.get(), 5) == KEY
+    operator._queue.done(KEY)
+    assert len(operator._queue) == 0
 
 
 async def test_every_compare_looks_at_each_unfinished_job_and_judges_although_plans_cannot_be_listed() -> None:

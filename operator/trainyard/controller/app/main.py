@@ -36,6 +36,8 @@ _log = logging.getLogger(__name__)
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 # Blind for this many compares in a row although kopf was started again: give the process up.
 BLIND_LIMIT = 3
+# For each further host of a job.
+LULL_SECONDS, LONGEST_LULL_SECONDS = 0.02, 1.0
 # A pass that takes longer than this hangs: no request may take more than 30 s.
 STUCK_SECONDS = 300.0
 
@@ -138,7 +140,13 @@ class Operator:
         key = (str(metadata.get("namespace") or ""), str(metadata.get("name") or ""))
         self._state.stores[kind].heard(key)
         for changed in self._state.seen(kind, raw, deleted):
-            self._queue.add(changed)
+            self._queue.add_after(changed, self._lull(changed) if kind == "pods" else 0.0)
+
+    def _lull(self, key: Key) -> float:
+        """Seconds to wait for what the other hosts of a job are about to say: a look at it costs as much as it has hosts."""
+        job = self._state.jobs.get(key)
+        hosts = len(job.status.hosts) if job is not None else 0
+        return min((hosts - 1) * LULL_SECONDS, LONGEST_LULL_SECONDS) if hosts > 1 else 0.0
 
     async def _work(self, number: int) -> None:
         """Never returns and never raises: a job that breaks a pass comes back later, alone."""

@@ -35,7 +35,7 @@ from trainyard.controller.core.status import reduce
 
 _log = logging.getLogger(__name__)
 # A custom resource's status is the dearest write there is: a burst of steps becomes one, mere wording waits longer.
-STEP_SECONDS, WORDING_SECONDS = 2.0, 10.0
+STEP_SECONDS, WORDING_SECONDS = 1.0, 10.0
 # For so long the record of pods that were just made stands back while other jobs wait for theirs.
 PATIENCE_SECONDS = 2.0
 # Making children changes what is seen: look again, also after a refusal.

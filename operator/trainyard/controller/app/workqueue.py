@@ -53,7 +53,12 @@ class WorkQueue(Generic[Key]):
             self._release_one()
 
     def add_after(self, key: Key, seconds: float) -> None:
-        """The earlier of two deadlines counts."""
+        """The earlier of two deadlines counts; a key that is in the queue already is due anyway."""
+        if key in self._queued:
+            return
+        if seconds <= 0:
+            self.add(key)
+            return
         loop = asyncio.get_running_loop()
         due = loop.time() + max(seconds, 0.0)
         known = self._timers.get(key)

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from trainyard.api import names
 from trainyard.api.report import Phase, StopOrder, StopReason
 from trainyard.controller.core.observed import Pod, final_report
-from trainyard.controller.core.snapshot import Snapshot
+from trainyard.controller.core.snapshot import Snapshot, once
 
 # The kubelet's words for a container that cannot start. PERMANENT ones never heal by waiting.
 PERMANENT_WAITS = frozenset({"InvalidImageName", "ErrImageNeverPull"})
@@ -212,5 +212,6 @@ def may_be_limit(snapshot: Snapshot, pod: Pod) -> bool:
     return ended - began >= timedelta(seconds=limit - LIMIT_MARGIN_SECONDS)
 
 
+@once
 def limit_reached(snapshot: Snapshot) -> bool:
     return any(stop_reason(snapshot, pod) is StopReason.MAX_RUNTIME_EXCEEDED for pod in snapshot.pods)

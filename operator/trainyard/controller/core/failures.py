@@ -14,7 +14,7 @@ from trainyard.controller.core import evidence
 from trainyard.controller.core.observed import Pod, final_report
 from trainyard.controller.core.quantity import human_bytes, to_bytes
 from trainyard.controller.core.restart import suspending
-from trainyard.controller.core.snapshot import Snapshot
+from trainyard.controller.core.snapshot import Snapshot, once
 
 OOM_TEXT = "Please use an instance type with more memory, or reduce the size of job data processed on an instance."
 _EXEC = re.compile(r'exec: "(?P<program>[^"]*)": (?P<why>.*?)(?:: unknown)?$', re.DOTALL)
@@ -222,6 +222,7 @@ def host_failure(snapshot: Snapshot, pod: Pod) -> Failure | None:
     return next((failure for check in CHECKS if (failure := check(snapshot, pod)) is not None), None)
 
 
+@once
 def failures(snapshot: Snapshot) -> list[Failure]:
     """Of all hosts, the first to happen first; the lowest host on a tie; those without a time last."""
     found = [failure for pod in snapshot.pods if (failure := host_failure(snapshot, pod)) is not None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Literal
 
 from pydantic import ValidationError
@@ -112,6 +113,7 @@ class Pod:
         return self.gone or self.finished or self.sidecar_final
 
 
+@lru_cache(1024)
 def parse_report(message: str) -> Report | None:
     """A termination message or the answer of /report; None if it is none of ours."""
     if not message.lstrip().startswith("{"):

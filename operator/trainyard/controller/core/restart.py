@@ -11,7 +11,7 @@ from trainyard.api.report import StopReason
 from trainyard.api.status import AttemptRecord, JobStatus
 from trainyard.controller.core import evidence
 from trainyard.controller.core.job import Job
-from trainyard.controller.core.snapshot import Snapshot
+from trainyard.controller.core.snapshot import Snapshot, once
 
 INTERNAL = "InternalServerError"
 # Attempts that fail one after the other within QUICK_SECONDS of running wait longer and longer.
@@ -47,6 +47,7 @@ def _out_of_time(job: Job) -> bool:
     return (job.status.earlier_running_time_in_seconds or 0) >= limit
 
 
+@once
 def suspending(snapshot: Snapshot) -> bool:
     """Asked for, or begun: a host that was told to end for it cannot be called back."""
     told = any(evidence.ordered(pod) is StopReason.SUSPENDED for pod in snapshot.pods)

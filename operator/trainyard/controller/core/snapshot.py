@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, wraps
 from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import ValidationError
@@ -22,6 +22,7 @@ from trainyard.controller.core.references import Resolved, Unresolved, resolve
 
 SecurityMode = Literal["baseline", "restricted"]
 Spec = TypeVar("Spec", bound=Model)
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,7 @@ class Snapshot:
     refusal: Refusal | None = None
     shadowed: tuple[str, ...] = ()
     reading: Reading | None = None
+    answers: dict[Any, Any] = field(default_factory=dict, init=False, compare=False, repr=False)  # see `once`
 
     @cached_property
     def resolution(self) -> Resolved | Unresolved:
@@ -121,7 +123,7 @@ class Snapshot:
     def host_names(self) -> tuple[str, ...]:
         return tuple(naming.host_name(rank) for rank in range(self.instance_count))
 
-    @property
+    @cached_property
     def missing(self) -> tuple[str, ...]:
         """Hosts that never had a pod. One that had and lost it is in `pods`."""
         seen = {pod.host for pod in self.pods}
@@ -134,6 +136,19 @@ class Snapshot:
     def report(self, pod: Pod) -> Report | None:
         """The best that is known from this host's sidecar: its last word, else what it said while it worked."""
         return observed.final_report(pod, names.CONTAINER_SIDECAR) or self.reports.get(pod.uid)
+
+
+def once(question: Callable[[Snapshot], Answer]) -> Callable[[Snapshot], Answer]:
+    """Many checks of one host ask it of all hosts: answered once for each snapshot, a pass grows with the hosts, not their square."""
+
+    @wraps(question)
+    def answer(snapshot: Snapshot) -> Answer:
+        if question not in snapshot.answers:
+            snapshot.answers[question] = question(snapshot)
+        found: Answer = snapshot.answers[question]
+        return found
+
+    return answer
 
 
 def gang(job: Job, seen: Mapping[str, Pod]) -> tuple[Pod, ...]:

@@ -89,7 +89,7 @@ def _next(snapshot: Snapshot, decision: Decision, doing: Activity) -> JobStatus:
         interruptions=previous.interruptions,
         earlier_running_time_in_seconds=previous.earlier_running_time_in_seconds,
         suspended_time_in_seconds=resumed or previous.suspended_time_in_seconds,
-        hosts=accounted(snapshot, [_host(snapshot, pod) for pod in snapshot.pods]),
+        hosts=accounted(snapshot, _hosts(snapshot)),
         observed_generation=job.generation,
         conditions=conditions(snapshot, decision, doing, secondary),
     )
@@ -126,9 +126,13 @@ def _model(job: Job) -> ModelArtifacts | None:
     return ModelArtifacts(s3_model_artifacts=model_uri(path, job.training_job_name))
 
 
-def _host(snapshot: Snapshot, pod: Pod) -> HostStatus:
+def _hosts(snapshot: Snapshot) -> list[HostStatus]:
+    known = {host.name: host for host in snapshot.job.status.hosts}
+    return [_host(snapshot, pod, known.get(pod.host)) for pod in snapshot.pods]
+
+
+def _host(snapshot: Snapshot, pod: Pod, known: HostStatus | None) -> HostStatus:
     """What was known once stays known after the pod has gone."""
-    known = next((host for host in snapshot.job.status.hosts if host.name == pod.host), None)
     staged = final_report(pod, names.CONTAINER_STAGE)
     live = snapshot.report(pod)
     code = pod.container(names.CONTAINER_TRAINING).exit_code

@@ -19,7 +19,7 @@ BLOCKERS = frozenset(str(reason) for reason in ACTIONABLE | {Reason.PENDING, Rea
 
 def knows(state: State, namespace: str, name: str) -> str:
     """Why an operator that knows this must not make pods for that job; empty if it may."""
-    job = state.jobs.get((namespace, name))
+    job = state.job((namespace, name))
     if job is None:
         return "is not there"
     if job.terminal:

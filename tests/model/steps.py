@@ -215,7 +215,7 @@ class Steps:
     def _told(self, me: Operator, world: World, name: str) -> Operator:
         """The apiserver's word replaces what it knew."""
         found = world.objects.get((JOBS, name))
-        known = self.runner.state(me.rest).jobs.get((o.NAMESPACE, name))
+        known = self.runner.state(me.rest).job((o.NAMESPACE, name))
         uid = known.uid if known is not None else found.uid if found is not None else ""
         why = invariants.truth(world, name, uid)
         return me._replace(knew=tuple((job, why if job == name else before) for job, before in me.knew))

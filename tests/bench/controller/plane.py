@@ -128,7 +128,6 @@ def _daemons(layout: Layout, kubernetes: Path) -> Iterator[Daemon]:
         f"--audit-policy-file={layout.conf}/audit.yaml",
         f"--audit-log-path={layout.state}/audit.log",
         "--audit-log-mode=batch",
-        "--profiling=true",
         # It taints new nodes until the controller that is off here takes the taint away.
         "--disable-admission-plugins=TaintNodesByCondition",
     )

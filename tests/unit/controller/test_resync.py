@@ -83,7 +83,7 @@ async def test_a_new_version_that_was_missed_is_found() -> None:
     await resync.prime()
     server.objects["trainingjobs"] = [version(o.raw_job(stop=True), 9)]
     await resync.compare()
-    job = state.jobs.get(KEY)
+    job = state.job(KEY)
     assert job is not None
     assert job.stop
     assert woken == [KEY]

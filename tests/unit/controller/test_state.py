@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from tests.support import objects as o
+from trainyard.api import names
 from trainyard.controller.adapters.cache import Store
 from trainyard.controller.app.state import State
-from trainyard.controller.core.job import parse_job
+from trainyard.controller.core.job import pack_job, parse_job
 
 KEY = (o.NAMESPACE, o.NAME)
 POD_KEY = (o.NAMESPACE, f"{o.NAME}-1-algo-1")
@@ -73,15 +74,17 @@ def test_a_job_is_new_until_it_has_pods() -> None:
     assert not state.is_new(KEY)
 
 
-def test_the_spec_of_a_job_is_read_once_for_each_generation() -> None:
-    first = parse_job(o.raw_job())
-    again = version(o.raw_job(status={"attempt": 2}), 200)
-    assert parse_job(again, first).spec is first.spec
-    for field, value in (("generation", 2), ("uid", "another")):
-        changed = again | {"metadata": again["metadata"] | {field: value}}
-        assert parse_job(changed, first).spec is not first.spec
-    broken = parse_job(o.raw_job(status={"hosts": 7}))
-    assert parse_job(again, broken).spec == first.spec
+def test_a_job_that_was_packed_is_as_it_was() -> None:
+    status = {"trainingJobStatus": "Stopping", "secondaryStatus": "Stopping", "attempt": 3}
+    raw = o.raw_job(status=status | {"hosts": [{"name": "algo-1", "pod": "p"}]}, trainingJobName="Another")
+    raw["metadata"] |= {"annotations": {names.ANNOTATION_DELETE_AFTER_TTL: "true"}, "managedFields": [{}]}
+    for found in (raw, o.raw_job(), o.raw_job(status={"hosts": 7}), {}, {"metadata": 7, "spec": [], "status": "x"}):
+        packed, job = pack_job(found), parse_job(found)
+        assert packed.unpack() == job
+        for field in ("namespace", "name", "uid", "resource_version", "created", "training_job_name", "attempt"):
+            assert getattr(packed, field) == getattr(job, field), field
+        assert (packed.hosts, packed.terminal) == (len(job.status.hosts), job.terminal)
+        assert packed.secondary_status == (job.status.secondary_status or "")
 
 
 def test_an_instance_type_wakes_the_jobs_that_still_lack_pods() -> None:
@@ -99,7 +102,7 @@ def test_the_older_job_holds_the_name() -> None:
     younger["metadata"] = younger["metadata"] | {"name": "younger", "uid": "2", "creationTimestamp": o.stamp(60)}
     state.seen("jobs", older)
     state.seen("jobs", younger)
-    first, second = state.jobs.get(KEY), state.jobs.get((o.NAMESPACE, "younger"))
+    first, second = state.job(KEY), state.job((o.NAMESPACE, "younger"))
     assert first is not None
     assert second is not None
     assert (state.name_holder(first), state.name_holder(second)) == (None, first)
@@ -113,7 +116,7 @@ def test_of_two_jobs_of_one_second_the_one_that_has_begun_holds_the_name() -> No
     state.seen("jobs", first)
     state.seen("pods", o.raw_pod())
     state.seen("jobs", second)
-    one, two = state.jobs.get(KEY), state.jobs.get((o.NAMESPACE, "second"))
+    one, two = state.job(KEY), state.job((o.NAMESPACE, "second"))
     assert one is not None
     assert two is not None
     assert (state.name_holder(one), state.name_holder(two)) == (None, one)
@@ -126,7 +129,7 @@ def test_a_job_between_two_attempts_still_holds_its_name() -> None:
     second["metadata"] = second["metadata"] | {"name": "second", "uid": "0"}
     state.seen("jobs", first)
     state.seen("jobs", second)
-    one = state.jobs.get(KEY)
+    one = state.job(KEY)
     assert one is not None
     assert state.name_holder(one) is None
 

@@ -172,7 +172,7 @@ async def test_whoever_finds_the_plan_there_makes_no_pods_from_an_old_copy_of_th
     with pytest.raises(Conflict):
         await applier(server, state).apply(job, making(job))
     assert ("pods", f"{o.NAME}-1-algo-1") not in server.objects
-    known = state.jobs.get(KEY)
+    known = state.job(KEY)
     assert (known.resource_version if known is not None else "gone") == ("gone" if now == "it is gone" else "101")
 
 

@@ -145,7 +145,7 @@ class Operator:
     def _lull(self, key: Key) -> float:
         """Seconds to wait for what the other hosts of a job are about to say: a look at it costs as much as it has hosts."""
         job = self._state.jobs.get(key)
-        hosts = len(job.status.hosts) if job is not None else 0
+        hosts = job.hosts if job is not None else 0
         return min((hosts - 1) * LULL_SECONDS, LONGEST_LULL_SECONDS) if hosts > 1 else 0.0
 
     async def _work(self, number: int) -> None:
@@ -230,7 +230,7 @@ class Operator:
 
     def _render(self) -> http.Answer:
         self._metrics.queue.set(len(self._queue))
-        counts = Counter(str(entry.value.status.secondary_status or "New") for _, entry in self._state.jobs)
+        counts = Counter(entry.value.secondary_status or "New" for _, entry in self._state.jobs)
         self._metrics.jobs.clear()
         for status, count in counts.items():
             self._metrics.jobs.labels(status).set(count)

@@ -63,7 +63,7 @@ class Reconciler:
     async def reconcile(self, key: Key) -> float | None:
         """Seconds after which to look again though nothing has changed. Raises ClusterError for what may go better later."""
         left = await self.deletion.clear(key)
-        job = self.state.jobs.get(key)
+        job = self.state.job(key)
         if job is None:
             self.memories.forget(key)
             self.reports.forget(key)

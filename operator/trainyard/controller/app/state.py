@@ -10,7 +10,7 @@ from trainyard.api import names
 from trainyard.controller.adapters.cache import Key, Store
 from trainyard.controller.adapters.cluster import PODS, Resource
 from trainyard.controller.core import naming, read
-from trainyard.controller.core.job import Job, parse_job
+from trainyard.controller.core.job import Job, PackedJob, pack_job
 from trainyard.controller.core.observed import Pod, as_gone, parse_pod
 from trainyard.controller.core.snapshot import (
     ExecutionRole,
@@ -37,7 +37,7 @@ class State:
     """Parsed objects; total for any JSON. Keys are (namespace, name)."""
 
     def __init__(self) -> None:
-        self.jobs: Store[Job] = Store(lambda job: (job.namespace, job.training_job_name))
+        self.jobs: Store[PackedJob] = Store(lambda job: (job.namespace, job.training_job_name))
         self.pods: Store[Pod] = Store(lambda pod: (pod.namespace, pod.job_uid))
         self.types: Store[InstanceType] = Store(lambda found: found.namespace)
         self.roles: Store[ExecutionRole] = Store(lambda found: found.namespace)
@@ -50,6 +50,10 @@ class State:
         # Job key -> the uids that pods named for it: jobs may follow each other under one name.
         self._uids: dict[Key, set[str]] = {}
         self._told: dict[str, str] = {}
+
+    def job(self, key: Key) -> Job | None:
+        packed = self.jobs.get(key)
+        return packed.unpack() if packed is not None else None
 
     def seen(self, kind: Kind, raw: Any, deleted: bool = False) -> set[Key]:
         """Take note of one object; the keys of the jobs that this concerns, none if it was known already."""
@@ -87,10 +91,10 @@ class State:
         if not self.jobs.is_news(key, version):
             return set()
         known = self.jobs.get(key)
-        self.jobs.put(key, uid, version, parse_job(raw, known))
+        self.jobs.put(key, uid, version, pack_job(raw))
         return {key} | (self._job_gone(key, known) if known is not None and known.uid != uid else set())
 
-    def _job_gone(self, key: Key, job: Job) -> set[Key]:
+    def _job_gone(self, key: Key, job: PackedJob) -> set[Key]:
         for pod in self.pods.group((job.namespace, job.uid)):
             if pod.gone:
                 self.pods.drop((pod.namespace, pod.name))
@@ -172,9 +176,10 @@ class State:
     def is_new(self, key: Key) -> bool:
         """Does this job have no pods yet?"""
         job = self.jobs.get(key)
-        return job is not None and not (
-            job.terminal or job.status.hosts or job.attempt > 1 or self.pods.group((job.namespace, job.uid))
-        )
+        return job is not None and not job.terminal and not self._has_begun(job)
+
+    def _has_begun(self, job: PackedJob) -> bool:
+        return job.hosts > 0 or job.attempt > 1 or bool(self.pods.group((job.namespace, job.uid)))
 
     def _waiting(self, namespace: str) -> set[Key]:
         """Jobs that may be waiting for an InstanceType or ExecutionRole."""
@@ -190,13 +195,16 @@ class State:
         Creation times are whole seconds; of two jobs of one second the lower uid counts, unless the other has begun already.
         """
 
-        def seniority(of: Job) -> tuple[bool, datetime, str]:
-            begun = bool(of.status.hosts) or of.attempt > 1 or bool(self.pods.group((of.namespace, of.uid)))
-            return not begun, of.created, of.uid
+        def seniority(of: PackedJob) -> tuple[bool, datetime, str]:
+            return not self._has_begun(of), of.created, of.uid
 
-        others = [other for other in self.jobs.group((job.namespace, job.training_job_name)) if other.uid != job.uid]
-        senior = [other for other in others if not other.deleting and seniority(other) < seniority(job)]
-        return min(senior, key=seniority, default=None)
+        others = self.jobs.group((job.namespace, job.training_job_name))
+        own = next((other for other in others if other.uid == job.uid), None)
+        if own is None:
+            return None
+        senior = [other for other in others if not other.deleting and seniority(other) < seniority(own)]
+        found = min(senior, key=seniority, default=None)
+        return found.unpack() if found is not None else None
 
 
 def _parse_pod(raw: Any) -> Pod:
@@ -212,5 +220,6 @@ def owner_key(owner: Key) -> set[Key]:
     return {owner} if owner[1] else set()
 
 
-def _has_all_hosts(job: Job) -> bool:
-    return job.spec is not None and len(job.status.hosts) >= job.spec.resource_config.instance_count
+def _has_all_hosts(job: PackedJob) -> bool:
+    spec = job.unpack().spec if job.hosts > 0 else None
+    return spec is not None and job.hosts >= spec.resource_config.instance_count

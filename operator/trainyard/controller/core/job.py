@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
+import orjson
 from pydantic import ValidationError
 
 from trainyard.api import names
@@ -15,6 +17,16 @@ from trainyard.controller.core import read
 
 DEFAULT_REGION = "us-east-1"
 DEFAULT_ACCOUNT = "000000000000"
+# What parse_job reads of it, besides the annotations that are ours.
+_METADATA = (
+    "namespace",
+    "name",
+    "uid",
+    "resourceVersion",
+    "generation",
+    "creationTimestamp",
+    "deletionTimestamp",
+)
 _UNKNOWN_CREATION = datetime(2000, 1, 1, tzinfo=UTC)
 
 
@@ -77,18 +89,67 @@ def explain(error: ValidationError) -> str:
     )
 
 
-def parse_job(raw: Any, known: Job | None = None) -> Job:
-    """Total. `known`: an earlier reading of the same object, whose spec is taken over while its generation lasts."""
+@dataclass(frozen=True, slots=True)
+class PackedJob:
+    """A job as it is kept: what is asked of all jobs at once, and the rest as JSON, which takes a tenth of what it takes read.
+
+    `hosts`: how many the status names.
+    """
+
+    namespace: str
+    name: str
+    uid: str
+    resource_version: str
+    created: datetime
+    training_job_name: str
+    secondary_status: str
+    attempt: int
+    hosts: int
+    terminal: bool
+    deleting: bool
+    content: bytes
+
+    def unpack(self) -> Job:
+        return _unpack(self.content)
+
+
+def pack_job(raw: Any) -> PackedJob:
+    """Total."""
+    metadata, spec, status = (read.mapping(raw, part) for part in ("metadata", "spec", "status"))
+    kept = {name: metadata[name] for name in _METADATA if name in metadata}
+    # Others' may be large: kubectl apply keeps the whole manifest in one.
+    annotations = read.texts(metadata, "annotations")
+    kept["annotations"] = {name: annotations[name] for name in annotations if name.startswith(f"{names.GROUP}/")}
+    name = read.text(metadata, "name")
+    return PackedJob(
+        namespace=read.text(metadata, "namespace"),
+        name=name,
+        uid=read.text(metadata, "uid"),
+        resource_version=read.text(metadata, "resourceVersion"),
+        created=read.time(metadata, "creationTimestamp") or _UNKNOWN_CREATION,
+        training_job_name=read.text(spec, "trainingJobName") or name,
+        secondary_status=read.text(status, "secondaryStatus"),
+        attempt=read.number(status, "attempt") or 1,
+        hosts=len(read.items(status, "hosts")),
+        terminal=read.text(status, "trainingJobStatus") in TERMINAL,
+        deleting="deletionTimestamp" in metadata,
+        content=orjson.dumps({"metadata": kept, "spec": spec, "status": status}),
+    )
+
+
+@lru_cache(64)
+def _unpack(content: bytes) -> Job:
+    return parse_job(orjson.loads(content))
+
+
+def parse_job(raw: Any) -> Job:
+    """Total."""
     metadata = read.mapping(raw, "metadata")
     spec: TrainingJobSpec | None = None
     status, problem, history_lost = JobStatus(), "", False
     raw_status = dict(read.mapping(raw, "status"))
-    generation = read.number(metadata, "generation") or 0
     try:
-        if known is not None and known.generation == generation > 0 and known.uid == read.text(metadata, "uid"):
-            spec = known.spec
-        if spec is None:
-            spec = TrainingJobSpec.model_validate(read.mapping(raw, "spec"))
+        spec = TrainingJobSpec.model_validate(read.mapping(raw, "spec"))
     except ValidationError as error:
         problem = f"spec cannot be read: {explain(error)}"
     try:
@@ -101,7 +162,7 @@ def parse_job(raw: Any, known: Job | None = None) -> Job:
         name=read.text(metadata, "name"),
         uid=read.text(metadata, "uid"),
         resource_version=read.text(metadata, "resourceVersion"),
-        generation=generation,
+        generation=read.number(metadata, "generation") or 0,
         created=read.time(metadata, "creationTimestamp") or _UNKNOWN_CREATION,
         spec=spec,
         status=status,

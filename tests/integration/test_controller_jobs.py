@@ -120,6 +120,13 @@ def test_a_job_s_status_follows_its_pod(crds: Kubectl, namespace: str, operator:
     assert status["hosts"] == [{"name": "algo-1", "pod": "follows-1-algo-1", "objects": 7, "bytes": 700, "exitCode": 0}]
     annotations = job.pods[0]["metadata"]["annotations"]
     assert json.loads(annotations[names.ANNOTATION_TRAINING_ENDED]) == {"exitCode": 0, "reason": "Completed"}
+    eventually("the last Event", lambda: "Completed" in [event["reason"] for event in job.events], within=10)
+    # Few, and no Warning but for what a person can do something about: nothing fits the pod.
+    assert sorted((event["type"], event["reason"]) for event in job.events) == [
+        ("Normal", "Completed"),
+        ("Normal", "Starting"),
+        ("Warning", "Unschedulable"),
+    ]
 
 
 def test_what_was_filled_in_and_what_has_no_effect_is_in_the_status_and_not_in_the_spec(

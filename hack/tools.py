@@ -74,9 +74,14 @@ def _kubernetes(directory: Path) -> None:
         (directory / name).symlink_to("kubernetes")
 
 
-def _pause(directory: Path) -> None:
-    source = REPO / "hack" / "pause"
-    shell.run("go", "build", "-trimpath", "-ldflags=-s -w", "-o", directory / "pause", ".", cwd=source, env=STATIC)
+def _ours(name: str, expect: str = "") -> Tool:
+    """A program of this repository: hack/<name>, built anew when its source has changed."""
+    source = REPO / "hack" / name
+
+    def build(directory: Path) -> None:
+        shell.run("go", "build", "-trimpath", "-ldflags=-s -w", "-o", directory / name, ".", cwd=source, env=STATIC)
+
+    return Tool(name, _source_key(source), build, expect)
 
 
 KUBERNETES = Tool(
@@ -93,11 +98,13 @@ VERSITYGW = Tool(
     _installed("github.com/versity/versitygw/cmd/versitygw", versions.VERSITYGW),
     "1 minute",
 )
-PAUSE = Tool("pause", _source_key(REPO / "hack" / "pause"), _pause)
+PAUSE = _ours("pause")
+# Only for tests: the algorithms by which kstatus, Flux and Argo CD read a status.
+HEALTH = _ours("health", "1 minute")
 KIND = Tool("kind", versions.KIND, _installed("sigs.k8s.io/kind", versions.KIND), "1 minute")
 # Only for the benchmark of the controller, which asks for it itself.
 KWOK = Tool("kwok", versions.KWOK, _installed("sigs.k8s.io/kwok/cmd/kwok", versions.KWOK), "2 minutes")
-EVERYWHERE = (HELM, VERSITYGW)
+EVERYWHERE = (HELM, VERSITYGW, HEALTH)
 NEEDED = {"native": (KUBERNETES, PAUSE, COREDNS, *EVERYWHERE), "kind": (KIND, *EVERYWHERE)}
 
 

@@ -143,6 +143,15 @@ class Job:
         pods = self.kubectl.list("pods", self.namespace, f"trainyard.dev/job-name={self.name}")
         return sorted(pods, key=lambda pod: pod["metadata"]["name"])
 
+    @property
+    def events(self) -> list[Manifest]:
+        """Those about the job itself, oldest first."""
+        found = [event for event in self.kubectl.list("events", self.namespace) if self._is_about_me(event)]
+        return sorted(found, key=lambda event: event["firstTimestamp"])
+
+    def _is_about_me(self, event: Manifest) -> bool:
+        return (event["involvedObject"]["kind"], event["involvedObject"]["name"]) == ("TrainingJob", self.name)
+
     def condition(self, type_: str) -> Manifest:
         found = [condition for condition in self.status.get("conditions", []) if condition["type"] == type_]
         return found[0] if found else {}

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.jobs import channel, check_transitions, manifest, path_of
+from tests.e2e.jobs import channel, check_transitions, eventually, manifest, path_of
 from tests.e2e.site import LONG, Desk
 
 MANY = 20_000 if LONG else 1_200
@@ -36,6 +36,12 @@ def test_a_job_finds_the_whole_contract_and_its_model_arrives(desk: Desk) -> Non
     status = job.completes()
     assert path_of(status) == NORMAL
     assert "failureReason" not in status
+    eventually("the last Event", lambda: "Completed" in [event["reason"] for event in job.events], within=10)
+    # Others' jobs may have the nodes when this one begins.
+    told = [event for event in job.events if event["reason"] != "Unschedulable"]
+    assert sorted((event["type"], event["reason"]) for event in told) == [
+        ("Normal", "Completed"),
+    ]
     assert status["modelArtifacts"]["s3ModelArtifacts"] == desk.bucket.uri("out/Contract-Job/output/model.tar.gz")
     model = desk.bucket.archive("out/Contract-Job/output/model.tar.gz")
     assert model["weights/w.bin"] == b"w"

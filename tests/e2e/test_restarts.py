@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.jobs import Job, Manifest, eventually, manifest, path_of
+from tests.e2e.jobs import Job, eventually, manifest, path_of
 from tests.e2e.site import Desk, Site, open_desk
 
 # Long enough to be found in training, short enough to be waited for; it ends at SIGTERM.
@@ -74,17 +74,7 @@ def test_a_drained_spot_job_starts_again_from_interrupted_with_all_its_hosts(evi
     assert "retryAttempts" not in status
     assert pod_names(job) == ["spot-2-algo-1", "spot-2-algo-2"]
     assert [host["pod"] for host in status["hosts"]] == pod_names(job)
-    events = [event["reason"] for event in shared_events(job)]
-    assert "Interrupted" in events
-
-
-def shared_events(job: Job) -> list[Manifest]:
-    found = job.kubectl.list("events", job.namespace)
-    return [
-        event
-        for event in found
-        if event["involvedObject"]["kind"] == "TrainingJob" and event["involvedObject"]["name"] == job.name
-    ]
+    assert "Interrupted" in [event["reason"] for event in job.events]
 
 
 def test_a_drained_job_with_neither_fails_and_says_what_happened(evicted: dict[str, Job]) -> None:

@@ -120,6 +120,12 @@ def test_a_job_s_status_follows_its_pod(crds: Kubectl, namespace: str, operator:
     assert status["hosts"] == [{"name": "algo-1", "pod": "follows-1-algo-1", "objects": 7, "bytes": 700, "exitCode": 0}]
     annotations = job.pods[0]["metadata"]["annotations"]
     assert json.loads(annotations[names.ANNOTATION_TRAINING_ENDED]) == {"exitCode": 0, "reason": "Completed"}
+    eventually("the last Event", lambda: "Completed" in [event["reason"] for event in job.events], within=10)
+    # Few, and no Warning but for what a person can do something about: nothing fits the pod.
+    assert sorted((event["type"], event["reason"]) for event in job.events) == [
+        ("Normal", "Completed"),
+        ("Warning", "Unschedulable"),
+    ]
 
 
 def test_what_was_filled_in_and_what_has_no_effect_is_in_the_status_and_not_in_the_spec(
@@ -156,10 +162,10 @@ def test_a_job_takes_few_writes(crds: Kubectl, namespace: str, operator: Operato
         }
 
     # One Event more than a healthy job has: nothing fits the pod. Events follow the status.
-    eventually("the last Event", lambda: made().get("POST events") == 3, within=10)
+    eventually("the last Event", lambda: made().get("POST events") == 2, within=10)
     writes = made()
     assert writes.pop("PATCH trainingjobs") <= 5, writes
-    assert writes == {"POST configmaps": 1, "PATCH configmaps": 1, "POST pods": 1, "PATCH pods": 1, "POST events": 3}
+    assert writes == {"POST configmaps": 1, "PATCH configmaps": 1, "POST pods": 1, "PATCH pods": 1, "POST events": 2}
 
 
 def test_nothing_is_written_while_nothing_changes(crds: Kubectl, namespace: str, operator: OperatorProcess) -> None:

@@ -2,7 +2,7 @@
 
 pydantic's JSON schema is not one: references are inlined, nullable unions become optional fields, constants become enums,
 titles go. Whatever else the apiserver would not take is an error here, not there. Defaults go into the description, where
-`kubectl explain` shows them: the apiserver must not write into a spec what its author left out.
+`kubectl explain` shows them: the apiserver must not write into a spec what its author left out. A status has one.
 """
 
 from __future__ import annotations
@@ -33,6 +33,9 @@ _KEPT = {
     "maxItems",
 }
 _INT64 = 2**63 - 1
+# The status until the operator has written one. Without it, tools that know Kubernetes' conventions and nothing of the
+# kind (kstatus: Flux, Helm) would call a job that nobody has seen yet as it should be.
+UNSEEN: Schema = {"observedGeneration": -1}
 _CARRIED = "x-kubernetes-"
 
 
@@ -193,7 +196,10 @@ def crd(kind: Kind) -> Schema:
     }
     version: Schema = {"name": VERSION, "served": True, "storage": True}
     if kind.status is not None:
-        properties["status"] = model_schema(kind.status) | {"description": "What the operator observed."}
+        properties["status"] = model_schema(kind.status) | {
+            "description": "What the operator observed.",
+            "default": UNSEEN,
+        }
         version["subresources"] = {"status": {}}
     root = {
         "type": "object",

@@ -74,4 +74,6 @@ class Reason(StrEnum):
     INTERNAL_ERROR = "InternalError"  # ours: worth a report
 
     # Events only.
+    RESUMED = "Resumed"  # spec.suspend is false again; the job goes on
+    FIELDS_IGNORED = "FieldsIgnored"  # fields of the spec have no effect; the condition of this name says the same
     STOP_IGNORED = "StopIgnored"  # a stop was asked for after the job had ended

@@ -172,7 +172,8 @@ class JobStatus(Model):
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
     observed_generation: int | None = Field(
-        default=None, description="The spec's generation that this status speaks of."
+        default=None,
+        description="The spec's generation that this status speaks of; -1 until the operator has seen the job.",
     )
     conditions: list[Condition] = Field(
         default_factory=list,

@@ -377,7 +377,7 @@ async def test_values_over_the_limit_are_not_shown_but_counted_and_in_the_status
 
 
 async def test_a_fast_log_does_not_keep_the_operator_from_answering() -> None:
-    """Forty regexes, as many lines as there are; the loop must come round all the time."""
+    """Forty regexes, as many lines as there are; the loop must come round all the time. In this process' own time: the machine has other work."""
     definitions = [{"name": f"m{n}", "regex": rf".*#011m{n}:([0-9.]+)"} for n in range(40)]
     job = o.job(algorithmSpecification={"trainingImage": o.IMAGE, "metricDefinitions": definitions})
     kubelet = Kubelet()
@@ -388,9 +388,9 @@ async def test_a_fast_log_does_not_keep_the_operator_from_answering() -> None:
     log.end()
     async with opened(kubelet) as rig:
         rig.look(job, o.over())
-        longest, last = 0.0, time.monotonic()
+        longest, last = 0.0, time.process_time()
         while not rig.read().final:
             await asyncio.sleep(0.001)
-            longest, last = max(longest, time.monotonic() - last), time.monotonic()
+            longest, last = max(longest, time.process_time() - last), time.process_time()
         assert rig.values()["m30"] == max(number for number in range(0, count, 10) if number % 40 == 30)
         assert longest < 1.0

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from trainyard.api.reasons import Reason
-from trainyard.api.status import TERMINAL, JobStatus, TrainingJobStatus
+from trainyard.api.status import TERMINAL, JobStatus
 from trainyard.controller.core.conditions import FIELDS_IGNORED
 from trainyard.controller.core.job import Job
 from trainyard.controller.core.logmetrics import METRICS_READ
@@ -28,13 +28,37 @@ ACTIONABLE = frozenset(
         Reason.POD_LOST,
     }
 )
+# Whatever a person can do something about is a Warning, and nothing else: also why a job failed, and what is wrong with its
+# metrics or in its spec. docs/reference/failure-reasons.md says what to do.
+WARNINGS = ACTIONABLE | {
+    Reason.ALGORITHM_ERROR,
+    Reason.OUT_OF_MEMORY,
+    Reason.IMAGE_NOT_PULLED,
+    Reason.NOT_EXECUTABLE,
+    Reason.DATA_DOWNLOAD_FAILED,
+    Reason.NO_DATA,
+    Reason.NO_CREDENTIALS,
+    Reason.ACCESS_DENIED,
+    Reason.NO_SUCH_BUCKET,
+    Reason.ARTIFACT_UPLOAD_FAILED,
+    Reason.DISK_FULL,
+    Reason.INTERNAL_ERROR,
+    Reason.METRICS_SWITCHED_OFF,
+    Reason.METRIC_REGEX_INVALID,
+    Reason.METRIC_NOT_A_NUMBER,
+    Reason.LOGS_NOT_READ,
+    Reason.FIELDS_IGNORED,
+}
 
 
 @dataclass(frozen=True)
 class Announcement:
-    kind: Literal["Normal", "Warning"]
-    reason: str
+    reason: Reason
     message: str
+
+    @property
+    def kind(self) -> Literal["Normal", "Warning"]:
+        return "Warning" if self.reason in WARNINGS else "Normal"
 
 
 def _ignored(before: JobStatus, status: JobStatus) -> list[Announcement]:
@@ -42,7 +66,7 @@ def _ignored(before: JobStatus, status: JobStatus) -> list[Announcement]:
     if any(condition.type == FIELDS_IGNORED for condition in before.conditions):
         return []
     found = [condition for condition in status.conditions if condition.type == FIELDS_IGNORED]
-    return [Announcement("Warning", condition.type, condition.message) for condition in found]
+    return [Announcement(Reason.FIELDS_IGNORED, condition.message) for condition in found]
 
 
 def announcements(job: Job, status: JobStatus) -> list[Announcement]:
@@ -51,29 +75,25 @@ def announcements(job: Job, status: JobStatus) -> list[Announcement]:
     said = _ignored(before, status)
     if before.training_job_status in TERMINAL:
         if job.stop and before.observed_generation != status.observed_generation:
-            said.append(
-                Announcement("Normal", Reason.STOP_IGNORED, f"the job had already ended: {before.secondary_status}")
-            )
+            said.append(Announcement(Reason.STOP_IGNORED, f"the job had already ended: {before.secondary_status}"))
         return said
-    doing = next((condition for condition in status.conditions if condition.type == "Ready"), None)
+    doing = next(condition for condition in status.conditions if condition.type == "Ready")
     if status.training_job_status in TERMINAL:
-        failed = status.training_job_status is TrainingJobStatus.FAILED
-        reason = doing.reason if doing is not None else str(status.secondary_status)
         message = status.failure_reason or status.secondary_status_transitions[-1].status_message
-        said.append(Announcement("Warning" if failed else "Normal", reason, message))
+        said.append(Announcement(Reason(doing.reason), message))
         return said
     if (status.attempt or 1) > (before.attempt or 1):
         last = status.earlier_attempts[-1]
-        said.append(Announcement("Normal", last.reason, f"attempt {last.attempt} is over: {last.message}"))
+        said.append(Announcement(Reason(last.reason), f"attempt {last.attempt} is over: {last.message}"))
         return said
     said += _metrics(before, status)
     was = next((condition for condition in before.conditions if condition.type == "Ready"), None)
-    suspended = doing is not None and doing.reason == Reason.SUSPENDED
-    if doing is not None and suspended != (was is not None and was.reason == Reason.SUSPENDED):
-        what = "suspended" if suspended else "resumed"
-        said.append(Announcement("Normal", "Suspended" if suspended else "Resumed", f"the job is {what}"))
-    if doing is not None and doing.reason in ACTIONABLE and (was is None or was.reason != doing.reason):
-        said.append(Announcement("Warning", doing.reason, doing.message))
+    suspended = doing.reason == Reason.SUSPENDED
+    if suspended != (was is not None and was.reason == Reason.SUSPENDED):
+        what = Reason.SUSPENDED if suspended else Reason.RESUMED
+        said.append(Announcement(what, f"the job is {what.value.lower()}"))
+    if doing.reason in ACTIONABLE and (was is None or was.reason != doing.reason):
+        said.append(Announcement(Reason(doing.reason), doing.message))
     return said
 
 
@@ -81,7 +101,7 @@ def _metrics(before: JobStatus, status: JobStatus) -> list[Announcement]:
     """Metric definitions that give nothing are worth a word while the job still runs."""
     told = {condition.reason for condition in before.conditions if condition.type == METRICS_READ}
     return [
-        Announcement("Warning", condition.reason, condition.message)
+        Announcement(Reason(condition.reason), condition.message)
         for condition in status.conditions
         if condition.type == METRICS_READ and condition.status == "False" and condition.reason not in told
     ]

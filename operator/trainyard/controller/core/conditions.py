@@ -33,7 +33,8 @@ MESSAGE_CHARS = 4096
 
 S = SecondaryStatus
 # secondary status -> which of Ready, Reconciling, Stalled, Complete, Failed, Finished are True. kstatus reads the first
-# three: Reconciling is "in progress", Ready "current", Stalled "failed"; a job that trains for hours is current.
+# three: Reconciling is "in progress", Ready "current", Stalled "failed"; a job that trains for hours is current. What it, Flux
+# and Argo CD make of each row is in docs/reference/states.md, which tests/unit/controller/test_readers.py asks them.
 TABLE: dict[SecondaryStatus, frozenset[str]] = {
     S.PENDING: frozenset({"Reconciling"}),
     S.STARTING: frozenset({"Reconciling"}),
@@ -67,10 +68,6 @@ def conditions(snapshot: Snapshot, decision: Decision, doing: Activity, secondar
     claims = {
         kind: _Claim(kind in true, doing.reason, doing.message if kind in true | {"Ready"} else "") for kind in TYPES
     }
-    if decision.act is Act.REFUSE and decision.requeue_after is None:
-        # Nothing but another spec helps, and nobody is working on it.
-        claims["Stalled"] = _Claim(True, doing.reason, doing.message)
-        claims["Reconciling"] = _Claim(False, doing.reason)
     claims["Accepted"] = _accepted(snapshot, decision, doing)
     claims["DataReady"] = _data_ready(snapshot, decision, doing)
     claims["ArtifactsUploaded"] = _artifacts(decision, doing)

@@ -14,6 +14,7 @@ from trainyard.api import names
 from trainyard.api.report import TrainingEnd
 from trainyard.controller.adapters.cluster import CONFIG_MAPS, PODS, SERVICES, Resource
 from trainyard.controller.adapters.errors import ClusterError, Conflict, Refused, Throttled
+from trainyard.controller.adapters.events import Events
 from trainyard.controller.app.apply import Applier, NotOurs
 from trainyard.controller.app.deletion import GONE_SECONDS, Deletion
 from trainyard.controller.app.logscan import LogScan
@@ -22,6 +23,7 @@ from trainyard.controller.app.memory import Memories, Memory
 from trainyard.controller.app.metrics import Metrics
 from trainyard.controller.app.reconcile import Reconciler
 from trainyard.controller.app.reports import Reports
+from trainyard.controller.app.services import Services
 from trainyard.controller.app.state import JOBS, State
 from trainyard.controller.app.workqueue import WorkQueue
 from trainyard.controller.core.actions import Actions, Annotate, actions
@@ -285,6 +287,62 @@ async def test_the_last_status_waits_for_the_logs_and_no_other_does() -> None:
     logs.left = None
     assert await found._write(over, decide(over), memory) == 0
     assert len(server.log) == 2
+
+
+# -- what somebody has damaged
+
+
+async def test_a_pod_that_went_without_being_deleted_is_asked_for_and_stays_if_it_is_there() -> None:
+    hidden = o.raw_pod(metadata={"labels": {names.LABEL_JOB_UID: o.UID}, "resourceVersion": "300"})
+    server, memory = Apiserver((PODS, hidden)), Memory(o.UID)
+    found, job = (
+        reconciler(server, o.at(50)),
+        o.job(status={"hosts": [{"name": "algo-1", "pod": f"{o.NAME}-1-algo-1"}]}),
+    )
+    found.state.seen("jobs", o.raw_job())
+    found.state.seen("pods", o.raw_pod())
+    found.state.seen("pods", o.raw_pod(metadata={"resourceVersion": "300"}), deleted=True)
+    (pod,) = (await found._snapshot(job, memory)).pods
+    assert (pod.gone, pod.altered.startswith("label")) == (False, True)
+    server.objects.clear()
+    found.state.seen(
+        "pods", o.raw_pod(metadata={"resourceVersion": "301", "deletionTimestamp": o.stamp(9)}), deleted=True
+    )
+    (pod,) = (await found._snapshot(job, memory)).pods
+    assert pod.gone
+
+
+@pytest.mark.parametrize("wrong", [{names.LABEL_JOB_UID: "x"}, {names.LABEL_ATTEMPT: "0"}, {names.LABEL_JOB_NAME: ""}])
+async def test_a_plan_whose_labels_are_wrong_is_kept_for_the_pods_that_it_owns(wrong: dict[str, str]) -> None:
+    plan = plan_of(o.job())
+    plan["metadata"]["labels"] |= wrong
+    plan["metadata"]["uid"] = "plan-uid"
+    server, state = Apiserver((CONFIG_MAPS, plan)), State()
+    state.seen("jobs", o.raw_job())
+    deletion = Deletion(state, server, applier(server, state), lambda: o.at(9))  # type: ignore[arg-type]
+    state.seen("pods", o.raw_pod())
+    await deletion.plans(("",))
+    assert ("configmaps", PLAN) in server.objects
+
+
+async def test_the_service_of_several_hosts_is_made_again_and_belongs_to_their_plan() -> None:
+    hosts = [{"name": host, "pod": f"{o.NAME}-1-{host}"} for host in ("algo-1", "algo-2")]
+    server, state = Apiserver(), State()
+    state.seen("jobs", o.raw_job(hosts=2, status={"trainingJobStatus": "InProgress", "hosts": hosts}))
+    for host in ("algo-1", "algo-2"):
+        state.seen("pods", o.raw_pod(host))
+    events = Events(server, "me", lambda: 0.0)  # type: ignore[arg-type]
+    services = Services(state, server, events, lambda: o.at(9))  # type: ignore[arg-type]
+    await services.mend()
+    await services.mend()
+    ((_, service),) = [item for item in server.objects.items() if item[0][0] == "services"]
+    assert service["metadata"]["ownerReferences"][0]["uid"] == "plan-uid"
+    assert [line.split()[0] for line in server.log] == ["find", "create", "find"]
+    assert events._pending.get_nowait()["reason"] == "ServiceMadeAgain"
+    server.objects.clear()
+    server.fails["find services"] = Throttled("later")
+    await services.mend()
+    assert server.objects == {}
 
 
 # -- the process

@@ -7,11 +7,11 @@ from datetime import datetime
 from typing import Any, Final, Literal
 
 from trainyard.api import names
-from trainyard.controller.adapters.cache import Key, Store
+from trainyard.controller.adapters.cache import Key, Store, newer
 from trainyard.controller.adapters.cluster import PODS, Resource
 from trainyard.controller.core import naming, read
 from trainyard.controller.core.job import Job, parse_job
-from trainyard.controller.core.observed import Pod, as_gone, parse_pod
+from trainyard.controller.core.observed import Pod, as_gone, identified, parse_pod
 from trainyard.controller.core.snapshot import (
     ExecutionRole,
     InstanceType,
@@ -57,12 +57,12 @@ class State:
         uid, version = read.text(metadata, "uid"), read.text(metadata, "resourceVersion")
         if deleted:
             if kind == "pods":
-                return self._pod_gone(key, uid, version, _parse_pod(raw))
+                return self._pod_gone(key, uid, version, self._whose(key, uid, raw))
             return self.gone(kind, key, uid)
         if kind == "jobs":
             return self._job(key, uid, version, raw)
         if kind == "pods":
-            return self._pod(key, uid, version, _parse_pod(raw))
+            return self._pod(key, uid, version, self._whose(key, uid, raw))
         parsed = parse_instance_type(raw) if kind == "types" else parse_execution_role(raw)
         return self._waiting(key[0]) if self.stores[kind].put(key, uid, version, parsed) else set()
 
@@ -96,6 +96,15 @@ class State:
         waiting = self.jobs.group((job.namespace, job.training_job_name))
         return {key} | {(other.namespace, other.name) for other in waiting}
 
+    def _whose(self, key: Key, uid: str, raw: Any) -> Pod:
+        """Whose a pod is does not change while it is the same pod: labels that somebody changes tear no host out of its job."""
+        known = self.pods.entry(key)
+        if known is None or known.uid != uid or not known.value.host:
+            return _parse_pod(raw)
+        was = known.value
+        pod = identified(raw, was.job_name, was.job_uid, was.attempt, was.host)
+        return replace(pod, plan_uid=was.plan_uid or pod.plan_uid)
+
     def _pod(self, key: Key, uid: str, version: str, pod: Pod) -> set[Key]:
         known = self.pods.entry(key)
         if known is not None and known.uid == uid and known.value.gone:
@@ -119,6 +128,28 @@ class State:
             self.pods.put(key, uid, version, as_gone(pod))
             return owner_key(owner)
         return owner_key(owner) if known is not None else set()
+
+    def claim(self, job: Job, host: str, raw: Any) -> bool:
+        """A pod that the apiserver has under the name that is recorded for this host, though it was not seen, or seen to go: its
+        labels were changed. False if it is none of this job's, or the one of that name that has gone."""
+        pod = identified(raw, job.name, job.uid, job.attempt, host)
+        key, known = (pod.namespace, pod.name), self.pods.entry((pod.namespace, pod.name))
+        labelled = read.texts(raw, "metadata", "labels").get(names.LABEL_JOB_UID) == job.uid
+        if not labelled and parse_pod(raw).plan != pod.plan:
+            return False
+        if known is not None and known.value.gone and known.uid != pod.uid:
+            return False
+        if (
+            known is not None
+            and known.value.host
+            and not known.value.gone
+            and newer(known.version, pod.resource_version)
+        ):
+            return True  # the watch was faster
+        self.pods.drop(key)
+        self.pods.put(key, pod.uid, pod.resource_version, pod)
+        self._uids.setdefault((job.namespace, job.name), set()).add(job.uid)
+        return True
 
     def job_keys(self) -> set[Key]:
         """Of all jobs, and of those that only their pods still speak of."""

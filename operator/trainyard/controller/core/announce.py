@@ -25,6 +25,7 @@ ACTIONABLE = frozenset(
         Reason.IMAGE_PULL_FAILING,
         Reason.UPLOAD_BLOCKED,
         Reason.NAME_SHADOWED,
+        Reason.POD_ALTERED,
         Reason.POD_LOST,
     }
 )

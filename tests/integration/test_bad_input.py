@@ -20,7 +20,7 @@ from trainyard.api import names
 
 COUNT = 2_000 if os.environ.get("TRAINYARD_LONG") == "1" else 200
 SEED = 20261124
-BATCH, EXPLAINED_WITHIN = 200, 30.0
+BATCH, EXPLAINED_WITHIN = 200, 60.0
 # A field's path, of the job or of the object that was refused.
 FIELD = re.compile(
     r"\b(spec|metadata|ObjectMeta)(\.|\[)\w|\b(resourceConfig|trainingJobName|roleARN|stoppingCondition)\b"

@@ -247,7 +247,7 @@ def _told(rest: Rest, namespace: str, damages: Mapping[str, Damage | Reference])
         return not left
 
     with contextlib.suppress(AssertionError):
-        eventually("all are told", told, within=20, every=0.5)
+        eventually("all are told", told, within=40, every=0.5)
     jobs = {job["metadata"]["name"]: job.get("status", {}) for job in rest.items(JOBS.format(namespace))}
     early = [
         f"{name} ended {jobs[name]['trainingJobStatus']}: {jobs[name].get('failureReason')}"
@@ -276,7 +276,7 @@ def _ended(rest: Rest, namespace: str, damages: Mapping[str, Damage | Reference]
         return not left
 
     with contextlib.suppress(AssertionError):
-        eventually("all end as they should", ended, within=30, every=0.5)
+        eventually("all end as they should", ended, within=60, every=0.5)
     return [f"{name} is not {damages[name].end}: {why}" for name, why in left.items()]
 
 

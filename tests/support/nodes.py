@@ -16,13 +16,18 @@ from tests.support.unscheduled import IMAGE
 RENEW_SECONDS = 5.0
 
 
-def become(job: Job, pod: Manifest, containers: dict[str, Manifest], **status: Any) -> None:
-    """Writes a pod's status as a kubelet would."""
-    raw = o.raw_pod(containers=containers, status=status)["status"]
+def written(containers: dict[str, Manifest], **status: Any) -> Manifest:
+    """A pod's status as a kubelet would write it."""
+    raw: Manifest = o.raw_pod(containers=containers, status=status)["status"]
     for entry in raw["initContainerStatuses"] + raw["containerStatuses"]:
         entry |= {"image": IMAGE, "imageID": "", "ready": False, "restartCount": 0}
     del raw["podIP"], raw["conditions"]
-    name = pod["metadata"]["name"]
+    return raw
+
+
+def become(job: Job, pod: Manifest, containers: dict[str, Manifest], **status: Any) -> None:
+    """Writes a pod's status as a kubelet would."""
+    raw, name = written(containers, **status), pod["metadata"]["name"]
     job.kubectl("patch", "pod", name, "-n", job.namespace, "--subresource=status", "-p", json.dumps({"status": raw}))
 
 

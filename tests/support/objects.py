@@ -133,6 +133,7 @@ def raw_pod(
             names.LABEL_ATTEMPT: "1",
             names.LABEL_JOB_UID: UID,
             names.LABEL_JOB_NAME: NAME,
+            names.LABEL_MANAGED_BY: names.FIELD_MANAGER,
         },
         "annotations": more.get("annotations", {}),
         "ownerReferences": [{"kind": "ConfigMap", "name": f"{NAME}-1-plan", "uid": "plan-uid", "controller": True}],

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 # s3_uri -> s3URI, role_arn -> roleARN: the field names of the AWS controllers' CRDs, so that their manifests fit.
 _CAPITALS = {
@@ -39,6 +39,8 @@ class Model(BaseModel):
         return self.model_dump_json(by_alias=True, exclude_none=True)
 
 
+# A count or a size that a JSON number holds exactly.
+Size = Annotated[int, Field(ge=0, le=2**53)]
 DNS_LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 S3_URI = r"^s3://[^/]+(/.*)?$"
 S3_URI_PARTS = re.compile(r"^s3://([^/]+)/?(.*)$", re.DOTALL)

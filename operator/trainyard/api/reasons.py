@@ -35,6 +35,7 @@ class Reason(StrEnum):
     TRAINING = "Training"  # every training container runs
     UPLOADING = "Uploading"  # training has ended; artifacts are on their way
     UPLOAD_BLOCKED = "UploadBlocked"  # S3 refuses the artifacts; retried until the hold window ends
+    POD_ALTERED = "PodAltered"  # somebody changed a pod's labels or owner; the message says how to put them back
     STOPPING = "Stopping"  # a stop was asked for or a limit reached
     SUSPENDING = "Suspending"  # spec.suspend was set; the pods are told to end
     SUSPENDED = "Suspended"  # spec.suspend is true and no pod is there
@@ -76,4 +77,8 @@ class Reason(StrEnum):
     # Events only.
     RESUMED = "Resumed"  # spec.suspend is false again; the job goes on
     FIELDS_IGNORED = "FieldsIgnored"  # fields of the spec have no effect; the condition of this name says the same
+    SERVICE_MADE_AGAIN = "ServiceMadeAgain"  # somebody had deleted the Service by which the hosts find each other
+    STATUS_UNREADABLE = (
+        "StatusUnreadable"  # somebody wrote nonsense into the status: nothing is done until it is mended
+    )
     STOP_IGNORED = "StopIgnored"  # a stop was asked for after the job had ended

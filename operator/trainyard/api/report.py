@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from trainyard.api.base import Model
+from trainyard.api.base import Model, Size
 from trainyard.api.names import FAILURE_REASON_CHARS, TERMINATION_MESSAGE_BYTES, cut_utf8
 
 
@@ -90,8 +90,8 @@ class Report(Model):
     stop_reason: StopReason | None = None
     training_started_at: datetime | None = None
     training_ended_at: datetime | None = None
-    objects: int | None = None  # of this host's share of the input
-    bytes: int | None = None
+    objects: Size | None = None  # of this host's share of the input
+    bytes: Size | None = None
     artifacts: list[Artifact] = Field(default_factory=list)
 
     def to_termination_message(self) -> str:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
-from trainyard.api.base import Model
+from trainyard.api.base import Model, Size
+
+# Whoever may write a status may write nonsense into it. What passes these limits is safe to count and to name objects with.
+Time = Annotated[AwareDatetime, Field(ge=datetime(1970, 1, 1, tzinfo=UTC), lt=datetime(3000, 1, 1, tzinfo=UTC))]
+Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
+Number = Annotated[int, Field(ge=1, le=2**31 - 1)]
+HOST_NAME: Final = r"^algo-[1-9][0-9]*$"
+POD_NAME: Final = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
 
 
 class TrainingJobStatus(StrEnum):
@@ -45,8 +52,8 @@ class Transition(Model):
     """One stretch of a job's life; contiguous with the next one."""
 
     status: str = Field(description="Secondary status during it.")
-    start_time: datetime = Field(description="When it began, from the pods' evidence.")
-    end_time: datetime | None = Field(default=None, description="When it ended: the next one's startTime.")
+    start_time: Time = Field(description="When it began, from the pods' evidence.")
+    end_time: Time | None = Field(default=None, description="When it ended: the next one's startTime.")
     status_message: str = Field(description="What happened in it.")
 
 
@@ -59,8 +66,8 @@ class Condition(Model):
         " FieldsIgnored; of a job with metricDefinitions also MetricsRead and LogLinesLost.",
     )
     status: Literal["True", "False", "Unknown"] = Field(description="Whether it holds.")
-    observed_generation: int = Field(default=0, description="The spec's generation that this speaks of.")
-    last_transition_time: datetime = Field(description="When `status` last changed.")
+    observed_generation: Size = Field(default=0, description="The spec's generation that this speaks of.")
+    last_transition_time: Time = Field(description="When `status` last changed.")
     reason: str = Field(max_length=1024, description="CamelCase reason.")
     message: str = Field(default="", max_length=32768, description="What is so, where, and what to do.")
 
@@ -76,29 +83,31 @@ class MetricData(Model):
 
     metric_name: str = Field(description="Name of the metric definition.")
     value: float = Field(description="The last value that a log line had.")
-    timestamp: datetime = Field(description="When that line was written.")
+    timestamp: Time = Field(description="When that line was written.")
 
 
 class AttemptRecord(Model):
     """An attempt that is over, after which the job was started again."""
 
-    attempt: int = Field(description="Its number, from 1.")
-    start_time: datetime | None = Field(default=None, description="When its staging began; absent if it never did.")
-    end_time: datetime = Field(description="When it ended.")
-    reason: str = Field(description="Retrying, Interrupted or Suspended.")
+    attempt: Number = Field(description="Its number, from 1.")
+    start_time: Time | None = Field(default=None, description="When its staging began; absent if it never did.")
+    end_time: Time = Field(description="When it ended.")
+    reason: str = Field(pattern="^(Retrying|Interrupted|Suspended)$", description="Retrying, Interrupted or Suspended.")
     message: str = Field(max_length=1024, description="What happened, and where.")
 
 
 class HostStatus(Model):
     """One ML compute instance: its pod and its share of the input."""
 
-    name: str = Field(description="algo-<n>.")
-    pod: str = Field(description="Name of its pod.")
+    name: str = Field(pattern=HOST_NAME, max_length=15, description="algo-<n>.")
+    pod: str = Field(pattern=POD_NAME, max_length=253, description="Name of its pod.")
     node: str | None = Field(default=None, description="Node it runs on.")
-    objects: int | None = Field(default=None, description="Input objects staged on it.")
-    bytes: int | None = Field(default=None, description="Input bytes staged on it.")
-    exit_code: int | None = Field(default=None, description="Exit code of its training container.")
-    last_log_time: datetime | None = Field(
+    objects: Size | None = Field(default=None, description="Input objects staged on it.")
+    bytes: Size | None = Field(default=None, description="Input bytes staged on it.")
+    exit_code: int | None = Field(
+        default=None, ge=-(2**31), le=2**31 - 1, description="Exit code of its training container."
+    )
+    last_log_time: Time | None = Field(
         default=None, description="Time of the last line of its log that finalMetricDataList accounts for."
     )
 
@@ -121,18 +130,18 @@ class JobStatus(Model):
     training_job_name: str | None = Field(default=None, description="SageMaker's name of the job, default filled in.")
     training_job_arn: str | None = Field(default=None, description="ARN built from region, account and name.")
     model_artifacts: ModelArtifacts | None = Field(default=None, description="The result.")
-    creation_time: datetime | None = Field(default=None, description="When the job was created.")
-    training_start_time: datetime | None = Field(
+    creation_time: Time | None = Field(default=None, description="When the job was created.")
+    training_start_time: Time | None = Field(
         default=None, description="When staging began: the clock of maxRuntimeInSeconds."
     )
-    training_end_time: datetime | None = Field(
+    training_end_time: Time | None = Field(
         default=None, description="When artifacts were uploaded, or the failure was seen."
     )
-    last_modified_time: datetime | None = Field(default=None, description="When the status last changed.")
-    training_time_in_seconds: int | None = Field(
+    last_modified_time: Time | None = Field(default=None, description="When the status last changed.")
+    training_time_in_seconds: Count | None = Field(
         default=None, description="From trainingStartTime to trainingEndTime, at least 1."
     )
-    billable_time_in_seconds: int | None = Field(
+    billable_time_in_seconds: Count | None = Field(
         default=None,
         description="Running time of all attempts together, at least 1: what lay between them is left out.",
     )
@@ -147,23 +156,23 @@ class JobStatus(Model):
         description="What the platform filled in where the spec says nothing: field path -> value.",
         examples=[{"stoppingCondition.maxRuntimeInSeconds": 86400}],
     )
-    attempt: int | None = Field(default=None, description="Number of the attempt, from 1.")
-    attempt_start_time: datetime | None = Field(
+    attempt: Number | None = Field(default=None, description="Number of the attempt, from 1.")
+    attempt_start_time: Time | None = Field(
         default=None, description="When the present attempt was due, if it is not the first or the job was suspended."
     )
     earlier_attempts: list[AttemptRecord] = Field(
         default_factory=list, max_length=10, description="The latest of the attempts before this one, oldest first."
     )
-    retry_attempts: int | None = Field(
+    retry_attempts: Count | None = Field(
         default=None, description="How many of retryStrategy.maximumRetryAttempts are used."
     )
-    interruptions: int | None = Field(
+    interruptions: Count | None = Field(
         default=None, description="How often the cluster interrupted the job (enableManagedSpotTraining)."
     )
-    earlier_running_time_in_seconds: int | None = Field(
+    earlier_running_time_in_seconds: Count | None = Field(
         default=None, description="Running time of all earlier attempts together; counts for maxRuntimeInSeconds."
     )
-    suspended_time_in_seconds: int | None = Field(
+    suspended_time_in_seconds: Count | None = Field(
         default=None, description="How long the job was suspended; does not count for maxWaitTimeInSeconds."
     )
     hosts: list[HostStatus] = Field(
@@ -173,6 +182,8 @@ class JobStatus(Model):
     )
     observed_generation: int | None = Field(
         default=None,
+        ge=-1,
+        le=2**53,
         description="The spec's generation that this status speaks of; -1 until the operator has seen the job.",
     )
     conditions: list[Condition] = Field(

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
 from tests.support import objects as o
 from trainyard.api import names
-from trainyard.api.report import StopReason
+from trainyard.api.report import StopOrder, StopReason, TrainingEnd
 from trainyard.controller.core.actions import Actions, actions
 from trainyard.controller.core.announce import announcements
 from trainyard.controller.core.observed import Pod, as_gone
@@ -40,7 +42,15 @@ def test_the_end_of_training_is_told_by_call_or_by_annotation() -> None:
 
 
 def test_an_end_that_was_told_is_not_told_again() -> None:
-    assert do(o.uploading(annotations={ENDED: "{}"})) == Actions()
+    assert do(o.uploading(annotations={ENDED: TrainingEnd(exit_code=0).to_json()})) == Actions()
+
+
+@pytest.mark.parametrize("nonsense", ["", "{", "[]", '{"reason": "Bogus"}'])
+def test_an_order_that_nobody_can_read_does_not_stand_in_the_way_of_one_that_is_needed(nonsense: str) -> None:
+    odd = {STOP: nonsense, ENDED: nonsense}
+    assert list(orders(do(o.training(annotations=odd), stop=True))["algo-1"]) == ["stop"]
+    assert list(orders(do(o.uploading(annotations=odd)))["algo-1"]) == ["training-ended"]
+    assert do(o.training(annotations=odd)) == Actions()
 
 
 def test_an_end_that_is_over_is_not_told() -> None:
@@ -49,7 +59,11 @@ def test_an_end_that_is_over_is_not_told() -> None:
 
 
 def test_a_stop_is_ordered_on_every_host_that_trains_once() -> None:
-    found = do(o.training(), o.training("algo-2", annotations={STOP: "{}"}), stop=True)
+    found = do(
+        o.training(),
+        o.training("algo-2", annotations={STOP: StopOrder(reason=StopReason.HOST_FAILED).to_json()}),
+        stop=True,
+    )
     assert orders(found) == {"algo-1": {"stop": {"reason": "UserRequested", "message": "spec.stop was set"}}}
 
 

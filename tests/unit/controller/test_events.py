@@ -42,11 +42,14 @@ def test_the_reasons_that_warn_are_those_that_say_what_to_do() -> None:
         Reason.IMAGE_PULL_FAILING,
         Reason.UPLOAD_BLOCKED,
         Reason.NAME_SHADOWED,
+        Reason.POD_ALTERED,
         Reason.METRICS_SWITCHED_OFF,
         Reason.METRIC_REGEX_INVALID,
         Reason.METRIC_NOT_A_NUMBER,
         Reason.LOGS_NOT_READ,
         Reason.FIELDS_IGNORED,
+        Reason.STATUS_UNREADABLE,
+        Reason.SERVICE_MADE_AGAIN,
     }
 
 

@@ -16,6 +16,7 @@ from trainyard.controller.core.actions import actions
 from trainyard.controller.core.decision import Act
 from trainyard.controller.core.observed import Container, Pod, as_gone
 from trainyard.controller.core.policies import decide
+from trainyard.controller.core.references import Unresolved
 from trainyard.controller.core.snapshot import Refusal, Snapshot
 from trainyard.controller.core.status import reduce
 
@@ -50,7 +51,11 @@ SITUATIONS: dict[str, tuple[Snapshot, Act, str | None]] = {
         Act.NOTHING,
         None,
     ),
-    "a status that cannot be read is left alone": (of(status={"hosts": "poison"}), Act.NOTHING, Reason.INVALID_SPEC),
+    "a status that cannot be read is left alone": (
+        of(status={"hosts": "poison"}),
+        Act.NOTHING,
+        Reason.STATUS_UNREADABLE,
+    ),
     "a spec that cannot be read fails the job": (of(outputDataConfig=None), Act.FINISH, Reason.INVALID_SPEC),
     "an ended job is only cleaned up": (of(o.training(), status={"trainingJobStatus": "Failed"}), Act.CLEAN, None),
     "an unknown instance type is waited for": (
@@ -84,6 +89,13 @@ SITUATIONS: dict[str, tuple[Snapshot, Act, str | None]] = {
         of(more={"refusal": Refusal("exceeded quota", o.at(970))}),
         Act.WAIT,
         Reason.PODS_REFUSED,
+    ),
+    "refused pods are asked for again once what the job names was mended": (
+        of(
+            more={"refusal": Refusal("spec.tolerations", o.at(970), Unresolved(Reason.INSTANCE_TYPE_INVALID, "before"))}
+        ),
+        Act.MAKE,
+        Reason.STARTING,
     ),
     "refused pods are asked for again after a minute": (
         of(more={"refusal": Refusal("exceeded quota", o.at(930))}),

@@ -7,6 +7,7 @@ from typing import Any
 
 from tests.support import objects as o
 from trainyard.api import names
+from trainyard.api.report import StopOrder, StopReason
 from trainyard.controller.app.state import State
 from trainyard.controller.core.actions import Actions
 from trainyard.controller.core.decision import Act
@@ -26,7 +27,9 @@ def orders(found: Actions) -> dict[str, dict[str, Any]]:
 
 
 def test_a_host_that_trains_is_told_once_that_the_job_is_deleted() -> None:
-    found = rundown([o.training(), o.training("algo-2", annotations={STOP: "{}"})])
+    found = rundown(
+        [o.training(), o.training("algo-2", annotations={STOP: StopOrder(reason=StopReason.HOST_FAILED).to_json()})]
+    )
     assert orders(found) == {"algo-1": {"stop": {"reason": "Deleted", "message": "the TrainingJob was deleted"}}}
     assert found.delete == ()
 

@@ -200,3 +200,53 @@ def test_a_copied_pod_is_nobody_s_host() -> None:
     assert state.seen("pods", elsewhere) == {("other", o.NAME)}
     assert state.seen("pods", named) == state.seen("pods", unowned) == set()
     assert {host: pod.uid for host, pod in state.pods_of(job).items()} == {"algo-1": "pod-algo-1"}
+
+
+ALTERED = {"labels": {names.LABEL_JOB_UID: "x", names.LABEL_ATTEMPT: "7"}, "ownerReferences": []}
+
+
+def altered(raw: dict[str, Any], number: int, **metadata: Any) -> dict[str, Any]:
+    return version(raw | {"metadata": raw["metadata"] | (metadata or ALTERED)}, number)
+
+
+def test_a_pod_whose_labels_and_owner_somebody_changes_stays_with_its_job_and_says_how_to_put_them_back() -> None:
+    state, job = State(), o.job()
+    state.seen("jobs", o.raw_job())
+    state.seen("pods", version(o.raw_pod(), 7))
+    assert state.seen("pods", altered(o.raw_pod(), 8)) == {KEY}
+    (pod,) = state.pods_of(job).values()
+    assert f"--overwrite {names.LABEL_MANAGED_BY}=trainyard" in pod.altered
+    assert f"label {names.LABEL_JOB_UID} is x, not {o.UID}" in pod.altered
+    assert f"its owner is not ConfigMap {o.NAME}-1-plan" in pod.altered
+    assert (pod.plan, pod.plan_uid) == (f"{o.NAME}-1-plan", "plan-uid")
+    assert state.seen("pods", altered(o.raw_pod(), 9), deleted=True) == {KEY}
+    assert [pod.gone for pod in state.pods_of(job).values()] == [True]
+
+
+def test_a_pod_that_is_put_right_says_nothing_any_more() -> None:
+    state = State()
+    state.seen("pods", version(o.raw_pod(), 7))
+    state.seen("pods", altered(o.raw_pod(), 8))
+    state.seen("pods", version(o.raw_pod(), 9))
+    assert [pod.altered for pod in state.pods_of(o.job()).values()] == [""]
+
+
+def test_a_pod_that_the_watch_has_lost_is_taken_back_and_a_stranger_of_its_name_is_not() -> None:
+    state, job = State(), o.job()
+    state.seen("jobs", o.raw_job())
+    state.seen("pods", version(o.raw_pod(), 7))
+    state.seen("pods", version(o.raw_pod(), 8), deleted=True)
+    stranger = altered(o.raw_pod(), 9, labels={}, ownerReferences=[])
+    another = altered(o.raw_pod(), 9, uid="another")
+    assert not state.claim(job, "algo-1", stranger)
+    assert not state.claim(job, "algo-1", another)
+    assert state.claim(job, "algo-1", altered(o.raw_pod(), 9, labels={}))
+    (pod,) = state.pods_of(job).values()
+    assert (pod.gone, bool(pod.altered)) == (False, True)
+
+
+def test_what_the_watch_tells_meanwhile_is_not_replaced_by_an_older_answer() -> None:
+    state, job = State(), o.job()
+    state.seen("pods", version(o.raw_pod(status={"phase": "Succeeded"}), 12))
+    assert state.claim(job, "algo-1", version(o.raw_pod(), 9))
+    assert [pod.phase for pod in state.pods_of(job).values()] == ["Succeeded"]

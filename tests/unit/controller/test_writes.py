@@ -25,6 +25,7 @@ from trainyard.controller.app.memory import Memories, Memory
 from trainyard.controller.app.metrics import Metrics
 from trainyard.controller.app.reconcile import PATIENCE_SECONDS, Reconciler
 from trainyard.controller.app.reports import Reports
+from trainyard.controller.app.services import Services
 from trainyard.controller.app.state import JOBS, State
 from trainyard.controller.app.workqueue import WorkQueue
 from trainyard.controller.core.actions import Actions, Annotate, actions
@@ -333,6 +334,62 @@ def test_what_is_normal_leaves_half_of_the_burst_to_warnings() -> None:
     kinds = Counter(said._pending.get_nowait()["type"] for _ in range(said._pending.qsize()))
     assert kinds["Normal"] < BURST * 0.6
     assert kinds.total() == BURST
+
+
+# -- what somebody has damaged
+
+
+async def test_a_pod_that_went_without_being_deleted_is_asked_for_and_stays_if_it_is_there() -> None:
+    hidden = o.raw_pod(metadata={"labels": {names.LABEL_JOB_UID: o.UID}, "resourceVersion": "300"})
+    server, memory = Apiserver((PODS, hidden)), Memory(o.UID)
+    found, job = (
+        reconciler(server, o.at(50)),
+        o.job(status={"hosts": [{"name": "algo-1", "pod": f"{o.NAME}-1-algo-1"}]}),
+    )
+    found.state.seen("jobs", o.raw_job())
+    found.state.seen("pods", o.raw_pod())
+    found.state.seen("pods", o.raw_pod(metadata={"resourceVersion": "300"}), deleted=True)
+    (pod,) = (await found._snapshot(job, memory)).pods
+    assert (pod.gone, pod.altered.startswith("label")) == (False, True)
+    server.objects.clear()
+    found.state.seen(
+        "pods", o.raw_pod(metadata={"resourceVersion": "301", "deletionTimestamp": o.stamp(9)}), deleted=True
+    )
+    (pod,) = (await found._snapshot(job, memory)).pods
+    assert pod.gone
+
+
+@pytest.mark.parametrize("wrong", [{names.LABEL_JOB_UID: "x"}, {names.LABEL_ATTEMPT: "0"}, {names.LABEL_JOB_NAME: ""}])
+async def test_a_plan_whose_labels_are_wrong_is_kept_for_the_pods_that_it_owns(wrong: dict[str, str]) -> None:
+    plan = plan_of(o.job())
+    plan["metadata"]["labels"] |= wrong
+    plan["metadata"]["uid"] = "plan-uid"
+    server, state = Apiserver((CONFIG_MAPS, plan)), State()
+    state.seen("jobs", o.raw_job())
+    deletion = Deletion(state, server, applier(server, state), lambda: o.at(9))  # type: ignore[arg-type]
+    state.seen("pods", o.raw_pod())
+    await deletion.plans(("",))
+    assert ("configmaps", PLAN) in server.objects
+
+
+async def test_the_service_of_several_hosts_is_made_again_and_belongs_to_their_plan() -> None:
+    hosts = [{"name": host, "pod": f"{o.NAME}-1-{host}"} for host in ("algo-1", "algo-2")]
+    server, state = Apiserver(), State()
+    state.seen("jobs", o.raw_job(hosts=2, status={"trainingJobStatus": "InProgress", "hosts": hosts}))
+    for host in ("algo-1", "algo-2"):
+        state.seen("pods", o.raw_pod(host))
+    events = Events(server, "me", lambda: 0.0)  # type: ignore[arg-type]
+    services = Services(state, server, events, lambda: o.at(9))  # type: ignore[arg-type]
+    await services.mend()
+    await services.mend()
+    ((_, service),) = [item for item in server.objects.items() if item[0][0] == "services"]
+    assert service["metadata"]["ownerReferences"][0]["uid"] == "plan-uid"
+    assert [line.split()[0] for line in server.log] == ["find", "create", "find"]
+    assert events._pending.get_nowait()["reason"] == "ServiceMadeAgain"
+    server.objects.clear()
+    server.fails["find services"] = Throttled("later")
+    await services.mend()
+    assert server.objects == {}
 
 
 # -- the process

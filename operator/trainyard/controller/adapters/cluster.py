@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
 import orjson
@@ -46,7 +47,9 @@ class Resource:
 
     def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:
         root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
-        parts = [root, f"namespaces/{namespace}" if namespace else "", self.plural, name, subresource]
+        # A name from a status or a label may be anything: it stays one part of the path.
+        within = f"namespaces/{quote(namespace, safe='')}" if namespace else ""
+        parts = [root, within, self.plural, quote(name, safe=""), subresource]
         return "/".join(part for part in parts if part)
 
 

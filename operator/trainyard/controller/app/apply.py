@@ -85,8 +85,10 @@ class Applier:
     async def _adopt_plan(self, job: Job) -> None:
         """From now on the plan, and with it pods and Service, goes with the job."""
         name = naming.config_map_name(job.name, job.attempt)
-        patch = {"metadata": {"ownerReferences": [children.owner_reference(job)]}}
-        with contextlib.suppress(NotFound):
+        patch: Raw = {"metadata": {"ownerReferences": [children.owner_reference(job)]}}
+        if uid := next((pod.plan_uid for pod in self._state.pods_of(job).values() if pod.plan_uid), ""):
+            patch["metadata"]["uid"] = uid  # and not somebody else's that has its name by now
+        with contextlib.suppress(NotFound, Conflict):
             await self._cluster.merge(CONFIG_MAPS, job.namespace, name, patch)
 
     async def _expire(self, job: Job, *, remove: bool) -> None:

@@ -75,12 +75,15 @@ class Deletion:
         known = self.state.jobs.get(key)
         attempt = labels.get(names.LABEL_ATTEMPT, "")
         pods = self.state.pods.group((key[0], job_uid))
+        uid = read.text(metadata, "uid")
         if not job_uid or any(str(pod.attempt) == attempt for pod in pods):
             return
+        if any(entry.value.plan_uid == uid and not entry.value.gone for _, entry in self.state.pods):
+            return  # its labels were changed: those of its pods say that it is needed
         if known is not None and known.uid == job_uid:
             if attempt.isdigit() and int(attempt) < known.attempt:
-                await self.applier.delete_plan(key[0], read.text(metadata, "name"), read.text(metadata, "uid"))
+                await self.applier.delete_plan(key[0], read.text(metadata, "name"), uid)
             return
         raw = await self.cluster.find(JOBS, *key)
         if raw is None or read.text(read.mapping(raw, "metadata"), "uid") != job_uid:
-            await self.applier.delete_plan(key[0], read.text(metadata, "name"), read.text(metadata, "uid"))
+            await self.applier.delete_plan(key[0], read.text(metadata, "name"), uid)

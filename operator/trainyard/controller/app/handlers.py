@@ -79,7 +79,7 @@ def build_registry(deliver: Deliver, login: Callable[[], Awaitable[Connection]])
         settings.watching.server_timeout = 300
         settings.watching.client_timeout = 310
         settings.queueing.worker_limit = None
-        settings.queueing.idle_timeout = 1.0
+        settings.queueing.idle_timeout = 0.1  # a worker keeps its last event
         settings.execution.max_workers = 1  # no synchronous handlers
         settings.persistence.diffbase_storage = _NoDiffs()
         settings.persistence.progress_storage = _NoProgress()

@@ -28,6 +28,7 @@ from trainyard.controller.app.metrics import Metrics
 from trainyard.controller.app.reconcile import Reconciler
 from trainyard.controller.app.reports import Reports
 from trainyard.controller.app.resync import Resync
+from trainyard.controller.app.services import Services
 from trainyard.controller.app.state import Kind, State
 from trainyard.controller.app.workqueue import WorkQueue
 from trainyard.controller.settings import Settings
@@ -66,6 +67,7 @@ class Operator:
         self._events = Events(cluster, settings.identity, time.monotonic)
         applier = Applier(self._state, cluster, self._sidecars)
         self._deletion = Deletion(self._state, cluster, applier, _utc)
+        self._services = Services(self._state, cluster, self._events, _utc)
         self._reconciler = Reconciler(
             state=self._state,
             cluster=cluster,
@@ -191,6 +193,7 @@ class Operator:
             await self._deletion.plans(self._settings.namespaces or ("",))
         except ClusterError as error:
             _log.warning("plans without a job not looked for: %s", error.message)
+        await self._services.mend()
 
     def _judge(self, blind: bool) -> None:
         if blind:

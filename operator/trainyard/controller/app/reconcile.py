@@ -24,7 +24,7 @@ from trainyard.controller.app.reports import Reports
 from trainyard.controller.app.state import JOBS, State
 from trainyard.controller.core import evidence, naming, read
 from trainyard.controller.core.actions import actions
-from trainyard.controller.core.announce import ACTIONABLE, announcements
+from trainyard.controller.core.announce import ACTIONABLE, Announcement, announcements
 from trainyard.controller.core.decision import Act, Decision
 from trainyard.controller.core.job import Job
 from trainyard.controller.core.logmetrics import is_only_metrics
@@ -71,8 +71,9 @@ class Reconciler:
             return left
         memory = self.memories.of(key, job.uid)
         snapshot, decision = await self._settle(job, memory)
-        if decision.act is Act.NOTHING and decision.message:
+        if decision.act is Act.NOTHING and decision.reason is not None:
             _log.warning("%s", decision.message, extra={"job": f"{key[0]}/{key[1]}", "uid": job.uid})
+            self._say(job, Announcement(decision.reason, decision.message))
         self.reports.follow(key, snapshot)
         self.logscan.follow(key, snapshot, decision)
         wait = await self._write(snapshot, decision, memory)
@@ -91,7 +92,7 @@ class Reconciler:
                 if decision.act is Act.MAKE:
                     memory.refusal = None
             except NotOurs as refused:
-                memory.refusal = Refusal(refused.message, snapshot.now)
+                memory.refusal = Refusal(refused.message, snapshot.now, snapshot.resolution)
             if decision.act is not Act.MAKE:
                 break
         return snapshot, decision
@@ -162,15 +163,16 @@ class Reconciler:
         return tuple(host for host, raw in zip(hosts, found, strict=True) if raw is not None)
 
     async def _gang(self, job: Job) -> tuple[Pod, ...]:
-        """A recorded pod that the cache lacks is asked for: only the apiserver may say that it is lost."""
+        """A recorded pod that the cache lacks, or that went without being deleted, is asked for: only the apiserver may say that it is
+        lost, as a watch by labels loses a pod without ours, too."""
         seen = self.state.pods_of(job)
         if not job.terminal:
-            unseen = [host for host in job.status.hosts if host.name not in seen]
+            unseen = [host for host in job.status.hosts if host.name not in seen or _left(seen[host.name])]
             if unseen:
                 found = await asyncio.gather(*(self.cluster.find(PODS, job.namespace, host.pod) for host in unseen))
-                for raw in found:
+                for host, raw in zip(unseen, found, strict=True):
                     if raw is not None:
-                        self.state.seen("pods", raw)
+                        self.state.claim(job, host.name, raw)
                 seen = self.state.pods_of(job)
         return gang(job, seen)
 
@@ -217,21 +219,24 @@ class Reconciler:
 
     def _tell(self, job: Job, status: JobStatus) -> None:
         for said in announcements(job, status):
-            self.events.say(
-                job.namespace,
-                job.name,
-                job.uid,
-                kind=said.kind,
-                reason=said.reason,
-                message=said.message,
-                now=self.clock(),
-            )
+            self._say(job, said)
         if status.secondary_status != job.status.secondary_status:
             extra = {"job": f"{job.namespace}/{job.name}", "uid": job.uid, "generation": job.generation}
             _log.info("%s", status.secondary_status, extra=extra | {"reason": status.failure_reason})
         if status.training_job_status in TERMINAL and job.status.training_job_status not in TERMINAL:
             reason = next((condition.reason for condition in status.conditions if condition.type == "Finished"), "")
             self.metrics.finished.labels(str(status.training_job_status), reason).inc()
+
+    def _say(self, job: Job, said: Announcement) -> None:
+        now = self.clock()
+        self.events.say(
+            job.namespace, job.name, job.uid, kind=said.kind, reason=said.reason, message=said.message, now=now
+        )
+
+
+def _left(pod: Pod) -> bool:
+    """Gone from the watch, and nobody has seen it being deleted."""
+    return pod.gone and pod.deleting is None and bool(pod.uid) and not pod.sidecar_final
 
 
 def _interval(before: JobStatus, after: JobStatus, final: bool = False) -> float:

@@ -7,11 +7,11 @@ from datetime import datetime
 from typing import Any, Final, Literal
 
 from trainyard.api import names
-from trainyard.controller.adapters.cache import Key, Store
+from trainyard.controller.adapters.cache import Key, Store, newer
 from trainyard.controller.adapters.cluster import PODS, Resource
 from trainyard.controller.core import naming, read
 from trainyard.controller.core.job import Job, PackedJob, pack_job
-from trainyard.controller.core.observed import Pod, as_gone, parse_pod
+from trainyard.controller.core.observed import Pod, as_gone, identified, parse_pod
 from trainyard.controller.core.snapshot import (
     ExecutionRole,
     InstanceType,
@@ -62,7 +62,7 @@ class State:
         uid, version = read.text(metadata, "uid"), read.text(metadata, "resourceVersion")
         if deleted:
             if kind == "pods":
-                return self._pod_gone(key, uid, version, _parse_pod(raw))
+                return self._pod_gone(key, uid, version, self._whose(key, uid, raw))
             return self.gone(kind, key, uid)
         if kind == "jobs":
             return self._job(key, uid, version, raw)
@@ -102,13 +102,23 @@ class State:
         waiting = self.jobs.group((job.namespace, job.training_job_name))
         return {key} | {(other.namespace, other.name) for other in waiting}
 
+    def _whose(self, key: Key, uid: str, raw: Any) -> Pod:
+        """Whose a pod is does not change while it is the same pod: labels that somebody changes tear no host out of its job."""
+        known = self.pods.entry(key)
+        if known is None or known.uid != uid or not known.value.host:
+            pod = _parse_pod(raw)
+        else:
+            was = known.value
+            pod = identified(raw, was.job_name, was.job_uid, was.attempt, was.host)
+            pod = replace(pod, plan_uid=was.plan_uid or pod.plan_uid)
+        word = self._told.get(uid) if pod.training_end is None else None
+        return replace(pod, training_end=word) if word is not None else pod
+
     def _pod(self, key: Key, uid: str, version: str, raw: Any) -> set[Key]:
         known = self.pods.entry(key)
         if (known is not None and known.uid == uid and known.value.gone) or not self.pods.is_news(key, version):
             return set()
-        pod = _parse_pod(raw)
-        if pod.training_end is None and (word := self._told.get(uid)) is not None:
-            pod = replace(pod, training_end=word)
+        pod = self._whose(key, uid, raw)
         self.pods.put(key, uid, version, pod)
         owner = (pod.namespace, pod.job_name)
         if pod.job_name:
@@ -136,6 +146,28 @@ class State:
             self.pods.put(key, uid, version, as_gone(pod))
             return owner_key(owner)
         return owner_key(owner) if known is not None else set()
+
+    def claim(self, job: Job, host: str, raw: Any) -> bool:
+        """A pod that the apiserver has under the name that is recorded for this host, though it was not seen, or seen to go: its
+        labels were changed. False if it is none of this job's, or the one of that name that has gone."""
+        pod = identified(raw, job.name, job.uid, job.attempt, host)
+        key, known = (pod.namespace, pod.name), self.pods.entry((pod.namespace, pod.name))
+        labelled = read.texts(raw, "metadata", "labels").get(names.LABEL_JOB_UID) == job.uid
+        if not labelled and parse_pod(raw).plan != pod.plan:
+            return False
+        if known is not None and known.value.gone and known.uid != pod.uid:
+            return False
+        if (
+            known is not None
+            and known.value.host
+            and not known.value.gone
+            and newer(known.version, pod.resource_version)
+        ):
+            return True  # the watch was faster
+        self.pods.drop(key)
+        self.pods.put(key, pod.uid, pod.resource_version, pod)
+        self._uids.setdefault((job.namespace, job.name), set()).add(job.uid)
+        return True
 
     def job_keys(self) -> set[Key]:
         """Of all jobs, and of those that only their pods still speak of."""

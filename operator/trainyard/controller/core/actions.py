@@ -82,12 +82,12 @@ def _make(snapshot: Snapshot, decision: Decision) -> Actions:
 
 
 def orders(pod: Pod, stop: StopOrder | None) -> list[Annotate]:
-    """The first order on a pod stands; none reaches a pod that is over or being deleted, and none stops what has ended."""
+    """The first order on a pod that can be read stands; none reaches a pod that is over or being deleted, and none stops what has ended."""
     if pod.over or pod.deleting is not None or not pod.uid:
         return []
     if (end := training_end(pod)) is not None:
         return [Annotate(pod, {names.ANNOTATION_TRAINING_ENDED: end.to_json()}, end)]
-    if stop is None or pod.stop_order is not None or evidence.training_over(pod):
+    if stop is None or evidence.ordered(pod) is not None or evidence.training_over(pod):
         return []
     return [Annotate(pod, {names.ANNOTATION_STOP: stop.to_json()})]
 
@@ -95,7 +95,7 @@ def orders(pod: Pod, stop: StopOrder | None) -> list[Annotate]:
 def training_end(pod: Pod) -> TrainingEnd | None:
     """The operator's word that training is gone from this pod, None if it is not or has been told."""
     training = pod.container(names.CONTAINER_TRAINING)
-    if not training.terminated or pod.training_end is not None:
+    if not training.terminated or evidence.told_of_end(pod):
         return None
     return TrainingEnd(exit_code=training.exit_code if training.exit_code is not None else -1, reason=training.reason)
 

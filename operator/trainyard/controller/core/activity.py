@@ -60,6 +60,15 @@ def being_lost(snapshot: Snapshot, _decision: Decision) -> Activity | None:
     return Activity(Reason.POD_LOST, f"{_hosts(found)}{where} is being ended by the cluster: {found[0].disruption}")
 
 
+def altered(snapshot: Snapshot, _decision: Decision) -> Activity | None:
+    """A pod stays whose it was, but others know it by its labels: the Service of its hosts, the watch, the garbage collector."""
+    found = [pod for pod in snapshot.pods if pod.altered and not pod.over]
+    if not found:
+        return None
+    more = f"; so were {len(found) - 1} more" if len(found) > 1 else ""
+    return Activity(Reason.POD_ALTERED, f"pod {found[0].name} ({found[0].host}) was changed: {found[0].altered}{more}")
+
+
 def shadowed(snapshot: Snapshot, _decision: Decision) -> Activity | None:
     if not snapshot.shadowed or all(pod.container(names.CONTAINER_TRAINING).has_run for pod in snapshot.pods):
         return None
@@ -151,6 +160,7 @@ ORDER: tuple[Callable[[Snapshot, Decision], Activity | None], ...] = (
     stopping,
     aborting,
     being_lost,
+    altered,
     unschedulable,
     not_made,
     cannot_start,

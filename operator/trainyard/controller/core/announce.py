@@ -25,6 +25,7 @@ ACTIONABLE = frozenset(
         Reason.IMAGE_PULL_FAILING,
         Reason.UPLOAD_BLOCKED,
         Reason.NAME_SHADOWED,
+        Reason.POD_ALTERED,
         Reason.POD_LOST,
     }
 )
@@ -48,6 +49,8 @@ WARNINGS = ACTIONABLE | {
     Reason.METRIC_NOT_A_NUMBER,
     Reason.LOGS_NOT_READ,
     Reason.FIELDS_IGNORED,
+    Reason.STATUS_UNREADABLE,
+    Reason.SERVICE_MADE_AGAIN,
 }
 
 
@@ -77,7 +80,9 @@ def announcements(job: Job, status: JobStatus) -> list[Announcement]:
         if job.stop and before.observed_generation != status.observed_generation:
             said.append(Announcement(Reason.STOP_IGNORED, f"the job had already ended: {before.secondary_status}"))
         return said
-    doing = next(condition for condition in status.conditions if condition.type == "Ready")
+    doing = next((condition for condition in status.conditions if condition.type == "Ready"), None)
+    if doing is None:  # a status that cannot be read is left as it is
+        return said
     if status.training_job_status in TERMINAL:
         message = status.failure_reason or status.secondary_status_transitions[-1].status_message
         said.append(Announcement(Reason(doing.reason), message))

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from pydantic import ValidationError
 
 from trainyard.api import names
-from trainyard.api.report import Phase, StopOrder, StopReason
+from trainyard.api.report import Phase, StopOrder, StopReason, TrainingEnd
 from trainyard.controller.core.observed import Pod, final_report
 from trainyard.controller.core.snapshot import Snapshot, once
 
@@ -197,6 +197,17 @@ def ordered(pod: Pod) -> StopReason | None:
         return StopOrder.model_validate_json(pod.stop_order).reason
     except ValidationError:
         return None
+
+
+def told_of_end(pod: Pod) -> bool:
+    """Its agent was told that training is gone, in words that it can read."""
+    if pod.training_end is None:
+        return False
+    try:
+        TrainingEnd.model_validate_json(pod.training_end)
+    except ValidationError:
+        return False
+    return True
 
 
 def may_be_limit(snapshot: Snapshot, pod: Pod) -> bool:

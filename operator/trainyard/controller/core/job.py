@@ -156,7 +156,10 @@ def parse_job(raw: Any) -> Job:
         status = JobStatus.model_validate(raw_status)
     except ValidationError as error:
         spec, history_lost = None, True
-        problem = f"status cannot be read, so nothing is done for this job: {explain(error)}"
+        problem = (
+            f"status cannot be read, so nothing is done for this job: {explain(error)}. Put right what is named, with kubectl edit"
+            " --subresource=status, or delete the job and create it again"
+        )
     return Job(
         namespace=read.text(metadata, "namespace"),
         name=read.text(metadata, "name"),

@@ -27,6 +27,7 @@ _LINE_ENDS = b"\r"
 _STAMP = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9})\d*)?(Z|[+-]\d\d:\d\d)")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NANOS = 10**9
+_FIRST_YEAR, _LAST_YEAR = 1970, 2999  # what a status can hold
 
 # (name, regex) of each definition; what compiled forms are kept by.
 Definitions = tuple[tuple[str, str], ...]
@@ -203,6 +204,8 @@ def parse_stamp(stamp: bytes) -> int | None:
     try:
         whole = datetime.fromisoformat((match[1] + match[3]).decode())
     except ValueError:
+        return None
+    if not _FIRST_YEAR <= whole.year <= _LAST_YEAR:
         return None
     return round((whole - _EPOCH).total_seconds()) * _NANOS + int((match[2] or b"").ljust(9, b"0"))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import Final
 
 from trainyard.api import names
@@ -10,6 +11,7 @@ from trainyard.api import names
 # A pod's or ConfigMap's name may have 253 characters and a job's 63; a Service's only 63, and it may not begin with a digit.
 _DIGEST: Final = 8
 _SERVICE_STEM: Final = 40
+_HOST: Final = re.compile("algo-([1-9][0-9]{0,9})")
 
 
 def host_name(rank: int) -> str:
@@ -19,8 +21,8 @@ def host_name(rank: int) -> str:
 
 def rank_of(host: str) -> int:
     """0 for algo-1; numeric, so that algo-10 comes after algo-2. A large number for what is no host's name."""
-    number = host.removeprefix("algo-")
-    return int(number) - 1 if host.startswith("algo-") and number.isdigit() else 1 << 30
+    match = _HOST.fullmatch(host)
+    return int(match[1]) - 1 if match is not None else 1 << 30
 
 
 def pod_name(job: str, attempt: int, host: str) -> str:

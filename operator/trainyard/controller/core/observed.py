@@ -12,7 +12,8 @@ from pydantic import ValidationError
 from trainyard.api import names
 from trainyard.api.report import Report
 from trainyard.controller.core import read
-from trainyard.controller.core.naming import rank_of
+from trainyard.controller.core.naming import config_map_name, rank_of
+from trainyard.controller.core.naming import labels as labels_of
 
 State = Literal["absent", "waiting", "running", "terminated"]
 
@@ -49,7 +50,8 @@ ABSENT = Container()
 
 @dataclass(frozen=True)
 class Pod:
-    """One host's pod, and the plan that owns it. `gone`: the apiserver has no such object any more; this is what was last seen of it."""
+    """One host's pod, and the plan that owns it. `gone`: the apiserver has no such object any more; this is what was last seen of it.
+    `altered`: what somebody has changed of the labels and the owner that say whose it is, and how to put it back."""
 
     name: str
     namespace: str
@@ -80,6 +82,7 @@ class Pod:
     node_dead: bool = False
     containers: dict[str, Container] = field(default_factory=dict)
     gone: bool = False
+    altered: str = ""
 
     def container(self, name: str) -> Container:
         return self.containers.get(name, ABSENT)
@@ -206,6 +209,23 @@ def parse_pod(raw: Any) -> Pod:
             for key in ("initContainerStatuses", "containerStatuses")
             for entry in read.items(status, key)
         },
+    )
+
+
+def identified(raw: Any, job_name: str, job_uid: str, attempt: int, host: str) -> Pod:
+    """As `parse_pod`, of a pod that is known to be that host's, whatever its labels and its owner say by now."""
+    pod, labels = parse_pod(raw), read.texts(raw, "metadata", "labels")
+    wanted = labels_of(job_name, job_uid, attempt) | {names.LABEL_HOST: host}
+    wrong = {name: value for name, value in wanted.items() if labels.get(name) != value}
+    told = [f"label {name} is {labels.get(name, 'not there')}, not {value}" for name, value in wrong.items()]
+    if wrong:
+        put_back = " ".join(f"{name}={value}" for name, value in wrong.items())
+        told.append(f"put back with: kubectl label pod {pod.name} -n {pod.namespace} --overwrite {put_back}")
+    plan = config_map_name(job_name, attempt)
+    if pod.plan != plan:
+        told.append(f"its owner is not ConfigMap {plan}, so that it stays when the job goes: delete it then")
+    return replace(
+        pod, job_name=job_name, job_uid=job_uid, attempt=attempt, host=host, plan=plan, altered="; ".join(told)
     )
 
 

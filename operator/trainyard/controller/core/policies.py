@@ -60,7 +60,7 @@ def being_deleted(snapshot: Snapshot) -> Decision | None:
 
 def history_lost(snapshot: Snapshot) -> Decision | None:
     """Somebody wrote a status that cannot be read. Hands off: a fresh one would make the pods a second time."""
-    return Decision(Act.NOTHING, Reason.INVALID_SPEC, snapshot.job.problem) if snapshot.job.history_lost else None
+    return Decision(Act.NOTHING, Reason.STATUS_UNREADABLE, snapshot.job.problem) if snapshot.job.history_lost else None
 
 
 def terminal(snapshot: Snapshot) -> Decision | None:
@@ -188,8 +188,10 @@ def _refused(found: Unresolved) -> Failure:
 
 
 def refused_before(snapshot: Snapshot) -> Decision | None:
-    """The apiserver's no is asked for again once a minute, not in a storm."""
+    """The apiserver's no is asked for again once a minute, not in a storm; at once when role or instance type were mended."""
     if not snapshot.missing or snapshot.refusal is None:
+        return None
+    if snapshot.refusal.of is not None and snapshot.refusal.of != snapshot.resolution:
         return None
     wait = snapshot.options.refusal_retry
     if snapshot.now - snapshot.refusal.at >= timedelta(seconds=wait):

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-# What kubelets write where they have no time, e.g. startedAt of a container that could not be started.
-_EPOCH_YEAR = 1970
+# What kubelets write where they have no time, e.g. startedAt of a container that could not be started; and what no clock says.
+_EPOCH_YEAR, _LAST_YEAR = 1970, 3000
 
 Raw = Mapping[str, Any]
 
@@ -42,10 +42,10 @@ def time(raw: Raw, key: str) -> datetime | None:
         return None
     try:
         parsed = datetime.fromisoformat(value)
-    except ValueError:
+        parsed = parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
+    except (ValueError, OverflowError):  # a zone may move the first and the last day out of what a time can be
         return None
-    parsed = parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
-    return parsed.replace(microsecond=0) if parsed.year > _EPOCH_YEAR else None
+    return parsed.replace(microsecond=0) if _EPOCH_YEAR < parsed.year < _LAST_YEAR else None
 
 
 def texts(raw: Any, *path: str) -> dict[str, str]:

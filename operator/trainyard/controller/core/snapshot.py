@@ -75,10 +75,12 @@ def parse_execution_role(raw: Any) -> ExecutionRole:
 
 @dataclass(frozen=True)
 class Refusal:
-    """The apiserver's answer to a create that will not be repeated before `at` + Options.refusal_retry."""
+    """The apiserver's answer to a create that will not be repeated before `at` + Options.refusal_retry, or until what the job names
+    is other than it was (`of`)."""
 
     message: str
     at: datetime
+    of: Resolved | Unresolved | None = None
 
 
 @dataclass(frozen=True)

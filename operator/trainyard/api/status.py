@@ -83,7 +83,7 @@ class AttemptRecord(Model):
     """An attempt that is over, after which the job was started again."""
 
     attempt: int = Field(description="Its number, from 1.")
-    start_time: datetime | None = Field(default=None, description="When its staging began; absent if it never did.")
+    start_time: datetime | None = Field(default=None, description="When its downloads began, image or data; absent if they never did.")
     end_time: datetime = Field(description="When it ended.")
     reason: str = Field(description="Retrying, Interrupted or Suspended.")
     message: str = Field(max_length=1024, description="What happened, and where.")
@@ -123,7 +123,7 @@ class JobStatus(Model):
     model_artifacts: ModelArtifacts | None = Field(default=None, description="The result.")
     creation_time: datetime | None = Field(default=None, description="When the job was created.")
     training_start_time: datetime | None = Field(
-        default=None, description="When staging began: the clock of maxRuntimeInSeconds."
+        default=None, description="When the first downloads began, image or data: the clock of maxRuntimeInSeconds."
     )
     training_end_time: datetime | None = Field(
         default=None, description="When artifacts were uploaded, or the failure was seen."

@@ -15,7 +15,7 @@ def load(settings: Settings, now: float) -> Facts:
     """What a former process of this sidecar knew; only the silence before now says nothing."""
     kept = files.read_json(settings.facts)
     if not kept:
-        return Facts(listening_since=now)
+        return Facts(began=now, listening_since=now)
     if kept.get("stop"):
         kept["stop"] = StopOrder.model_validate(kept["stop"])
     if kept.get("ended"):

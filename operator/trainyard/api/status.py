@@ -83,7 +83,9 @@ class AttemptRecord(Model):
     """An attempt that is over, after which the job was started again."""
 
     attempt: int = Field(description="Its number, from 1.")
-    start_time: datetime | None = Field(default=None, description="When its downloads began, image or data; absent if they never did.")
+    start_time: datetime | None = Field(
+        default=None, description="When its downloads began, image or data; absent if they never did."
+    )
     end_time: datetime = Field(description="When it ended.")
     reason: str = Field(description="Retrying, Interrupted or Suspended.")
     message: str = Field(max_length=1024, description="What happened, and where.")

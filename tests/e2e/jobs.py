@@ -11,6 +11,7 @@ import tarfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import botocore.exceptions
@@ -19,6 +20,7 @@ Manifest = dict[str, Any]
 
 INSTANCE_TYPE = "ml.test.tiny"
 TERMINAL = ("Completed", "Failed", "Stopped")
+SIGTERM = re.compile(r"^SIGTERM ([\d.]+)$", re.MULTILINE)
 
 
 def eventually(what: str, probe: Callable[[], Any], *, within: float, every: float = 0.3) -> Any:
@@ -204,6 +206,13 @@ class Job:
     def logs(self, pod: str, container: str) -> str:
         return self.kubectl("logs", pod, "-n", self.namespace, "-c", container, check=False)
 
+    def told_to_end(self, pod: str, *, within: float = 120) -> datetime:
+        """When SIGTERM came, by the training program's own clock; its hyperparameter `term` makes it say so."""
+        (at,) = eventually(
+            f"{pod} says that SIGTERM came", lambda: SIGTERM.findall(self.logs(pod, "training")), within=within
+        )
+        return datetime.fromtimestamp(float(at), UTC)
+
     def key(self, name: str) -> str:
         return f"out/{self.name}/{name}"
 
@@ -235,6 +244,18 @@ def check_transitions(status: Manifest) -> None:
     if "trainingStartTime" in status:
         assert status["trainingTimeInSeconds"] >= 1
         assert status["trainingStartTime"] <= status["trainingEndTime"]
+
+
+def began(status: Manifest, state: str) -> datetime:
+    """When the job entered a secondary status, the last time that it did; whole seconds."""
+    transitions = status["secondaryStatusTransitions"]
+    return datetime.fromisoformat([entry["startTime"] for entry in transitions if entry["status"] == state][-1])
+
+
+def ended(pod: Manifest, container: str = "training") -> datetime:
+    """When a container ended, by its kubelet; whole seconds."""
+    (state,) = (entry["state"] for entry in pod["status"]["containerStatuses"] if entry["name"] == container)
+    return datetime.fromisoformat(state["terminated"]["finishedAt"])
 
 
 def path_of(status: Manifest) -> list[str]:

@@ -244,6 +244,17 @@ class Desk:
             kill(pod, name, "SIGCONT")
 
     @contextmanager
+    def s3_paused(self) -> Iterator[None]:
+        """The S3 server gets no time at all, so that nothing answers; what it holds stays."""
+        (pod,) = self.kubectl.list("pods", s3server.NAMESPACE, "app=s3")
+        kill(pod, "s3", "SIGSTOP")
+        try:
+            yield
+        finally:
+            kill(pod, "s3", "SIGCONT")
+            self.kubectl("rollout", "status", "deployment/s3", "-n", s3server.NAMESPACE, "--timeout=60s")
+
+    @contextmanager
     def apiserver_paused(self) -> Iterator[None]:
         provider = providers.choose()
         provider.signal_apiserver("SIGSTOP")

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from tests.e2e.jobs import channel, eventually, manifest, path_of
-from tests.e2e.site import IMAGE_PULL_TIMEOUT, Desk, Site
+from tests.e2e.site import IMAGE_PULL_TIMEOUT, LONG, Desk, Site
 
 
 def test_an_exit_code_with_a_failure_file_is_told_in_its_words(desk: Desk) -> None:
@@ -50,10 +50,28 @@ def test_one_failing_host_ends_the_others_and_its_reason_wins(desk: Desk) -> Non
     assert status["failureReason"] == "AlgorithmError: boom, exit code: 4"
 
 
-def test_memory_over_the_limit_is_a_client_error_that_names_the_limit(desk: Desk) -> None:
-    status = desk.submit(manifest("oom", desk.images["test-train"], desk.bucket, hyper={"allocate": "2000"})).ends()
-    assert status["failureReason"].startswith("ClientError: Please use an instance type with more memory")
-    assert "algo-1" in status["failureReason"]
+@pytest.mark.parametrize("who", ["allocate", "child"])
+def test_memory_over_the_limit_is_a_client_error_that_names_host_and_limit(desk: Desk, who: str) -> None:
+    status = desk.submit(manifest(f"oom-{who}", desk.images["test-train"], desk.bucket, hyper={who: "2000"})).ends()
+    reason = status["failureReason"]
+    assert reason.startswith("ClientError: Please use an instance type with more memory")
+    assert "Training on host algo-1 was killed at its memory limit of 384 MiB (ml.test.tiny)" in reason
+
+
+@pytest.mark.skipif(not LONG, reason="the kubelet looks at volumes about once a minute: TRAINYARD_LONG=1")
+def test_a_full_storage_volume_is_a_client_error_that_names_its_size(desk: Desk) -> None:
+    # Such an eviction has no grace, and sets no DisruptionTarget.
+    hyper = {"megabytes": "1200", "seconds": "1000"}
+    job = desk.submit(manifest("disk-full", desk.images["test-train"], desk.bucket, hyper=hyper))
+    status = job.ends(within=300)
+    (pod,) = job.pods
+    assert "DisruptionTarget" not in [condition["type"] for condition in pod["status"]["conditions"]]
+    reason = status["failureReason"]
+    assert reason.startswith(
+        "ClientError: the storage volume of host algo-1 is full (resourceConfig.volumeSizeInGB: 1)"
+    )
+    assert "Raise volumeSizeInGB" in reason
+    assert job.condition("Failed")["reason"] == "DiskFull"
 
 
 @pytest.mark.parametrize(
@@ -92,6 +110,16 @@ def test_an_image_without_train_says_what_to_do(desk: Desk) -> None:
     assert status["failureReason"].startswith("ClientError: ")
     assert "train" in status["failureReason"]
     assert "containerEntrypoint" in status["failureReason"]
+
+
+def test_an_entrypoint_that_is_no_program_is_told_as_such(desk: Desk) -> None:
+    spec = manifest("no-program", desk.images["test-train"], desk.bucket)
+    spec["spec"]["algorithmSpecification"]["containerEntrypoint"] = ["/etc/passwd"]
+    job = desk.submit(spec)
+    status = job.ends()
+    assert "'/etc/passwd' cannot be executed: permission denied" in status["failureReason"]
+    assert job.condition("Failed")["reason"] == "NotExecutable"
+    assert status["hosts"][0]["exitCode"] == 128
 
 
 def test_no_data_gives_the_documented_text_and_training_never_starts(desk: Desk) -> None:

@@ -6,17 +6,20 @@ started and told to stop side by side, so that the module takes about as long as
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.e2e.jobs import Job, check_transitions, eventually, manifest, path_of
+from tests.e2e.jobs import Job, began, check_transitions, ended, eventually, manifest, path_of
 from tests.e2e.site import Desk, Site, open_desk
 
 STUBBORN = {"seconds": "1000", "write": {"partial": "kept"}}
+# As stubborn, but it says when SIGTERM came.
+DEFIANT = STUBBORN | {"term": "note"}
 OBEDIENT = {"seconds": "1000", "term": "handle"}
 
 
@@ -35,6 +38,7 @@ def started(site: Site) -> Iterator[dict[str, Started]]:
         image = desk.images["test-train"]
         jobs = {
             "stubborn-stop": desk.submit(manifest("stubborn-stop", image, desk.bucket, hyper=STUBBORN)),
+            "defiant-stop": desk.submit(manifest("defiant-stop", image, desk.bucket, hyper=DEFIANT)),
             "stubborn-delete": desk.submit(manifest("stubborn-delete", image, desk.bucket, hyper=STUBBORN)),
             "obedient-stop": desk.submit(manifest("obedient-stop", image, desk.bucket, hyper=OBEDIENT)),
             "limit": desk.submit(
@@ -53,6 +57,36 @@ def started(site: Site) -> Iterator[dict[str, Started]]:
         yield {name: Started(desk, job, told[name]) for name, job in jobs.items()}
 
 
+def test_the_limit_counts_over_attempts_and_is_kept_while_the_operator_is_away(started: dict[str, Started]) -> None:
+    # The first of the module: the programs that ignore SIGTERM have their 120 s meanwhile.
+    desk = started["limit"].desk
+    spec = manifest(
+        "limited",
+        desk.images["test-train"],
+        desk.bucket,
+        hyper=OBEDIENT,
+        retryStrategy={"maximumRetryAttempts": 1},
+        stoppingCondition={"maxRuntimeInSeconds": 90},
+    )
+    job = desk.submit(spec)
+    job.trains()
+    desk.evict("limited-1-algo-1")
+    eventually("the second attempt begins", lambda: job.status.get("attempt") == 2, within=120)
+    job.trains()
+    with desk.operator_away():
+        status = job.status
+        (first,) = status["earlierAttempts"]
+        ran = datetime.fromisoformat(first["endTime"]) - datetime.fromisoformat(first["startTime"])
+        limit = began(status, "Downloading") + timedelta(seconds=90) - ran
+        # So long before the limit the pod begins to act on it.
+        assert datetime.now(UTC) < limit - timedelta(seconds=30), "the operator must be gone before that"
+        told = job.told_to_end("limited-2-algo-1")
+    assert 0 <= (told - limit).total_seconds() <= 5
+    status = job.ends(within=120)
+    assert (status["trainingJobStatus"], status["secondaryStatus"]) == ("Stopped", "MaxRuntimeExceeded")
+    assert job.model() == {"terminated": b"SIGTERM"}
+
+
 def test_a_stop_reaches_a_program_that_handles_sigterm_and_its_model_is_kept(started: dict[str, Started]) -> None:
     it = started["obedient-stop"]
     status = it.job.ends(within=90)
@@ -68,8 +102,33 @@ def test_a_job_at_its_maximum_runtime_is_stopped_and_its_model_is_kept(started: 
     assert (status["trainingJobStatus"], status["secondaryStatus"]) == ("Stopped", "MaxRuntimeExceeded")
     assert path_of(status)[-3:] == ["Training", "Stopping", "MaxRuntimeExceeded"]
     assert it.job.model() == {"terminated": b"SIGTERM"}
-    began, ended = (datetime.fromisoformat(status[name]) for name in ("trainingStartTime", "trainingEndTime"))
-    assert 50 <= (ended - began).total_seconds() <= 90
+    since_start = it.job.told_to_end("limit-1-algo-1") - datetime.fromisoformat(status["trainingStartTime"])
+    assert 60 <= since_start.total_seconds() <= 60 + 5
+
+
+def test_a_stop_is_sigterm_within_35_s_and_sigkill_120_s_later_and_then_the_files_are_kept(
+    started: dict[str, Started],
+) -> None:
+    job = started["defiant-stop"].job
+    status = job.ends(within=200)
+    assert status["trainingJobStatus"] == "Stopped"
+    (pod,) = job.pods
+    told = job.told_to_end(pod["metadata"]["name"])
+    assert 0 <= (told - stop_requested(job)).total_seconds() <= 35
+    assert 119 <= (ended(pod) - told).total_seconds() <= 123
+    assert job.model() == {"partial": b"kept"}
+    assert job.manifest()["outcome"] == "Stopped"
+
+
+def stop_requested(job: Job) -> datetime:
+    """When the apiserver wrote spec.stop; whole seconds."""
+    fields = job.kubectl("get", "tj", job.name, "-n", job.namespace, "-o", "json", "--show-managed-fields")
+    (at,) = (
+        entry["time"]
+        for entry in json.loads(fields)["metadata"]["managedFields"]
+        if "f:stop" in entry["fieldsV1"].get("f:spec", {})
+    )
+    return datetime.fromisoformat(at)
 
 
 def test_a_stopped_program_that_ignores_sigterm_is_gone_after_120_s_and_its_files_are_kept(

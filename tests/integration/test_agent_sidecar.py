@@ -352,7 +352,7 @@ def test_a_stop_order_turns_the_probe_and_ends_in_stopped(one: Job) -> None:
 
 
 def test_the_time_limit_needs_no_operator_and_is_kept_over_a_restart(one: Job) -> None:
-    one.change(max_runtime_seconds=6)
+    one.change(max_runtime_seconds=8)
     begin(one, {"m": b"1"})
     one.pod.kill()
     one.pod.start()
@@ -361,6 +361,19 @@ def test_the_time_limit_needs_no_operator_and_is_kept_over_a_restart(one: Job) -
     report = one.pod.end()
     assert report.stop_reason is StopReason.MAX_RUNTIME_EXCEEDED
     assert one.manifest()["outcome"] == "MaxRuntimeExceeded"
+
+
+def test_a_deleted_job_without_a_budget_for_its_upload_uploads_nothing(one: Job) -> None:
+    one.change(deletion_budget_seconds=0)
+    begin(one, {"m": b"1"})
+    one.pod.annotate("stop", {"reason": "Deleted"})
+    wait_for("a refused probe", lambda: one.pod.answers[-1] == 503)
+    one.pod.training_ends(code=137)
+    report = one.pod.end()
+    assert report.stop_reason is StopReason.DELETED
+    assert "deletionBudgetSeconds" in (report.message or "")
+    assert one.server.keys(one.bucket) == [one.plan.marker_uri.removeprefix(f"s3://{one.bucket}/")]
+    assert one.server.uploads(one.bucket) == []
 
 
 def test_a_deleted_pod_whose_training_ignores_sigterm_keeps_a_snapshot(one: Job) -> None:
@@ -412,7 +425,7 @@ def test_a_pod_that_ends_before_training_began_leaves_nothing(one: Job) -> None:
 
 def test_a_stage_that_was_killed_leaves_word_of_how_far_it_had_come(one: Job) -> None:
     one.pod.start()
-    (one.pod.state / "stage.json").write_text('{"phase": "Staging", "began": 1, "entered": 1, "listed": 3000}')
+    (one.pod.state / "stage.json").write_text('{"phase": "Staging", "entered": 1, "listed": 3000}')
     report = one.pod.terminate()
     assert (report.result, report.message) == (Result.ABANDONED, "3000 objects were listed.")
 

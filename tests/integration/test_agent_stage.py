@@ -12,6 +12,7 @@ from uuid import uuid4
 import pytest
 
 from tests.integration.agent_rig import Job, Proxy, S3Server, find_versitygw, free_port, job, wait_for
+from trainyard.agent.adapters import clock
 from trainyard.agent.app.store import Patience, Refused, Store
 from trainyard.api.report import Report, Result, StopReason
 
@@ -230,6 +231,18 @@ def test_a_time_limit_that_is_over_while_staging_stops_it(server: S3Server, tmp_
     with job(server, tmp_path, f"b-{uuid4().hex}") as one:
         proxy = Proxy(server, limit=0)
         one.change(store=one.plan.store.model_copy(update={"endpoint_url": proxy.url}), max_runtime_seconds=0)
+        report: Report = one.pod.stage(code=1)
+        proxy.close()
+        assert report.stop_reason is StopReason.MAX_RUNTIME_EXCEEDED
+
+
+def test_the_time_limit_counts_from_the_start_of_the_sidecar(server: S3Server, tmp_path: Path) -> None:
+    with job(server, tmp_path, f"b-{uuid4().hex}") as one:
+        proxy = Proxy(server, limit=0)
+        one.change(store=one.plan.store.model_copy(update={"endpoint_url": proxy.url}), max_runtime_seconds=60)
+        now = clock.now()
+        one.pod.state.mkdir(parents=True, exist_ok=True)
+        (one.pod.state / "facts.json").write_text(json.dumps({"began": now - 60, "listening_since": now}))
         report: Report = one.pod.stage(code=1)
         proxy.close()
         assert report.stop_reason is StopReason.MAX_RUNTIME_EXCEEDED

@@ -19,8 +19,8 @@ class Timing:
     poll: float = 0.3
     """Between looks at annotations, peers and the clock; also the barrier's."""
     probe_period: float = LIVENESS_PERIOD_SECONDS
-    kill_lead: float = LIVENESS_PERIOD_SECONDS * LIVENESS_THRESHOLD
-    """From the first refused probe to SIGTERM."""
+    kill_lead: float = LIVENESS_PERIOD_SECONDS * (LIVENESS_THRESHOLD - 1)
+    """From the first refused probe to SIGTERM: it is the first of those that the kubelet counts."""
     grace: float = STOP_GRACE_SECONDS
     """From SIGTERM to SIGKILL."""
     silence: float = LIVENESS_PERIOD_SECONDS * 5

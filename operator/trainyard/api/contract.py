@@ -166,7 +166,10 @@ RESPONSE: Final[dict[str, Entry]] = {
     "ModelArtifacts": _acted(),
     "ModelArtifacts.S3ModelArtifacts": _acted(),
     "TrainingJobStatus": _acted("without Deleting: a resource that is being deleted has a deletionTimestamp"),
-    "SecondaryStatus": _acted("without the values that SageMaker has retired or does not document"),
+    "SecondaryStatus": _acted(
+        "never LaunchingMLInstances, PreparingTrainingStack and DownloadingTrainingImage, which SageMaker has retired, nor"
+        " Updating and Restarting, which it does not document: a job that starts again is Starting"
+    ),
     "FailureReason": _acted(),
     "CreationTime": _acted(),
     "TrainingStartTime": _acted(),

@@ -30,7 +30,7 @@ class StoppingCondition(SpecModel):
         default=DEFAULT_MAX_RUNTIME,
         ge=1,
         le=2419200,
-        description="Running time in seconds, from the start of staging, after which the job is stopped and its model kept.",
+        description="Running time in seconds, from trainingStartTime, after which the job is stopped and its model kept.",
         examples=[3600],
     )
     max_wait_time_in_seconds: int | None = Field(

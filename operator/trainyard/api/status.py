@@ -90,7 +90,9 @@ class AttemptRecord(Model):
     """An attempt that is over, after which the job was started again."""
 
     attempt: Number = Field(description="Its number, from 1.")
-    start_time: Time | None = Field(default=None, description="When its staging began; absent if it never did.")
+    start_time: Time | None = Field(
+        default=None, description="When its downloads began, image or data; absent if they never did."
+    )
     end_time: Time = Field(description="When it ended.")
     reason: str = Field(pattern="^(Retrying|Interrupted|Suspended)$", description="Retrying, Interrupted or Suspended.")
     message: str = Field(max_length=1024, description="What happened, and where.")
@@ -132,7 +134,7 @@ class JobStatus(Model):
     model_artifacts: ModelArtifacts | None = Field(default=None, description="The result.")
     creation_time: Time | None = Field(default=None, description="When the job was created.")
     training_start_time: Time | None = Field(
-        default=None, description="When staging began: the clock of maxRuntimeInSeconds."
+        default=None, description="When the first downloads began, image or data: the clock of maxRuntimeInSeconds."
     )
     training_end_time: Time | None = Field(
         default=None, description="When artifacts were uploaded, or the failure was seen."

@@ -1,4 +1,4 @@
-"""From observations to decisions, with the real time constants: period 2 s, lead 30 s, grace 120 s."""
+"""From observations to decisions, with the real time constants: period 2 s, lead 28 s, grace 120 s."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ GONE = StopOrder(reason=StopReason.DELETED)
 LIMIT = 3600
 RUNNING: dict[str, Any] = {
     "listening_since": 0,
-    "staging_started": 10,
+    "began": 10,
     "staged_at": 50,
     "first_probe": 60,
     "last_probe": 100,
@@ -42,10 +42,10 @@ def facts(**changes: Any) -> Facts:
         ("a stop order refuses the probe", facts(stop=USER), 101, False, Over.NO, "UserRequested"),
         ("so does the order that the job was deleted", facts(stop=GONE), 101, False, Over.NO, "Deleted"),
         ("silence after a 503 is the kill", facts(stop=USER, refused_at=100.0), 240, False, Over.NO, "UserRequested"),
-        ("... until lead, grace and silence are over", facts(stop=USER, refused_at=100.0), 260, False, Over.HINT, "UserRequested"),
+        ("... until lead, grace and silence are over", facts(stop=USER, refused_at=100.0), 258, False, Over.HINT, "UserRequested"),
         ("... which a word shortens", facts(stop=USER, refused_at=100.0, ended=KILLED), 180, False, Over.CERTAIN, "UserRequested"),
-        ("the limit counts from staging", facts(last_probe=3578), 3579, True, Over.NO, None),
-        ("its 503 comes a lead early", facts(last_probe=3579), 3580, False, Over.NO, "MaxRuntimeExceeded"),
+        ("the limit counts from the sidecar's start", facts(last_probe=3580), 3581, True, Over.NO, None),
+        ("its 503 comes a lead early", facts(last_probe=3581), 3582, False, Over.NO, "MaxRuntimeExceeded"),
         ("a limit reached after the end is none", facts(ended=TrainingEnd(exit_code=0)), 9999, True, Over.CERTAIN, None),
         ("a limit that refused stays the reason",
          facts(refused_at=3580.0, last_probe=3608.0, ended=KILLED), 3700, False, Over.CERTAIN, "MaxRuntimeExceeded"),
@@ -73,7 +73,7 @@ def test_what_follows_from_what_was_seen(  # noqa: PLR0917 - the table's columns
 
 
 def test_a_limit_shorter_than_the_probes_patience_is_kept_by_what_ends_in_time() -> None:
-    seen = facts(staging_started=10, staged_at=11, first_probe=12, last_probe=24, refused_at=12.0, ended=DONE)
+    seen = facts(began=10, staged_at=11, first_probe=12, last_probe=24, refused_at=12.0, ended=DONE)
     assert decide(seen, 27, TIMING, 20).stop is None
     assert decide(seen, 27, TIMING, 15).stop is StopReason.MAX_RUNTIME_EXCEEDED
 

@@ -19,6 +19,17 @@ NOT_FOUND = 'failed to create containerd task: runc: exec: "train": executable f
 NOT_EXECUTABLE = 'error during container init: exec: "/opt/train": permission denied: unknown'
 EMPTY_DIR = 'Usage of EmptyDir volume "ml" exceeds the limit "30Gi". '
 EPHEMERAL = "Pod ephemeral local storage usage exceeds the total limit of containers 100Mi. "
+PREEMPTED = {
+    "phase": "Failed",
+    "conditions": [
+        {
+            "type": "DisruptionTarget",
+            "status": "True",
+            "reason": "PreemptionByScheduler",
+            "message": "default-scheduler: preempting to accommodate a higher priority pod",
+        }
+    ],
+}
 PRESSURE = "The node was low on resource: memory. Threshold quantity: 100Mi, available: 80Mi. "
 
 
@@ -123,6 +134,12 @@ CASES: dict[str, tuple[Pod, Reason, str, list[str]]] = {
         Reason.POD_LOST,
         "InternalServerError: host algo-1 was lost",
         ["low on resource"],
+    ),
+    "a preempted host": (
+        o.over(code=143, message=o.report(stop_reason=StopReason.DELETED, result=Result.COMMITTED), status=PREEMPTED),
+        Reason.POD_LOST,
+        "InternalServerError: host algo-1 was lost: pod diamonds-1-algo-1 on node node-1 was preempted: ",
+        ["higher priority pod", "once there is room", "with retryStrategy or enableManagedSpotTraining"],
     ),
     "a vanished pod": (
         as_gone(o.training()),

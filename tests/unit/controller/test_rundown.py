@@ -54,6 +54,11 @@ def test_all_is_over_only_when_every_host_is() -> None:
     assert not run_down([o.over(), o.uploading("algo-2")], o.at(100))
 
 
+def test_hosts_that_hear_nothing_go_with_their_plan_which_nobody_would_think_of_once_they_are_gone() -> None:
+    assert run_down([o.unscheduled(), o.pulling("algo-2"), o.over("algo-3")], o.at(100))
+    assert not run_down([o.unscheduled(), o.training("algo-2")], o.at(100))
+
+
 def test_pods_of_a_deleted_job_are_left_behind_and_those_of_the_present_one_are_not() -> None:
     state = State()
     state.seen("jobs", o.raw_job())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, replace
 
-from trainyard.agent.adapters import files
+from trainyard.agent.adapters import clock, files
 from trainyard.agent.app.settings import Settings
 from trainyard.agent.core.lifecycle import Facts
 from trainyard.api.report import StopOrder, TrainingEnd
@@ -15,7 +15,7 @@ def load(settings: Settings, now: float) -> Facts:
     """What a former process of this sidecar knew; only the silence before now says nothing."""
     kept = files.read_json(settings.facts)
     if not kept:
-        return Facts(listening_since=now)
+        return Facts(began=clock.began(), listening_since=now)
     if kept.get("stop"):
         kept["stop"] = StopOrder.model_validate(kept["stop"])
     if kept.get("ended"):

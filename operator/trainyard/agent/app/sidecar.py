@@ -23,7 +23,7 @@ from trainyard.agent.app.routes import Routes
 from trainyard.agent.app.settings import Settings
 from trainyard.agent.app.worker import Worker
 from trainyard.agent.core.finish import Step, View, Work, missing, next_step
-from trainyard.agent.core.lifecycle import Decision, Over, decide, deleting, outcome, upload_deadline
+from trainyard.agent.core.lifecycle import Decision, Over, decide, deleting, outcome, unwanted, upload_deadline
 from trainyard.agent.errors import unexpected
 from trainyard.api.names import agent_token
 from trainyard.api.plan import Plan
@@ -180,8 +180,6 @@ class Sidecar:
             self._learn(ended=end)
         if self.facts.staged_at is None:
             stage = files.read_json(self.settings.stage_progress)
-            if stage.get("began") and self.facts.staging_started is None:
-                self._learn(staging_started=float(stage["began"]))
             if stage.get("phase") == Phase.STAGED.value:
                 self._learn(staged_at=float(stage["entered"]))
 
@@ -218,6 +216,10 @@ class Sidecar:
         if self.facts.upload_began is None and decision.over.final:
             self._learn(upload_began=now)
         plan = self.plan
+        if decision.over.final and unwanted(self.facts, plan.deletion_budget_seconds):
+            text = "ClientError: Artifact upload failed:the job was deleted, and deletionBudgetSeconds is 0"
+            await self.worker.give_up(Reason.ARTIFACT_UPLOAD_FAILED.value, text)
+            return
         until = upload_deadline(
             self.facts,
             timing,

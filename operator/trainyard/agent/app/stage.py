@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 from trainyard.agent.adapters import clock, files
 from trainyard.agent.adapters.podinfo import PodInfo
-from trainyard.agent.app import fence
+from trainyard.agent.app import fence, memory
 from trainyard.agent.app.download import Downloader, Item, Parents
 from trainyard.agent.app.peers import BARRIER, Peers
 from trainyard.agent.app.settings import Settings
@@ -60,9 +60,8 @@ class Stop:
 class Progress:
     """Counts, and tells the sidecar through a file: at once on a new phase, else every few seconds."""
 
-    def __init__(self, path: Path, began: float) -> None:
+    def __init__(self, path: Path) -> None:
         self._path = path
-        self._began = began
         self._phase = Phase.STAGING
         self._written = 0.0
         self._lock = threading.Lock()
@@ -97,7 +96,6 @@ class Progress:
         self._written = time.monotonic()
         content = {
             "phase": self._phase.value,
-            "began": self._began,
             "entered": clock.now(),
             "objects": self.objects,
             "bytes": self.bytes,
@@ -110,13 +108,13 @@ class Progress:
 class Stage:
     """One run. Every method raises AgentError."""
 
-    def __init__(self, settings: Settings, plan: Plan, began: float) -> None:
+    def __init__(self, settings: Settings, plan: Plan) -> None:
         self._settings = settings
         self._plan = plan
         self._rank = plan.rank(settings.host)
         self._store = Store(plan.store, settings.credentials, settings.timing)
         self._shares = Shares(settings.scratch, self._rank, len(plan.hosts))
-        self.progress = Progress(settings.stage_progress, began)
+        self.progress = Progress(settings.stage_progress)
         self.stopped: StopReason | None = None
         """Why the job had been stopped, if its result is there already."""
 
@@ -258,14 +256,14 @@ def _failed(host: str, error: AgentError) -> Report:
 
 def main(settings: Settings) -> int:
     """The exit code; the report is in the termination message."""
-    began = clock.now()
     try:
         settings.scratch.mkdir(parents=True, exist_ok=True)
         plan = Plan.model_validate_json(settings.plan.read_bytes())
-        stop = Stop(settings, plan, began)
+        # The time limit's clock is the sidecar's, which ran before the user's image was pulled.
+        stop = Stop(settings, plan, memory.load(settings, clock.now()).began)
         signal.signal(signal.SIGTERM, stop.signalled)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
-        stage = Stage(settings, plan, began)
+        stage = Stage(settings, plan)
         report = _report(settings, stage, stop)
         report = report.model_copy(update={"objects": stage.progress.objects, "bytes": stage.progress.bytes})
     except Exception as error:

@@ -46,9 +46,10 @@ class Over(StrEnum):
 class Facts:
     """All that was observed. Kept in the state directory, so that a restarted sidecar carries on."""
 
+    began: float
+    """When the sidecar first ran: the instance is there, and the time limit counts from then on."""
     listening_since: float
     """Since when probes could arrive: silence before that says nothing."""
-    staging_started: float | None = None
     staged_at: float | None = None
     first_probe: float | None = None
     last_probe: float | None = None
@@ -91,17 +92,11 @@ class Decision:
     """Is it sure enough that `hold` is no longer needed? It cannot be called back."""
 
 
-def runtime_deadline(facts: Facts, max_runtime: float) -> float | None:
-    """When training must be gone or killed at the latest; None before staging began."""
-    return None if facts.staging_started is None else facts.staging_started + max_runtime
-
-
 def _stop(facts: Facts, now: float, timing: Timing, max_runtime: float) -> StopReason | None:
     """Why training shall end now, if it shall. The time limit's 503 starts early: the kubelet acts on it late."""
     if facts.stop is not None:
         return facts.stop.reason
-    limit = runtime_deadline(facts, max_runtime)
-    if limit is not None and now >= limit - timing.kill_lead:
+    if now >= facts.began + max_runtime - timing.kill_lead:
         return StopReason.MAX_RUNTIME_EXCEEDED
     return None
 
@@ -133,11 +128,10 @@ def _silence(facts: Facts, now: float, timing: Timing) -> float:
 
 def _kept_limit(facts: Facts, timing: Timing, max_runtime: float) -> bool:
     """Did training end by itself before its time limit, although the probe was refused already?"""
-    limit = runtime_deadline(facts, max_runtime)
-    if limit is None or facts.last_probe is None or (facts.ended is not None and facts.ended.exit_code != 0):
+    if facts.last_probe is None or (facts.ended is not None and facts.ended.exit_code != 0):
         return False
     # It was there at the last probe, and gone before the next. The kill comes at the limit, and not before.
-    return facts.last_probe + timing.probe_period < limit - timing.limit_margin
+    return facts.last_probe + timing.probe_period < facts.began + max_runtime - timing.limit_margin
 
 
 def _over(facts: Facts, now: float, timing: Timing) -> Over:
@@ -190,6 +184,11 @@ def upload_deadline(facts: Facts, timing: Timing, hold: float, failed: bool, del
     if deleting(facts, timing) and facts.deleted_at is not None:
         limits.append(facts.deleted_at + budget)
     return min(limits, default=None)
+
+
+def unwanted(facts: Facts, deletion_budget: float) -> bool:
+    """Is nothing to be uploaded? The job is gone, and its administrator gives the upload of such a one no time."""
+    return facts.stop is not None and facts.stop.reason is StopReason.DELETED and deletion_budget == 0
 
 
 def outcome(facts: Facts, decision: Decision, failed_elsewhere: bool) -> str:

@@ -86,11 +86,18 @@ def lost(snapshot: Snapshot, pod: Pod) -> Failure | None:
     how = "it is no longer there" if pod.deleting is None else "it was deleted"
     if overdue:
         how = "it was deleted and its node does not say that it has ended"
-    why = pod.disruption or pod.message or how
+    why = f": {pod.disruption or pod.message or how}"
+    advice = "If the node was drained or removed, create the job again."
+    if pod.preempted:
+        why = f" was preempted{why}"
+        advice = (
+            "A pod of higher priority took its place: create the job again once there is room, with retryStrategy or"
+            " enableManagedSpotTraining if it is to start again by itself."
+        )
     where = f" on node {pod.node}" if pod.node else ""
     text = (
-        f"InternalServerError: host {pod.host} was lost: pod {pod.name}{where}: {why.rstrip('.')}. What it had not uploaded is"
-        " gone. If the node was drained or removed, create the job again."
+        f"InternalServerError: host {pod.host} was lost: pod {pod.name}{where}{why.rstrip('.')}. What it had not uploaded is"
+        f" gone. {advice}"
     )
     return _failure(pod, Reason.POD_LOST, text, evidence.last_sign([pod]))
 

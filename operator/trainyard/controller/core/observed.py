@@ -75,6 +75,7 @@ class Pod:
     unscheduled_at: datetime | None = None
     unschedulable: str = ""
     disruption: str = ""
+    preempted: bool = False
     memory_limit: str = ""
     image: str = ""
     stop_order: str | None = None
@@ -172,6 +173,7 @@ def parse_pod(raw: Any) -> Pod:
     labels, annotations = read.texts(metadata, "labels"), read.texts(metadata, "annotations")
     conditions = {read.text(entry, "type"): entry for entry in read.items(status, "conditions")}
     scheduled, disruption = conditions.get("PodScheduled", {}), conditions.get("DisruptionTarget", {})
+    disrupted = disruption.get("status") == "True"
     is_scheduled = scheduled.get("status") == "True" or bool(spec.get("nodeName"))
     training: read.Raw = next(
         (entry for entry in read.items(spec, "containers") if entry.get("name") == names.CONTAINER_TRAINING), {}
@@ -199,7 +201,8 @@ def parse_pod(raw: Any) -> Pod:
         scheduled_at=read.time(scheduled, "lastTransitionTime") if is_scheduled else None,
         unscheduled_at=None if is_scheduled else read.time(scheduled, "lastTransitionTime"),
         unschedulable=read.text(scheduled, "message") if scheduled.get("reason") == "Unschedulable" else "",
-        disruption=read.text(disruption, "message") if disruption.get("status") == "True" else "",
+        disruption=read.text(disruption, "message") if disrupted else "",
+        preempted=disrupted and disruption.get("reason") == "PreemptionByScheduler",
         memory_limit=read.texts(training, "resources", "limits").get("memory", ""),
         image=read.text(training, "image"),
         stop_order=annotations.get(names.ANNOTATION_STOP),

@@ -25,5 +25,5 @@ def rundown(pods: Sequence[Pod]) -> Actions:
 
 
 def run_down(pods: Sequence[Pod], now: datetime) -> bool:
-    """Nothing of it runs any more, or nobody can tell: what owns the pods may go, and with it the rest."""
-    return all(evidence.settled(pod, now) for pod in pods)
+    """Nothing of it runs any more, hears an order, or can tell: what owns the pods may go, and with it the rest."""
+    return all(evidence.settled(pod, now) or evidence.deaf(pod) for pod in pods)

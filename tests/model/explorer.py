@@ -61,7 +61,7 @@ class Explorer:
         self._canonical = Canonical(self._steps.runner)
 
     def explore(self, go_on: bool = False) -> Result:
-        """Until an invariant is broken, or (`go_on`) around every step that breaks one."""
+        """Until an invariant is broken, or (`go_on`) past every step that breaks one."""
         began, result = time.monotonic(), Result(self.scope)
         graph = Graph(self._first())
         while result.broken is None and (here := graph.next(self.scope.depth)) is not None:
@@ -74,12 +74,11 @@ class Explorer:
                 result.tell(broken, graph.way(number), go_on)
             for edge in edges if result.broken is None else ():
                 result.transitions += 1
-                if edge.broken is None:
-                    graph.link(number, edge, self._canonical.of(edge.after))
-                    continue
-                result.tell(edge.broken, [*graph.way(number), edge.label], go_on)
-                if not go_on:
-                    break
+                if edge.broken is not None:
+                    result.tell(edge.broken, [*graph.way(number), edge.label], go_on)
+                    if not go_on:
+                        break
+                graph.link(number, edge, self._canonical.of(edge.after))
             if len(graph.numbers) > self.scope.most_states:
                 text = f"more than {self.scope.most_states} states: it does not come to rest, or the scope is too wide"
                 result.tell(text, [])

@@ -75,6 +75,11 @@ class Scope:
         if self.reduced:
             names = [kind.training_name or kind.name for kind in self.jobs]
             assert len(names) == len(set(names)), "jobs with one trainingJobName are not independent"
+            order = [kind.name for kind in self.jobs]
+            scripts = [[order.index(command.split()[1]) for command in script] for script in self.users]
+            assert all(script == sorted(script) for script in scripts), (
+                "a step of one job waits for one of the next job"
+            )
             assert (self.workers, self.interrupts, self.epochs) == (1, False, 0), "steps of different jobs would mix"
             assert not self.losses or "dead" not in self.loss_kinds, "jobs share their nodes"
 

@@ -2,6 +2,7 @@
 
 - versions of an object are only ever compared with each other, so they are counted from 1 again;
 - an event that tells what an operator knows already does nothing when it is heard;
+- an operator that is at rest and may begin no pass any more is as good as gone, with all that it knew;
 - two operators that may do the same have no order.
 """
 
@@ -22,7 +23,7 @@ class Canonical:
 
     def of(self, here: Global) -> Global:
         """Versions are only ever compared: each object's are counted from 1 again. Two equal operators have no order."""
-        operators = tuple(map(self._without_old_news, here.operators))
+        operators = tuple(self._without_old_news(_without_the_spent(each)) for each in here.operators)
         objects, registry, facts, epoch = here.world
         held: dict[Key, set[int]] = defaultdict(set, {key: {version} for key, (_, version) in registry})
         for key, found in objects:
@@ -80,6 +81,10 @@ class Canonical:
             if left:
                 queues.append((key, left))
         return me._replace(queues=tuple(queues))
+
+
+def _without_the_spent(me: Operator) -> Operator:
+    return Operator(DOWN, passes=0) if not me.passes and not me.inputs else me
 
 
 def versions_in(value: Any, held: dict[Key, set[int]], key: Key | None = None) -> None:

@@ -10,15 +10,20 @@ import orjson
 from tests.model import kube
 from tests.model.kube import Life
 from tests.model.scope import Scope
+from tests.model.situation import job_of
 from tests.model.world import JOBS, PODS, JobBody, Key, Object, World, fact_key, host_of
 from trainyard.api import names
 
+# What is committed by an attempt that ends for one of these is not the end of the job.
+PASSING = ("Deleted", "Interrupted", "Suspended")
+
 
 class Step(NamedTuple):
-    """`label` is for people; `change` works on a thawed world."""
+    """`label` is for people; `change` works on a thawed world, on what belongs to `job`."""
 
     label: str
     change: Callable[[World], None]
+    job: str
 
 
 def _ordered(pod: Object) -> str:
@@ -38,14 +43,30 @@ def _becomes(key: Key, life: Life, **fact: Any) -> Callable[[World], None]:
 
 def kubelet_steps(scope: Scope, world: World) -> Iterator[Step]:
     for key, found in world.of(PODS):
-        if found.body.mute:
-            continue
         name, life = key[1], found.body.life
+        if found.body.mute:
+            if "zombie" in scope.troubles and _may_commit_unseen(scope, world, found):
+                yield Step(f"{name} commits, unseen", _commits_unseen(key), job_of(name))
+            continue
         if found.body.deleting and life.stage not in (kube.TRAINING, kube.UPLOADING):
-            yield Step(f"{name} goes", lambda world, key=key: world.remove(key))  # type: ignore[misc]
+            yield Step(f"{name} goes", lambda world, key=key: world.remove(key), job_of(name))  # type: ignore[misc]
             continue
         for label, after, fact in _next(scope, world, found):
-            yield Step(f"{name} {label}", _becomes(key, after, **fact))
+            yield Step(f"{name} {label}", _becomes(key, after, **fact), job_of(name))
+
+
+def _may_commit_unseen(scope: Scope, world: World, found: Object) -> bool:
+    done = world.facts[fact_key(world.manifest(found.body))].final
+    return found.body.life.stage == kube.TRAINING and not done and not (scope.fence and world.superseded(found))
+
+
+def _commits_unseen(key: Key) -> Callable[[World], None]:
+    """On a node that does not answer: its end reaches S3, and nobody else."""
+
+    def change(world: World) -> None:
+        world.fact(world.objects[key], succeeded=True, committed=True, final=True)
+
+    return change
 
 
 def _next(scope: Scope, world: World, found: Object) -> Iterator[tuple[str, Life, dict[str, Any]]]:
@@ -72,6 +93,10 @@ def _begins(scope: Scope, world: World, found: Object) -> Iterator[tuple[str, Li
         yield "cannot pull its image", Life(kube.UNPULLABLE), {"trouble": True}
     if stage == kube.UNPULLABLE or (stage == kube.UNSCHEDULABLE and "for ever" in scope.troubles):
         return
+    if scope.fence and world.superseded(found):
+        # Its staging finds the result; how the earlier attempt had ended is in it.
+        yield "finds the result of an earlier attempt", Life(kube.STAGE_ENDED, -1, "AlreadyCommitted"), {}
+        return
     after = scope.path[scope.path.index(stage if stage in scope.path else kube.NEW) + 1]
     if after != kube.TRAINING:
         yield after, Life(after), {}
@@ -96,8 +121,7 @@ def _ends(scope: Scope, code: int, why: str, fact: dict[str, Any]) -> Iterator[t
         yield label, Life(kube.UPLOADING, code, "", why), fact
         return
     for told in scope.results:
-        more = {"committed": True} if told == "Committed" else {"trouble": True}
-        yield f"{label}, {told}", Life(kube.OVER, code, told, why), fact | more
+        yield f"{label}, {told}", Life(kube.OVER, code, told, why), fact | _outcome(told, code, why)
 
 
 def _barrier(scope: Scope, world: World, found: Object) -> bool:
@@ -130,33 +154,35 @@ def _uploads(scope: Scope, world: World, found: Object) -> Iterator[tuple[str, L
         return
     whole = all(pod.body.life.stage in (kube.UPLOADING, kube.OVER) for pod in others)
     for told in scope.results if whole or not first else ("Failed",):
-        yield f"upload: {told}", life._replace(stage=kube.OVER, told=told), _outcome(told)
+        yield f"upload: {told}", life._replace(stage=kube.OVER, told=told), _outcome(told, life.code, life.why)
 
 
-def _outcome(told: str) -> dict[str, Any]:
-    return {"committed": True} if told == "Committed" else {"trouble": True}
+def _outcome(told: str, code: int, why: str) -> dict[str, Any]:
+    """A failed attempt may be followed by another one, whatever it has committed; so may an interrupted one."""
+    final = why not in PASSING if why else code == 0
+    return {"committed": True, "final": final} if told == "Committed" else {"trouble": True}
 
 
 def collector_steps(world: World) -> Iterator[Step]:
     for key in world.orphans():
-        yield Step(f"garbage collector: {key[0]} {key[1]}", lambda world, key=key: world.collect(key))  # type: ignore[misc]
+        yield Step(f"garbage collector: {key[0]} {key[1]}", lambda world, key=key: world.collect(key), job_of(key[1]))  # type: ignore[misc]
 
 
 def losses(scope: Scope, world: World) -> Iterator[Step]:
     """What becomes of a pod by somebody else's hand."""
     for key, found in world.of(PODS):
-        stage = found.body.life.stage
+        stage, job = found.body.life.stage, job_of(key[1])
         if found.body.mute:
             continue
         runs = stage not in kube.ON_NO_NODE and stage not in kube.ENDED and not found.body.deleting
         if "vanish" in scope.loss_kinds:
-            yield Step(f"{key[1]} vanishes", _lost(key, "vanish"))
+            yield Step(f"{key[1]} vanishes", _lost(key, "vanish"), job)
         if "evict" in scope.loss_kinds and runs:
-            yield Step(f"{key[1]} is evicted", _lost(key, "evict"))
+            yield Step(f"{key[1]} is evicted", _lost(key, "evict"), job)
         if "delete" in scope.loss_kinds and not found.body.deleting:
-            yield Step(f"{key[1]} is deleted by somebody", _lost(key, "delete"))
+            yield Step(f"{key[1]} is deleted by somebody", _lost(key, "delete"), job)
         if "dead" in scope.loss_kinds and runs:
-            yield Step(f"the node of {key[1]} dies", _lost(key, "dead"))
+            yield Step(f"the node of {key[1]} dies", _lost(key, "dead"), job)
 
 
 def _lost(key: Key, how: str) -> Callable[[World], None]:
@@ -192,4 +218,4 @@ def user_step(command: str, world: World) -> Step | None:
             change = {"stop": verb == "stop" or body.stop, "suspend": verb == "suspend"}
             world.put(key, body._replace(**change, generation=body.generation + 1))
 
-    return Step(f"user: {command}", act)
+    return Step(f"user: {command}", act, name)

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import time
-from array import array
-from collections import deque
 from dataclasses import dataclass, field
+from typing import Any
 
 from tests.model.canonical import Canonical
+from tests.model.graph import Graph
 from tests.model.idle import Idle
+from tests.model.luck import Luck
 from tests.model.operators import PRIME
+from tests.model.reduction import Reduction
 from tests.model.scope import Scope
-from tests.model.situation import PRIMING, BrokenInvariantError, Edge, Global, Operator
+from tests.model.situation import DOWN, PRIMING, BrokenInvariantError, Edge, Global, Operator
 from tests.model.steps import Steps
 from tests.model.world import World
 
 
 @dataclass
 class Result:
-    """`broken` and `trace` tell of the first broken invariant, None and empty if all hold."""
+    """`broken` and `trace` tell of the first broken invariant, None and empty if all hold; `violations` of all, and `rests` has what
+    the cluster is like in each state of rest, of an exploration that goes on."""
 
     scope: Scope
     states: int = 0
@@ -28,6 +31,8 @@ class Result:
     seconds: float = 0.0
     runs: int = 0
     broken: str | None = None
+    violations: set[str] = field(default_factory=set)
+    rests: set[Any] = field(default_factory=set)
     trace: list[str] = field(default_factory=list)
 
     def line(self) -> str:
@@ -36,8 +41,10 @@ class Result:
             f"  depth {self.depth:>3}  {self.quiet:>6,} at rest  {self.runs:>7,} runs of the operator  {self.seconds:6.1f} s"
         )
 
-    def tell(self, broken: str, trace: list[str]) -> None:
-        self.broken, self.trace = broken, trace
+    def tell(self, broken: str, trace: list[str], go_on: bool = False) -> None:
+        self.violations.add(broken)
+        if not go_on:
+            self.broken, self.trace = broken, trace
 
     def story(self) -> str:
         steps = "\n".join(f"  {number:>3}  {step}" for number, step in enumerate(self.trace, 1))
@@ -49,47 +56,36 @@ class Explorer:
         self.scope = scope
         self._steps = Steps(scope)
         self._idle = Idle(self._steps)
+        self._luck = Luck(self._steps)
+        self._reduction = Reduction(self._steps)
         self._canonical = Canonical(self._steps.runner)
 
-    def explore(self) -> Result:
+    def explore(self, go_on: bool = False) -> Result:
+        """Until an invariant is broken, or (`go_on`) past every step that breaks one."""
         began, result = time.monotonic(), Result(self.scope)
-        first = self._first()
-        numbers: dict[Global, int] = {first: 0}
-        parents, labels = array("l", [-1]), [""]
-        sources, targets, resting = array("l"), array("l"), list[int]()
-        waiting, depths = deque([first]), array("l", [0])
-        while waiting and result.broken is None:
-            here = waiting.popleft()
-            number = numbers[here]
+        graph = Graph(self._first())
+        while result.broken is None and (here := graph.next(self.scope.depth)) is not None:
+            number = graph.numbers[here]
             edges, quiet, broken = self.edges(here)
-            if broken is not None:
-                result.tell(broken, _way(parents, labels, number))
-                break
             if quiet:
-                resting.append(number)
-            for edge in edges:
+                graph.resting.append(number)
+                result.rests |= {_cluster(here)} if go_on else set()
+            if broken is not None:
+                result.tell(broken, graph.way(number), go_on)
+            for edge in edges if result.broken is None else ():
                 result.transitions += 1
                 if edge.broken is not None:
-                    result.tell(edge.broken, [*_way(parents, labels, number), edge.label])
-                    break
-                after = self._canonical.of(edge.after)
-                there = numbers.get(after)
-                if there is None:
-                    there = numbers[after] = len(numbers)
-                    parents.append(number)
-                    labels.append(edge.label)
-                    depths.append(depths[number] + 1)
-                    waiting.append(after)
-                if edge.fair:
-                    sources.append(number)
-                    targets.append(there)
-            if len(numbers) > self.scope.most_states:
-                result.broken = (
-                    f"more than {self.scope.most_states} states: it does not come to rest, or the scope is too wide"
-                )
-        result.states, result.depth, result.quiet = len(numbers), max(depths), len(resting)
-        if result.broken is None and (stuck := _never_resting(len(numbers), sources, targets, resting)) is not None:
-            result.tell("N1: from here nothing leads to rest", _way(parents, labels, stuck))
+                    result.tell(edge.broken, [*graph.way(number), edge.label], go_on)
+                    if not go_on:
+                        break
+                graph.link(number, edge, self._canonical.of(edge.after))
+            if len(graph.numbers) > self.scope.most_states:
+                text = f"more than {self.scope.most_states} states: it does not come to rest, or the scope is too wide"
+                result.tell(text, [])
+        result.states, result.depth, result.quiet = len(graph.numbers), max(graph.depths), len(graph.resting)
+        whole = result.broken is None and self.scope.depth is None
+        if whole and (stuck := graph.never_resting()) is not None:
+            result.tell("N1: from here nothing leads to rest", graph.way(stuck), go_on)
         result.seconds, result.runs = time.monotonic() - began, self._steps.runner.runs
         return result
 
@@ -97,8 +93,12 @@ class Explorer:
         scope = self.scope
         passes = [-1] + [(-1 if scope.passes is None else scope.passes)] * (scope.operators - 1)
         operators = tuple(Operator(PRIMING, self._steps.runner.fresh, passes=each) for each in passes)
+        if scope.lease:
+            operators = (operators[0], *(each._replace(mode=DOWN) for each in operators[1:]))
         first = Global(World.EMPTY, operators, (0,) * len(scope.users), scope.faults, scope.losses, scope.epochs)
         for index, me in enumerate(operators):
+            if me.mode == DOWN:
+                continue
             first = self._idle.alone(self._steps.given(first, index, me, (PRIME, 0)), index)
         for part in scope.opening:
             edges, _, _ = self.edges(first)
@@ -118,31 +118,10 @@ class Explorer:
                 found.append(forced)
             else:
                 quiet, broken = True, self._idle.wrong(here)
-        return [*found, *self._steps.bad_luck(here)], quiet, broken
+        return self._reduction.of(here, [*found, *self._luck.of(here)]), quiet, broken
 
 
-def _way(parents: array[int], labels: list[str], number: int) -> list[str]:
-    """The steps that led there first."""
-    found = []
-    while number > 0:
-        found.append(labels[number])
-        number = parents[number]
-    return found[::-1]
-
-
-def _never_resting(count: int, sources: array[int], targets: array[int], resting: list[int]) -> int | None:
-    """The first state from which fair steps lead to no state at rest."""
-    into: list[list[int]] = [[] for _ in range(count)]
-    for source, target in zip(sources, targets, strict=True):
-        into[target].append(source)
-    reached = bytearray(count)
-    todo = list(resting)
-    for number in todo:
-        reached[number] = 1
-    while todo:
-        for source in into[todo.pop()]:
-            if not reached[source]:
-                reached[source] = 1
-                todo.append(source)
-    found = reached.find(0)
-    return found if found >= 0 else None
+def _cluster(here: Global) -> Any:
+    """What can be seen of it, whatever the versions."""
+    objects, _, facts, epoch = here.world
+    return frozenset((key, found.uid, found.body) for key, found in objects), facts, epoch

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.model import invariants
 from tests.model.operators import COMPARE, PASS, PRIME, event
-from tests.model.situation import PRIMING, BrokenInvariantError, Edge, Global, Operator, rest_of, with_operator
+from tests.model.situation import PRIMING, UP, BrokenInvariantError, Edge, Global, Operator, rest_of, with_operator
 from tests.model.steps import Steps
 from tests.model.world import World
 
@@ -23,7 +23,7 @@ class Idle:
     def time_passes(self, here: Global) -> Edge | None:
         """The compare, the timers, and in the end the timeouts: the first of them that changes anything."""
         for index, me in enumerate(here.operators):
-            if me.passes >= 0:
+            if me.passes >= 0 or me.mode != UP:
                 continue
             looked = self._look_around(here, index)
             if looked is not None:
@@ -33,7 +33,7 @@ class Idle:
             for _ in range(epochs):
                 later = self._steps.later(later)
             for index, me in enumerate(here.operators):
-                if me.passes < 0 and self._look_around(later, index) is not None:
+                if me.passes < 0 and me.mode == UP and self._look_around(later, index) is not None:
                     return Edge("nothing else happens: all timeouts run out", self._steps.later(here))
         return None
 

@@ -6,7 +6,8 @@ from itertools import pairwise
 from typing import Any
 
 from tests.model import kube
-from tests.model.world import JOBS, PODS, Key, Object, World, attempt_of, fact_key, label
+from tests.model.situation import job_of
+from tests.model.world import JOBS, NODES, PODS, Key, Object, Views, World, attempt_of, fact_key, label
 from trainyard.api import names
 from trainyard.api.reasons import Reason
 from trainyard.api.status import TERMINAL
@@ -79,6 +80,14 @@ def creating(world: World, manifest: dict[str, Any], knew: str, alone: bool) -> 
     return None
 
 
+def independent(views: Views, job: str, request: tuple[Any, ...]) -> str | None:
+    """A pass over one job asks for nothing that belongs to another, and for nothing that all share."""
+    verb, plural, what, *_ = request
+    name = views.manifest(what)["metadata"]["name"] if verb == "create" else what
+    mine = f"trainingjobs/{job}#" in what if verb == "list" else plural != NODES and job_of(name) == job
+    return None if mine else f"independence: a pass over {job} asks to {verb} {plural} {name}"
+
+
 def deleting(world: World, key: Key, found: Object) -> str | None:
     """Nothing is taken from a job that lives, has no trouble and was let alone by its user; a plan that no pod was made from
     is nobody's loss."""
@@ -91,6 +100,9 @@ def deleting(world: World, key: Key, found: Object) -> str | None:
         attempt_of(manifest) != (world.status(name).get("attempt") or 1)
         or world.objects[JOBS, name].body.generation > 1
     ):
+        return None
+    kind = world.views.scope.kind(name)
+    if _over(world, kind.max_wait) or _over(world, kind.max_pending):
         return None
     if any(fact.trouble for (owner, _, _), fact in world.facts.items() if owner == uid):
         return None
@@ -139,7 +151,7 @@ def _follow(one: dict[str, Any], other: dict[str, Any]) -> str | None:
 
 def _evidence(world: World, name: str, uid: str, after: dict[str, Any]) -> str | None:
     """The verdict against what really happened in the last attempt."""
-    attempt = after.get("attempt") or 1
+    attempt = max(world.published(uid), default=after.get("attempt") or 1)
     facts = {key[2]: fact for key, fact in world.facts.items() if key[:2] == (uid, attempt)}
     secondary, found = after["secondaryStatus"], world.objects.get((JOBS, name))
     hosts = world.views.scope.kind(name).hosts
@@ -147,27 +159,54 @@ def _evidence(world: World, name: str, uid: str, after: dict[str, Any]) -> str |
         succeeded = [host for host, fact in facts.items() if fact.succeeded]
         if len(succeeded) != hosts or not facts["algo-1"].committed:
             return f"N2: {name} is Completed, and the truth is {facts}"
-    if secondary == "Stopped" and not (found is not None and found.body.stop):
+    kind = world.views.scope.kind(name)
+    asked = found is not None and found.body.stop
+    if secondary == "Stopped" and not asked and not _over(world, kind.max_pending):
         return f"N2: {name} is Stopped and nobody asked for it"
+    if secondary == "MaxWaitTimeExceeded" and not _over(world, kind.max_wait):
+        return f"N2: {name} is MaxWaitTimeExceeded before its time"
     if secondary == "MaxRuntimeExceeded" and not any(fact.limit for fact in facts.values()):
         return f"N2: {name} is MaxRuntimeExceeded and no host says so"
-    if after["trainingJobStatus"] == "Failed":
-        if not after.get("failureReason"):
-            return f"N2: {name} is Failed and does not say why"
-        all_facts = [fact for key, fact in world.facts.items() if key[0] == uid]
-        if all_facts and not any(fact.trouble for fact in all_facts):
-            return f"N2: {name} is Failed although nothing went wrong: {after['failureReason']}"
+    return _failed(world, name, uid, after) if after["trainingJobStatus"] == "Failed" else None
+
+
+def _over(world: World, limit: int | None) -> bool:
+    """Jobs are made when time begins, or a few seconds later."""
+    return limit is not None and kube.now(world.epoch) >= limit
+
+
+def _failed(world: World, name: str, uid: str, after: dict[str, Any]) -> str | None:
+    if not after.get("failureReason"):
+        return f"N2: {name} is Failed and does not say why"
+    all_facts = [fact for key, fact in world.facts.items() if key[0] == uid]
+    if all_facts and not any(fact.trouble for fact in all_facts):
+        return f"N2: {name} is Failed although nothing went wrong: {after['failureReason']}"
     return None
 
 
 def at_rest(world: World) -> str | None:
-    """N1, and nothing left over, where nothing more happens by itself."""
+    """N1, N3 of what was published, and nothing left over, where nothing more happens by itself."""
+    return _published_twice(world) or _stuck(world) or _left_over(world)
+
+
+def _published_twice(world: World) -> str | None:
+    for uid in {key[0] for key in world.facts}:
+        if len(world.published(uid)) > 1:
+            return f"N3: attempts {sorted(world.published(uid))} of {uid} have both committed"
+    return None
+
+
+def _stuck(world: World) -> str | None:
     for (_, name), _found in world.of(JOBS):
         status = world.status(name)
         ready = next((entry for entry in status.get("conditions", []) if entry["type"] == "Ready"), None)
         if not world.terminal(name) and (ready is None or ready["reason"] not in BLOCKERS):
             told = f"Ready says {ready['reason']}: {ready['message']}" if ready else "it has no condition"
             return f"N1: {name} is stuck in {status.get('secondaryStatus')} and nothing names the blocker: {told}"
+    return None
+
+
+def _left_over(world: World) -> str | None:
     for key, found in world.objects.items():
         if key[0] == JOBS or (key[0] == PODS and found.body.mute):
             continue

@@ -46,7 +46,8 @@ def _staging(life: Life, host: str, base: float) -> dict[str, Any]:
     if life.stage == STAGING:
         return begun | {"stage": o.running(base + 4), "training": o.waiting(), "hold": o.waiting()}
     why = StopReason(life.why) if life.why else None
-    told = o.report(host, Result(life.told), reason="AccessDenied", message="ClientError: no", stop_reason=why)
+    failed = {} if life.told == Result.ALREADY_COMMITTED else {"reason": "AccessDenied", "message": "ClientError: no"}
+    told = o.report(host, Result(life.told), stop_reason=why, **failed)
     return begun | {
         "sidecar": o.ended(base + 2, base + 6, message=o.report(host, Result.ABANDONED)),
         "stage": o.ended(base + 4, base + 5, 1, message=told),

@@ -20,6 +20,9 @@ class JobKind:
     training_name: str = ""
     max_runtime: int = 86400
     retries: int = 0
+    spot: bool = False
+    max_wait: int | None = None
+    max_pending: int | None = None
     ttl: int | None = None
 
 
@@ -33,6 +36,9 @@ class Scope:
     of one operator at a time. `epochs`: how often all timeouts may run out before they do so because nothing else happens.
     `passes`: of the second operator, None for as many as it wants. `opening`: steps that come first, named by a part of
     their label; all that is possible from there on is explored. `coalesce`: status writes may have to wait for their interval.
+    `reduced`: of steps that belong to different jobs, and touch nothing in common, one order is explored for all (`Reduction`).
+    `depth`: steps after which it is left as it is, None to go on to the end. `lease`: one operator leads, and a fault may be that
+    it loses the lease, with a request under way. `fence`: whether agents keep to it.
     """
 
     name: str
@@ -53,6 +59,10 @@ class Scope:
     passes: int | None = None
     coalesce: bool = False
     opening: tuple[str, ...] = ()
+    reduced: bool = False
+    depth: int | None = None
+    lease: bool = False
+    fence: bool = True
     most_states: int = 2_000_000
 
     def __post_init__(self) -> None:
@@ -61,6 +71,17 @@ class Scope:
             assert {STAGING, UPLOADING} <= set(self.path), (
                 "hosts wait for each other before training, and with the upload"
             )
+
+        if self.reduced:
+            names = [kind.training_name or kind.name for kind in self.jobs]
+            assert len(names) == len(set(names)), "jobs with one trainingJobName are not independent"
+            order = [kind.name for kind in self.jobs]
+            scripts = [[order.index(command.split()[1]) for command in script] for script in self.users]
+            assert all(script == sorted(script) for script in scripts), (
+                "a step of one job waits for one of the next job"
+            )
+            assert (self.workers, self.interrupts, self.epochs) == (1, False, 0), "steps of different jobs would mix"
+            assert not self.losses or "dead" not in self.loss_kinds, "jobs share their nodes"
 
     def kind(self, name: str) -> JobKind:
         return next(kind for kind in self.jobs if kind.name == name)

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 from tests.model.scope import COARSE, FINE, MIDDLE, JobKind, Scope
 
-ONE_EACH = (("create a",), ("create b",))
 TWO = (JobKind("a"), JobKind("b"))
 SAME_NAME = (JobKind("a", training_name="x"), JobKind("b", training_name="x"))
 HOSTS = (JobKind("a", 2),)
@@ -29,7 +28,9 @@ STOPPED = Scope("a stop, a fault", path=COARSE, codes=(0,), users=(STOP,), fault
 DELETED = Scope("a deletion, two faults", path=COARSE, users=(DELETE,), faults=2)
 SUCCESSOR = Scope("deleted and made again, a fault", path=COARSE, codes=(0,), users=(AGAIN,), faults=1)
 WITHIN = Scope("events within a pass, a deletion", path=COARSE, users=(DELETE,), interrupts=True)
-JOBS = Scope("two jobs, a fault", path=COARSE, codes=(0,), jobs=TWO, users=ONE_EACH, faults=1)
+# Of two jobs that are alike, the first to be created is called a.
+IN_TURN = (("create a", "create b"),)
+JOBS = Scope("two jobs, a fault", path=COARSE, codes=(0,), jobs=TWO, users=IN_TURN, faults=1, reduced=True)
 ONE_NAME = Scope(
     "two jobs, one trainingJobName", path=COARSE, codes=(0,), jobs=SAME_NAME, users=(DELETE, ("create b",))
 )
@@ -40,7 +41,7 @@ GANG_LOSS = Scope(
     jobs=HOSTS,
     codes=(0,),
     losses=1,
-    loss_kinds=frozenset({"evict", "dead"}),
+    loss_kinds=frozenset({"evict"}),
     opening=TRAIN,
 )
 GANG_FAULT = Scope("two hosts, a crash", path=MIDDLE, jobs=HOSTS, codes=(0,), faults=1, fault_kinds=CRASH)
@@ -56,7 +57,82 @@ LEADERS_FAULT = Scope(
     "a leader and a stale one's pass, a fault", path=COARSE, codes=(0,), operators=2, passes=1, faults=1
 )
 LEADERS_LOSS = Scope(
-    "a leader and a stale one's pass, a pod lost", path=COARSE, codes=(0,), operators=2, passes=1, losses=1
+    "a leader and a stale one's pass, a pod vanished",
+    path=COARSE,
+    codes=(0,),
+    operators=2,
+    passes=1,
+    losses=1,
+    loss_kinds=frozenset({"vanish"}),
+)
+
+SPOT = Scope(
+    "managed spot, interrupted once",
+    path=COARSE,
+    codes=(0,),
+    jobs=(JobKind("a", 1, "", 600, spot=True, max_wait=5000),),
+    losses=1,
+)
+WAIT = replace(
+    SPOT,
+    name="the longest wait is over",
+    jobs=(JobKind("a", 1, "", 600, spot=True, max_wait=1200),),
+    losses=0,
+    troubles=frozenset({"unschedulable", "for ever"}),
+    epochs=1,
+)
+PENDING = Scope(
+    "capacity does not come in time",
+    path=COARSE,
+    codes=(0,),
+    jobs=(JobKind("a", max_pending=1800),),
+    epochs=1,
+    troubles=frozenset({"unschedulable", "for ever"}),
+)
+FENCE = replace(
+    SPOT,
+    name="a node dies, and its pod commits all the same",
+    faults=1,
+    loss_kinds=frozenset({"dead"}),
+    troubles=frozenset({"zombie"}),
+)
+LEASE = Scope(
+    "the lease is lost between two writes",
+    path=COARSE,
+    codes=(0,),
+    operators=2,
+    lease=True,
+    faults=1,
+    fault_kinds=frozenset({"lease"}),
+)
+TWO_LEADERS = replace(
+    JOBS, name="two jobs, a leader and a stale one's pass", users=IN_TURN, operators=2, passes=1, faults=0, reduced=True
+)
+# All at once: every order of the steps that follow, of both operators, with three faults of any kind among them.
+ALL = replace(
+    JOBS,
+    name="two jobs, two leaders, three faults, from the start",
+    users=IN_TURN,
+    operators=2,
+    faults=3,
+    reduced=True,
+    depth=6,
+)
+UNWRITTEN = (
+    "create a",
+    "create b",
+    "create configmaps",
+    "create pods",
+    "merge trainingjobs",
+    "create configmaps",
+    "create pods",
+)
+ALL_MADE = replace(ALL, name="two jobs, two leaders, three faults, once pods are made", opening=UNWRITTEN, depth=4)
+ALL_TRAIN = replace(
+    ALL,
+    name="two jobs, two leaders, three faults, in training",
+    opening=(*UNWRITTEN, "merge trainingjobs", "a-1-algo-1 training", "b-1-algo-1 training"),
+    depth=3,
 )
 
 SHORT = (
@@ -81,6 +157,15 @@ SHORT = (
     LEADERS,
     LEADERS_FAULT,
     LEADERS_LOSS,
+    SPOT,
+    WAIT,
+    PENDING,
+    FENCE,
+    LEASE,
+    TWO_LEADERS,
+    ALL,
+    ALL_MADE,
+    ALL_TRAIN,
 )
 
 LONG = (
@@ -105,17 +190,36 @@ LONG = (
     replace(SUSPENDED, name="suspended and resumed, two faults", faults=2),
     replace(WITHIN, name="events within a pass, a stop", users=(STOP,), codes=(0,)),
     replace(WITHIN, name="events within a pass, a deletion, two faults", faults=2, codes=(0,)),
-    replace(JOBS, name="two jobs, a pass of each at once, a fault", workers=2),
-    replace(JOBS, name="two jobs, two faults", faults=2),
+    replace(JOBS, name="two jobs, a pass of each at once, a fault", workers=2, reduced=False),
+    replace(JOBS, name="two jobs, three faults", faults=3),
+    replace(
+        TWO_LEADERS,
+        name="two jobs, a leader and a stale one's pass, a fault that is no crash",
+        faults=1,
+        fault_kinds=FAULTS.fault_kinds - CRASH,
+    ),
+    replace(ALL, name="two jobs, two leaders, three faults, far from the start", depth=9),
+    replace(ALL_MADE, name="two jobs, two leaders, three faults, far from where pods are made", depth=7),
+    replace(ALL_TRAIN, name="two jobs, two leaders, three faults, far into training", depth=6),
+    replace(SPOT, name="managed spot, interrupted twice, a fault", losses=2, faults=1),
+    replace(WAIT, name="the longest wait is over, a fault", faults=1),
+    replace(PENDING, name="capacity does not come in time, a fault", faults=1),
+    replace(LEASE, name="the lease is lost three times", faults=3),
+    replace(
+        LEASE, name="the lease is lost, a fault of another kind", faults=2, fault_kinds=FAULTS.fault_kinds | {"lease"}
+    ),
+    replace(LEASE, name="the lease is lost, and a pod", losses=1, jobs=(JobKind("a", retries=1),)),
     replace(ONE_NAME, name="two jobs, one trainingJobName, a fault", faults=1),
     replace(GANG_LOSS, name="two hosts, one lost at any time", opening=MADE, loss_kinds=LOSS.loss_kinds),
     GANG_STOP,
     replace(GANG_FAULT, name="two hosts, two crashes", faults=2),
     replace(GANG_FAULT, name="two hosts, a fault of any kind", fault_kinds=FAULTS.fault_kinds),
+    replace(GANG_LOSS, name="two hosts, the node of one dies in training", loss_kinds=frozenset({"dead"})),
+    replace(LEADERS_LOSS, name="a leader and a stale one's pass, a pod lost", loss_kinds=LOSS.loss_kinds),
+    replace(PENDING, name="capacity does not come in time, a stop", users=(STOP,)),
     replace(LEADERS, name="two leaders, a fault", codes=(0,), faults=1),
     replace(LEADERS, name="two leaders, a pod lost", codes=(0,), losses=1),
     replace(LEADERS, name="two leaders, a deletion", codes=(0,), users=(DELETE,)),
     replace(LEADERS, name="a leader and a stale one's pass, a stop", codes=(0,), users=(STOP,), passes=1),
     replace(LEADERS_FAULT, name="a leader and a stale one's pass, three faults", faults=3),
-    replace(JOBS, name="two jobs, a leader and a stale one's pass", faults=0, operators=2, passes=1),
 )

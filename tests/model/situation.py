@@ -8,6 +8,8 @@ from tests.model.operators import Input
 from tests.model.world import Key, Object
 
 DOWN, PRIMING, UP = "down", "priming", "up"
+# It has lost the lease and does nothing more; what it asked for last may still arrive.
+ENDING = "ending"
 Queues = tuple[tuple[Key, tuple[tuple[Object, bool], ...]], ...]
 
 
@@ -42,12 +44,14 @@ class Global(NamedTuple):
 
 
 class Edge(NamedTuple):
-    """`fair`: it happens in the end if it stays possible; users and bad luck need not come."""
+    """`fair`: it happens in the end if it stays possible; users and bad luck need not come. `job`: all that it touches belongs
+    to this one, empty if that cannot be said."""
 
     label: str
     after: Global
     fair: bool = True
     broken: str | None = None
+    job: str = ""
 
 
 class BrokenInvariantError(AssertionError):
@@ -56,6 +60,11 @@ class BrokenInvariantError(AssertionError):
 
 def with_operator(here: Global, index: int, me: Operator) -> Global:
     return here._replace(operators=(*here.operators[:index], me, *here.operators[index + 1 :]))
+
+
+def job_of(name: str) -> str:
+    """Whose an object of that name is: jobs of the model have names without a hyphen."""
+    return name.partition("-")[0]
 
 
 def queued(queues: Queues, changes: list[tuple[Key, Object, bool]]) -> Queues:

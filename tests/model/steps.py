@@ -12,7 +12,19 @@ from typing import Any, NamedTuple
 from tests.model import environment, invariants
 from tests.model.operators import ANSWER, COMPARE, PASS, PRIME, Input, Runner, event
 from tests.model.scope import Scope
-from tests.model.situation import DOWN, PRIMING, UP, Edge, Global, Operator, queued, rest_of, with_operator
+from tests.model.situation import (
+    DOWN,
+    ENDING,
+    PRIMING,
+    UP,
+    Edge,
+    Global,
+    Operator,
+    job_of,
+    queued,
+    rest_of,
+    with_operator,
+)
 from tests.model.world import JOBS, PLANS, PODS, Failure, Views, World, label
 from tests.support import objects as o
 from trainyard.api import names
@@ -33,7 +45,8 @@ class Steps:
         self.scope = scope
         self.views = Views(scope)
         self.runner = Runner(scope, self.views)
-        self._heard: dict[Operator, list[tuple[Operator, str]]] = {}
+        self._heard: dict[tuple[Operator, str], list[tuple[Operator, str]]] = {}
+        self._apart = tuple(kind.name for kind in scope.jobs) if scope.reduced else ("",)
 
     def of(self, here: Global) -> list[Edge]:
         """The fair ones and those that only may be; not bad luck."""
@@ -45,15 +58,15 @@ class Steps:
     def _environment(self, here: Global) -> Iterator[Edge]:
         world = World(self.views, here.world)
         for step in (*environment.kubelet_steps(self.scope, world), *environment.collector_steps(world)):
-            yield Edge(step.label, self._changed(here, step))
+            yield Edge(step.label, self.changed(here, step), job=step.job)
         for script, commands in enumerate(self.scope.users):
             done = here.users[script]
             step = environment.user_step(commands[done], world) if done < len(commands) else None
             if step is not None:
                 users = (*here.users[:script], done + 1, *here.users[script + 1 :])
-                yield Edge(step.label, self._changed(here, step)._replace(users=users), fair=False)
+                yield Edge(step.label, self.changed(here, step)._replace(users=users), fair=False, job=step.job)
 
-    def _changed(self, here: Global, step: environment.Step) -> Global:
+    def changed(self, here: Global, step: environment.Step) -> Global:
         world = World(self.views, here.world)
         step.change(world)
         return self._publish(here, world)
@@ -72,7 +85,12 @@ class Steps:
         """What an operator does between two requests is its own affair and goes with the next request in one step."""
         me, who, epoch = here.operators[index], f"operator {index + 1}", here.world[3]
         fair = me.passes < 0
+        if me.mode == ENDING:
+            yield from self._last_words(here, index, me)
+            return
         if me.mode == DOWN:
+            if not me.passes or (self.scope.lease and any(each.mode in (PRIMING, UP) for each in here.operators)):
+                return
             begun = self._put(me._replace(mode=PRIMING, rest=self.runner.fresh), (PRIME, epoch), here)
             yield from self._asks(with_operator(here, index, begun), index, f"{who} starts", fair)
             return
@@ -83,43 +101,65 @@ class Steps:
                 after = me._replace(served=tuple(each for each in me.served if each != entry))
                 for heard, told in self._hears(after):
                     gone_on = self._put(heard, (ANSWER, epoch, number, value, failed), here)
-                    yield Edge(f"{who}{told} gets answer {number}", with_operator(here, index, gone_on))
+                    after_all = with_operator(here, index, gone_on)
+                    yield Edge(f"{who}{told} gets answer {number}", after_all, job=self.working_on(me))
         if me.mode == UP and me.passes and (not me.inputs or self.scope.workers > 1):
-            yield from self._begins(here, index)
+            for job in self._apart:
+                yield from self._begins(here, index, job)
 
-    def _hears(self, me: Operator) -> list[tuple[Operator, str]]:
-        """Every part of what the watch has to tell that may be heard before the operator does something with it."""
+    def _last_words(self, here: Global, index: int, me: Operator) -> Iterator[Edge]:
+        """A request that was sent when the lease was lost arrives late, or never."""
+        down = Operator(DOWN, self.runner.fresh, passes=me.passes)
+        yield Edge(f"what operator {index + 1} asked for never arrives", with_operator(here, index, down))
+        for _, request in self.runner.run(me.rest, me.inputs).open:
+            answer = self.serve(here, index, request)
+            label = f"late, of operator {index + 1}: {said(request)}"
+            yield Edge(label, with_operator(answer.after, index, down), broken=answer.broken)
+
+    def working_on(self, me: Operator) -> str:
+        """The job whose pass is all that this operator does; empty if there is more, or something else."""
+        running = self.runner.run(me.rest, me.inputs).running
+        task = next(iter(running)) if len(running) == 1 else ""
+        return str(task[1]) if isinstance(task, tuple) else ""
+
+    def _hears(self, me: Operator, job: str = "") -> list[tuple[Operator, str]]:
+        """Every part of what the watch has to tell (of one job) that may be heard before the operator does something with it."""
         if me.inputs and not self.scope.interrupts:
             return [(me, "")]
-        known = self._heard.get(me)
+        known = self._heard.get((me, job))
         if known is not None:
             return known
         found = {me: ""}
         todo = [me]
         for each in todo:
             for key, events in each.queues:
+                if job and job_of(key[1]) != job:
+                    continue
                 gone, deleted = events[0]
                 after = self._put(each._replace(queues=rest_of(each.queues, key)), event(key, gone, deleted), None)
                 if after not in found:
                     what = f"{key[0]} {key[1]} {'gone' if deleted else f'v{gone.version}'}"
                     found[after] = f"{found[each]}, {what}" if found[each] else f" hears of {what}"
                     todo.append(after)
-        self._heard[me] = result = list(found.items())
+        self._heard[me, job] = result = list(found.items())
         return result
 
-    def _begins(self, here: Global, index: int) -> Iterator[Edge]:
+    def _begins(self, here: Global, index: int, job: str) -> Iterator[Edge]:
+        """A pass over one job, `job` or any of them."""
         me, who = here.operators[index], f"operator {index + 1}"
         fair, done = me.passes < 0, set[Operator]()
-        for heard, told in self._hears(me):
+        for heard, told in self._hears(me, job):
             outcome = self.runner.run(heard.rest, heard.inputs) if heard.inputs else None
             busy = outcome.running if outcome is not None else frozenset()
             asked = max((number for number, _ in outcome.open), default=-1) if outcome is not None else -1
             if len(busy) >= self.scope.workers:
                 continue
-            if not heard.dirty and not heard.inputs and not heard.queues and me.queues:
-                yield Edge(f"{who}{told}, which changes nothing", with_operator(here, index, heard), fair)
+            unheard = [key for key, _ in heard.queues if not job or job_of(key[1]) == job]
+            dirty = heard.dirty & {job} if job else heard.dirty
+            if not dirty and not heard.inputs and not unheard and heard != me:
+                yield Edge(f"{who}{told}, which changes nothing", with_operator(here, index, heard), fair, job=job)
             for name in sorted(heard.dirty | heard.timers):
-                if (PASS, name) in busy:
+                if (PASS, name) in busy or (job and name != job):
                     continue
                 again = name not in heard.dirty
                 for after, how in self._passes(here, heard, name):
@@ -128,9 +168,10 @@ class Steps:
                     done.add(after)
                     text = f"{who}{told}{' and' if told else ''} looks at {name}{how}{' again' if again else ''}"
                     if after.inputs:
-                        yield from self._asks(with_operator(here, index, after), index, text, fair and not again, asked)
+                        then = with_operator(here, index, after)
+                        yield from self._asks(then, index, text, fair and not again, asked)
                     else:
-                        yield Edge(text, with_operator(here, index, after), fair and not again)
+                        yield Edge(text, with_operator(here, index, after), fair and not again, job=name)
 
     def _passes(self, here: Global, me: Operator, name: str) -> Iterator[tuple[Operator, str]]:
         knew = invariants.knows(self.runner.state(me.rest), o.NAMESPACE, name) if not me.inputs else ""
@@ -147,22 +188,25 @@ class Steps:
     def _asks(self, here: Global, index: int, told: str, fair: bool = True, before: int = -1) -> Iterator[Edge]:
         """The requests that this operator waits for, from the one after `before` on."""
         me = here.operators[index]
+        job = self.working_on(me)
         outcome = self.runner.run(me.rest, me.inputs)
         served = {number for number, _, _ in me.served}
         for number, request in outcome.open:
             if number in served or number <= before:
                 continue
             answer = self.serve(here, index, request)
-            text = f"{told}: {_said(request)}" + (f" -> {answer.failed}" if answer.failed else "")
+            text = f"{told}: {said(request)}" + (f" -> {answer.failed}" if answer.failed else "")
             kept = self.scope.interrupts and me.mode == UP
-            yield Edge(text, self.answered(answer, index, number, kept), fair, answer.broken)
+            yield Edge(
+                text, self.answered(answer, index, number, kept), fair, answer.broken or self._mixed(job, request), job
+            )
             if here.faults and "request" in self.scope.fault_kinds:
                 lost = Served(here._replace(faults=here.faults - 1), "lost", "Unreachable")
-                yield Edge(f"{text} - fault: the request is lost", self.answered(lost, index, number), False)
+                yield Edge(f"{text} - fault: the request is lost", self.answered(lost, index, number), False, job=job)
             if here.faults and answer.wrote and "answer" in self.scope.fault_kinds:
                 lost = Served(answer.after._replace(faults=here.faults - 1), "lost", "Unreachable")
                 after = self.answered(lost, index, number)
-                yield Edge(f"{text} - fault: the answer is lost", after, False, answer.broken)
+                yield Edge(f"{text} - fault: the answer is lost", after, False, answer.broken, job)
 
     def answered(self, answer: Served, index: int, number: int, kept: bool = False) -> Global:
         """The operator goes on with it, or has it on its way (`kept`)."""
@@ -251,6 +295,10 @@ class Steps:
             return Operator(mode, outcome.rest, (), (), queues, dirty, timers, (), listed, me.passes)
         return Operator(mode, me.rest, inputs, me.served, queues, dirty, timers, knew, listed, me.passes)
 
+    def _mixed(self, job: str, request: tuple[Any, ...]) -> str | None:
+        """What the reduction rests on, where there is one."""
+        return invariants.independent(self.views, job, request) if self.scope.reduced and job else None
+
     def later(self, here: Global) -> Global:
         objects, registry, facts, epoch = here.world
         operators = tuple(
@@ -259,27 +307,6 @@ class Steps:
         )
         return here._replace(world=(objects, registry, facts, epoch + 1), operators=operators)
 
-    def bad_luck(self, here: Global) -> Iterator[Edge]:
-        if here.losses:
-            for step in environment.losses(self.scope, World(self.views, here.world)):
-                yield Edge(f"loss: {step.label}", self._changed(here, step)._replace(losses=here.losses - 1), False)
-        if here.epochs:
-            yield Edge("all timeouts run out", self.later(here)._replace(epochs=here.epochs - 1), False)
-        if not here.faults:
-            return
-        less = here._replace(faults=here.faults - 1)
-        for index, me in enumerate(here.operators):
-            if me.mode != DOWN and "crash" in self.scope.fault_kinds:
-                down = Operator(DOWN, self.runner.fresh, passes=me.passes)
-                yield Edge(f"fault: operator {index + 1} crashes", with_operator(less, index, down), False)
-            if "event" in self.scope.fault_kinds:
-                for key, events in me.queues:
-                    for at, (found, deleted) in enumerate(events):
-                        after = me._replace(queues=rest_of(me.queues, key, at))
-                        what = "its end" if deleted else f"v{found.version}"
-                        label = f"fault: operator {index + 1} never hears of {what} of {key[0]} {key[1]}"
-                        yield Edge(label, with_operator(less, index, after), False)
 
-
-def _said(request: tuple[Any, ...]) -> str:
+def said(request: tuple[Any, ...]) -> str:
     return " ".join(part if isinstance(part, str) else "…" for part in request if part)

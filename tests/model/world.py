@@ -64,7 +64,8 @@ class Object(NamedTuple):
 
 
 class Fact(NamedTuple):
-    """The truth about one (job uid, attempt, host), which outlives its pod."""
+    """The truth about one (job uid, attempt, host), which outlives its pod. `final`: what it committed is the job's outcome, and
+    not what an interrupted attempt leaves for the next."""
 
     made: int = 0
     trained: bool = False
@@ -72,6 +73,7 @@ class Fact(NamedTuple):
     committed: bool = False
     trouble: bool = False
     limit: bool = False
+    final: bool = False
 
 
 class Failure(Exception):  # noqa: N818 - an answer of the apiserver
@@ -124,7 +126,16 @@ class Views:
 
     def _job(self, name: str, found: Object, body: JobBody) -> dict[str, Any]:
         kind = self.scope.kind(name)
-        spec: dict[str, Any] = {"stoppingCondition": {"maxRuntimeInSeconds": kind.max_runtime}}
+        limits = {
+            "maxRuntimeInSeconds": kind.max_runtime,
+            "maxWaitTimeInSeconds": kind.max_wait,
+            "maxPendingTimeInSeconds": kind.max_pending,
+        }
+        spec: dict[str, Any] = {
+            "stoppingCondition": {limit: seconds for limit, seconds in limits.items() if seconds is not None}
+        }
+        if kind.spot:
+            spec["enableManagedSpotTraining"] = True
         if kind.training_name:
             spec["trainingJobName"] = kind.training_name
         spec |= {name: True for name in ("stop", "suspend") if getattr(body, name)}
@@ -218,6 +229,16 @@ class World:
         """The pods of the same job and attempt, this one included."""
         mine = fact_key(self.manifest(pod.body))[:2]
         return [found for _, found in self.of(PODS) if fact_key(self.manifest(found.body))[:2] == mine]
+
+    def published(self, uid: str) -> set[int]:
+        """The attempts of that job that have committed a result."""
+        return {key[1] for key, fact in self.facts.items() if key[0] == uid and fact.final}
+
+    def superseded(self, pod: Object) -> bool:
+        """The agents' fence: the job has a result, or a later attempt has set its marker, as its staging does."""
+        uid, attempt, _ = fact_key(self.manifest(pod.body))
+        later = any(key[0] == uid and key[1] > attempt and fact.trained for key, fact in self.facts.items())
+        return later or bool(self.published(uid))
 
     # -- changing
 

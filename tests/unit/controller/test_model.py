@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -14,10 +16,14 @@ from tests.model.scope import Scope
 from tests.model.world import JOBS, PODS, JobBody, PodBody, Views, World, pack
 from tests.support import objects as o
 from trainyard.api import names
+from trainyard.controller.adapters.cluster import PODS as PODS_RESOURCE
+from trainyard.controller.app.reconcile import Reconciler
+from trainyard.controller.core.job import Job
 
 LONG = os.environ.get("TRAINYARD_LONG") == "1"
 # A scope that has fewer states does not explore what it says: look why before changing the figure.
 LEAST = 90
+only_long = pytest.mark.skipif(not LONG, reason="takes many minutes and some GiB: TRAINYARD_LONG=1")
 
 
 def holds(scope: Scope, capsys: pytest.CaptureFixture[str]) -> None:
@@ -25,7 +31,7 @@ def holds(scope: Scope, capsys: pytest.CaptureFixture[str]) -> None:
     with capsys.disabled():
         print(f"\n{result.line()}", end="")
     assert result.broken is None, result.story()
-    assert result.quiet > 0
+    assert result.quiet > 0 or scope.depth is not None
     assert result.states >= LEAST
 
 
@@ -34,7 +40,7 @@ def test_every_state_within_reach_is_sound(scope: Scope, capsys: pytest.CaptureF
     holds(scope, capsys)
 
 
-@pytest.mark.skipif(not LONG, reason="takes many minutes and some GiB: TRAINYARD_LONG=1")
+@only_long
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("scope", scopes.LONG, ids=lambda scope: scope.name)
 def test_every_state_within_a_longer_reach_is_sound(scope: Scope, capsys: pytest.CaptureFixture[str]) -> None:
@@ -47,6 +53,68 @@ def test_a_seeded_bug_is_found(mutant: Mutant) -> None:
         result = Explorer(mutant.scope).explore()
     assert result.broken is not None
     assert result.broken.startswith(mutant.broken), result.story()
+
+
+def two_of(scope: Scope) -> Scope:
+    """A second job beside, in which nothing is done but to create it."""
+    (job,), (script,) = scope.jobs, scope.users
+    jobs = (job, replace(job, name="b"))
+    return replace(
+        scope, jobs=jobs, users=(script, ("create b",)), codes=scope.codes[-1:], loss_kinds=frozenset({"vanish"})
+    )
+
+
+SOON_COMPARED = ("deleted jobs are forgotten", "exit codes do not matter")
+ONE_HOST_ALONE = tuple(
+    mutant
+    for mutant in MUTANTS
+    if mutant.scope.operators == 1 and mutant.scope.jobs[0].hosts == 1 and not mutant.broken.startswith("more than")
+)
+
+
+@pytest.mark.parametrize(
+    "mutant",
+    [
+        pytest.param(mutant, id=mutant.name, marks=() if mutant.name in SOON_COMPARED else only_long)
+        for mutant in ONE_HOST_ALONE
+    ],
+)
+def test_the_reduction_loses_no_bug_and_no_state_of_rest(mutant: Mutant) -> None:
+    scope = two_of(mutant.scope)
+    with seeded(mutant):
+        whole = Explorer(scope).explore(go_on=True)
+        less = Explorer(replace(scope, reduced=True)).explore(go_on=True)
+    assert whole.violations
+    assert less.violations == whole.violations
+    assert less.rests == whole.rests
+    assert less.states < whole.states
+
+
+def test_the_reduction_loses_no_state_of_rest_where_operators_crash() -> None:
+    whole = Explorer(replace(scopes.JOBS, fault_kinds=scopes.CRASH, reduced=False)).explore(go_on=True)
+    less = Explorer(replace(scopes.JOBS, fault_kinds=scopes.CRASH)).explore(go_on=True)
+    assert less.rests == whole.rests
+    assert less.states < whole.states
+
+
+def test_what_the_reduction_rests_on_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pass over one job that looks at another is told."""
+    whole: Any = Reconciler._gang
+
+    async def curious(self: Reconciler, job: Job) -> Any:
+        await self.cluster.find(PODS_RESOURCE, job.namespace, "b-1-algo-1" if job.name == "a" else "a-1-algo-1")
+        return await whole(self, job)
+
+    monkeypatch.setattr(Reconciler, "_gang", curious)
+    result = Explorer(replace(scopes.JOBS, faults=0)).explore()
+    assert result.broken is not None
+    assert result.broken.startswith("independence")
+
+
+def test_without_the_agents_fence_two_attempts_can_publish() -> None:
+    result = Explorer(replace(scopes.FENCE, fence=False)).explore()
+    assert result.broken is not None
+    assert result.broken.startswith("N3: attempts [1, 2]"), result.story()
 
 
 def test_the_story_of_a_bug_leads_to_it() -> None:

@@ -20,6 +20,7 @@ class Canonical:
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
         self._pool: dict[Any, Any] = {}
+        self._met: dict[Operator, int] = {}
 
     def of(self, here: Global) -> Global:
         """Versions are only ever compared: each object's are counted from 1 again. Two equal operators have no order."""
@@ -58,7 +59,8 @@ class Canonical:
             )
             objects = moved(objects, changes)
         if len(operators) == 2 and operators[0].passes < 0 and operators[1].passes < 0:
-            operators = tuple(sorted(operators, key=hash))
+            # The one that was met first comes first: a hash would be another one in each process.
+            operators = tuple(sorted(operators, key=lambda each: self._met.setdefault(each, len(self._met))))
         world = (self._pooled(objects), self._pooled(registry), self._pooled(facts), epoch)
         return here._replace(world=self._pooled(world), operators=tuple(map(self._pooled, operators)))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -17,12 +17,11 @@ from trainyard.controller.core import read
 
 DEFAULT_REGION = "us-east-1"
 DEFAULT_ACCOUNT = "000000000000"
-# What parse_job reads of it, besides the annotations that are ours.
+# What parse_job reads of it, besides its version and the annotations that are ours.
 _METADATA = (
     "namespace",
     "name",
     "uid",
-    "resourceVersion",
     "generation",
     "creationTimestamp",
     "deletionTimestamp",
@@ -110,7 +109,7 @@ class PackedJob:
     content: bytes
 
     def unpack(self) -> Job:
-        return _unpack(self.content)
+        return replace(_unpack(self.content), resource_version=self.resource_version)
 
 
 def pack_job(raw: Any) -> PackedJob:

@@ -17,8 +17,16 @@ settings.register_profile("long", max_examples=5_000, deadline=None)
 if os.environ.get("TRAINYARD_LONG") == "1":
     settings.load_profile("long")
 
+TESTS = Path(__file__).parent
 # Contexts that the tests may write to. Others must be named on purpose, so that nobody tests on production by accident.
 ALLOWED_CONTEXTS = {"trainyard-native", "kind-trainyard"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """`make test` has two processes: what uses the cluster stays together in one, one test after the other."""
+    for item in items:
+        if item.path.relative_to(TESTS).parts[0] in ("integration", "e2e"):
+            item.add_marker(pytest.mark.xdist_group("cluster"))
 
 
 @pytest.fixture(scope="session")

@@ -117,7 +117,7 @@ class Pod:
         return self.gone or self.finished or self.sidecar_final
 
 
-@lru_cache(1024)
+@lru_cache(256)
 def parse_report(message: str) -> Report | None:
     """A termination message or the answer of /report; None if it is none of ours."""
     if not message.lstrip().startswith("{"):

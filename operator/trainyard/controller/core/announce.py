@@ -9,6 +9,7 @@ from trainyard.api.reasons import Reason
 from trainyard.api.status import TERMINAL, JobStatus, TrainingJobStatus
 from trainyard.controller.core.conditions import FIELDS_IGNORED
 from trainyard.controller.core.job import Job
+from trainyard.controller.core.keeping import TYPE as CHECKPOINTS_KEPT
 from trainyard.controller.core.logmetrics import METRICS_READ
 
 # Reasons of Ready that a person can act upon.
@@ -70,7 +71,7 @@ def announcements(job: Job, status: JobStatus) -> list[Announcement]:
         said.append(
             Announcement("Normal", Reason.STARTING, f"made {len(status.hosts)} pod(s): {status.hosts[0].pod} ...")
         )
-    said += _metrics(before, status)
+    said += _troubles(before, status)
     was = next((condition for condition in before.conditions if condition.type == "Ready"), None)
     suspended = doing is not None and doing.reason == Reason.SUSPENDED
     if doing is not None and suspended != (was is not None and was.reason == Reason.SUSPENDED):
@@ -81,11 +82,13 @@ def announcements(job: Job, status: JobStatus) -> list[Announcement]:
     return said
 
 
-def _metrics(before: JobStatus, status: JobStatus) -> list[Announcement]:
-    """Metric definitions that give nothing are worth a word while the job still runs."""
-    told = {condition.reason for condition in before.conditions if condition.type == METRICS_READ}
+def _troubles(before: JobStatus, status: JobStatus) -> list[Announcement]:
+    """Metric definitions that give nothing, and checkpoints that are not kept, are worth a word while the job still runs."""
+    told = {(condition.type, condition.reason) for condition in before.conditions}
     return [
         Announcement("Warning", condition.reason, condition.message)
         for condition in status.conditions
-        if condition.type == METRICS_READ and condition.status == "False" and condition.reason not in told
+        if condition.type in {METRICS_READ, CHECKPOINTS_KEPT}
+        and condition.status == "False"
+        and (condition.type, condition.reason) not in told
     ]

@@ -28,7 +28,7 @@ from botocore.config import Config
 
 from trainyard.agent.timing import Timing
 from trainyard.api.names import agent_token
-from trainyard.api.plan import ChannelPlan, Host, JobIdentity, Plan, StorePlan
+from trainyard.api.plan import ChannelPlan, CheckpointPlan, Host, JobIdentity, Plan, StorePlan
 from trainyard.api.report import Report
 
 ACCESS_KEY = "rig-access-key"
@@ -44,6 +44,8 @@ QUICK = Timing(
     limit_margin=0.3,
     quiet=20,
     failed_upload=2,
+    checkpoint_hurry=0.1,
+    fence_age=0.1,
     peer_poll=0.1,
     peer_lost=2,
     peer_wait=5,
@@ -99,7 +101,8 @@ def find_versitygw() -> Path | None:
 class S3Server:
     """A versitygw on a directory of its own."""
 
-    def __init__(self, binary: Path, directory: Path) -> None:
+    def __init__(self, binary: Path, directory: Path, access_log: Path | None = None) -> None:
+        self._access_log = access_log
         self._port = free_port()
         self.url = f"http://127.0.0.1:{self._port}"
         self._process = subprocess.Popen(
@@ -111,6 +114,7 @@ class S3Server:
                 "/health",
                 "--keep-alive",
                 "--quiet",
+                *(["--access-log", access_log] if access_log else []),
                 "posix",
                 directory,
             ],
@@ -149,6 +153,12 @@ class S3Server:
         """Path -> content of a .tar.gz; directories have None's place taken by b''."""
         with tarfile.open(fileobj=io.BytesIO(self.read(bucket, key)), mode="r:gz") as archive:
             return {m.name: (f.read() if (f := archive.extractfile(m)) else b"") for m in archive}
+
+    def requests(self, bucket: str) -> list[str]:
+        """Method and key of every request about that bucket so far."""
+        assert self._access_log is not None
+        lines = self._access_log.read_text().splitlines() if self._access_log.exists() else []
+        return [line for line in lines if f" {bucket} " in line]
 
     def uploads(self, bucket: str) -> list[str]:
         return [item["Key"] for item in self.client.list_multipart_uploads(Bucket=bucket).get("Uploads", [])]
@@ -429,6 +439,19 @@ class Job:
     def put(self, *keys: str, body: bytes | None = None) -> None:
         for key in keys:
             self.server.client.put_object(Bucket=self.bucket, Key=key, Body=key.encode() if body is None else body)
+
+    def keep_checkpoints(self, prefix: str = "ck", *, interval: float = 0.4, path: str = "/opt/ml/checkpoints") -> None:
+        plan = CheckpointPlan(s3_uri=f"s3://{self.bucket}/{prefix}", local_path=path, interval_seconds=interval)
+        self.change(checkpoints=plan)
+
+    def checkpoints(self, prefix: str = "ck") -> dict[str, bytes]:
+        """What is in S3 below the prefix, by path; one that is deleted while this looks counts as gone."""
+        found = {}
+        for key in self.server.keys(self.bucket):
+            if key.startswith(f"{prefix}/"):
+                with suppress(self.server.client.exceptions.NoSuchKey):
+                    found[key.removeprefix(f"{prefix}/")] = self.server.read(self.bucket, key)
+        return found
 
     def manifest(self) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self.server.read(self.bucket, "out/Job/trainyard-manifest.json"))

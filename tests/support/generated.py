@@ -59,7 +59,7 @@ MATCHING: dict[str, tuple[str, ...]] = {
 # Refused in any case, so a spec that has one says little about the rest: rare.
 RARE = {
     "algorithmName", "attributeNames", "instanceGroupNames", "fileSystemDataSource", "datasetSource", "instanceGroups",
-    "instancePreferences", "selectedInstanceType", "selectedInstanceCount", "checkpointConfig", "serverlessJobConfig",
+    "instancePreferences", "selectedInstanceType", "selectedInstanceCount", "serverlessJobConfig",
     "tensorBoardOutputConfig", "mlflowConfig", "modelPackageConfig", "maxWaitTimeInSeconds", "enableNetworkIsolation",
     "enableInterContainerTrafficEncryption",
 }  # fmt: skip

@@ -221,6 +221,16 @@ CASES: dict[str, Case] = {
         {"checkpointConfig": {"s3URI": "s3://bucket/ck", "localPath": "/work/ck/"}},
         {"checkpointConfig": {"s3URI": "s3://bucket/ck", "localPath": "/work/../opt/ml/model"}},
     ),
+    "11 which hides nothing that the image needs": Case(
+        "localPath must be a full path",
+        {"checkpointConfig": {"s3URI": "s3://bucket/ck", "localPath": "/usr/src/app/ck"}},
+        {"checkpointConfig": {"s3URI": "s3://bucket/ck", "localPath": "/usr"}},
+    ),
+    "11 and can be mounted": Case(
+        "without `:`",
+        {"checkpointConfig": {"s3URI": "s3://bucket/ck", "localPath": "/work/step=1"}},
+        {"checkpointConfig": {"s3URI": "s3://bucket/ck", "localPath": "/work/step:1"}},
+    ),
 }  # fmt: skip
 
 # 8: told apart by the list's key, in other words than a rule's.
@@ -258,6 +268,7 @@ REST: Spec = {
     "hyperParameters": {"eta": "0.3"},
     "environment": {"LOG_LEVEL": "debug"},
     "retryStrategy": {"maximumRetryAttempts": 1},
+    "checkpointConfig": {"s3URI": "s3://bucket/ck", "localPath": "/work/ck"},
 }
 # A change of each top field, as a merge patch.
 CHANGED: Spec = {
@@ -284,6 +295,7 @@ CHANGED: Spec = {
     "hyperParameters": {"eta": "0.4"},
     "environment": {"LOG_LEVEL": None},
     "retryStrategy": {"maximumRetryAttempts": 2},
+    "checkpointConfig": {"localPath": None},
 }
 
 # What must be refused though the shape is right: path of the field -> patch.
@@ -312,7 +324,6 @@ REFUSED: dict[str, Spec] = {
     "spec.resourceConfig.selectedInstanceCount": {"resourceConfig": {"selectedInstanceCount": 1}},
     "spec.enableNetworkIsolation": {"enableNetworkIsolation": True},
     "spec.enableInterContainerTrafficEncryption": {"enableInterContainerTrafficEncryption": True},
-    "spec.checkpointConfig": {"checkpointConfig": {"s3URI": "s3://bucket/ck"}},
     "spec.tensorBoardOutputConfig": {"tensorBoardOutputConfig": {"s3OutputPath": "s3://bucket/tb"}},
     "spec.serverlessJobConfig": {"serverlessJobConfig": {"jobType": "FineTuning"}},
     "spec.mlflowConfig": {"mlflowConfig": {"mlflowResourceARN": "arn:aws:x"}},

@@ -64,6 +64,10 @@ class ObjectStore(ByteReader, Protocol):
         """Writes one object. `match`: only over the version with that ETag; empty: only where none exists."""
         ...
 
+    def delete(self, bucket: str, key: str) -> None:
+        """Also where none is there."""
+        ...
+
     def start_upload(self, bucket: str, key: str) -> str: ...
 
     def put_part(self, bucket: str, key: str, upload: str, number: int, body: Body) -> str:

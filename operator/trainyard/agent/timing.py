@@ -38,6 +38,10 @@ class Timing:
     """Without an answer from a host for so long, its files are given up."""
     peer_wait: float = 180
     """How long a host that is itself being ended waits for others to end."""
+    checkpoint_hurry: float = 5
+    """Between two looks at checkpoints once training has been told to end: its host may not be there for much longer."""
+    fence_age: float = 1
+    """For so long it is taken for true that no later attempt has marked the place, while checkpoints are written."""
     unreachable: float = 20
     """An endpoint that was never reached is given up after so long."""
     backoff_first: float = 0.2

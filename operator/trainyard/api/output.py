@@ -11,13 +11,17 @@ from trainyard.api.rules import FieldRule, Rule, SpecModel, matches, off, only
 
 DEFAULT_CHECKPOINT_PATH = "/opt/ml/checkpoints"
 # A full path of at least one part, none of them `.` or `..`, and not a directory that has a meaning of its own, nor one above.
-_FULL_PATH = "^(/[^/]+)+/?$"
+# It is mounted over whatever the image has there; no mount's path may have a colon.
+_FULL_PATH = "^(/[^/:]+)+/?$"
 _DOTS = "/[.][.]?(/|$)"
-_RESERVED = "^/(opt|opt/ml|tmp|dev(/.*)?|proc(/.*)?|sys(/.*)?|opt/ml/(input|model|output|code)(/.*)?)/?$"
+_RESERVED = (
+    "^/(opt|opt/ml|tmp|(dev|proc|sys|etc)(/.*)?|opt/ml/(input|model|output|code)(/.*)?"
+    "|bin|lib|lib64|sbin|usr|usr/(bin|lib|lib64|local|local/bin|local/lib|sbin)|var|var/run|run|home|root)/?$"
+)
 
 
-def _free(path: str | None) -> bool:
-    return path is None or (matches(_FULL_PATH, path) and not matches(_DOTS, path) and not matches(_RESERVED, path))
+def _free(path: str) -> bool:
+    return matches(_FULL_PATH, path) and not matches(_DOTS, path) and not matches(_RESERVED, path)
 
 
 class OutputDataConfig(SpecModel):
@@ -51,13 +55,13 @@ class OutputDataConfig(SpecModel):
 
 
 class CheckpointConfig(SpecModel):
-    """Where checkpoints are kept."""
+    """Where checkpoints are kept. Files that change below localPath are copied to s3URI, and those that vanish are deleted there."""
 
     RULES: ClassVar[tuple[Rule, ...]] = (
         FieldRule(
             f"self.matches('{_FULL_PATH}') && !self.matches('{_DOTS}') && !self.matches('{_RESERVED}')",
             lambda config: _free(config.local_path),
-            "checkpointConfig.localPath must be a full path and no directory that has another meaning, such as /opt/ml/model;"
+            "checkpointConfig.localPath must be a full path without `:` and no directory that has another meaning, such as /opt/ml/model;"
             f" use {DEFAULT_CHECKPOINT_PATH}",
             "local_path",
             refuses=False,
@@ -67,12 +71,13 @@ class CheckpointConfig(SpecModel):
     s3_uri: str = Field(
         pattern=S3_URI,
         max_length=1024,
-        description="Where checkpoints are kept, as s3://BUCKET/PREFIX.",
+        description="Where checkpoints are kept, as s3://BUCKET/PREFIX: a folder, to which neither the job's nor a host's name is"
+        " added.",
         examples=["s3://models/diamonds/checkpoints"],
     )
-    local_path: str | None = Field(
-        default=None,
+    local_path: str = Field(
+        default=DEFAULT_CHECKPOINT_PATH,
         max_length=4096,
-        description=f"Directory in the container that is kept in step with s3URI; {DEFAULT_CHECKPOINT_PATH} if left out.",
+        description="Directory in the container that is kept in step with s3URI.",
         examples=[DEFAULT_CHECKPOINT_PATH],
     )

@@ -49,6 +49,14 @@ class ChannelPlan(Model):
     content_type: str | None = None
 
 
+class CheckpointPlan(Model):
+    """What is kept in step: `local_path` as training sees it; how old, in seconds, may be what S3 lacks."""
+
+    s3_uri: str
+    local_path: str
+    interval_seconds: float = 60
+
+
 class StorePlan(Model):
     """How to reach S3. `credentials_secret` is only for error messages: the files are mounted."""
 
@@ -67,6 +75,7 @@ class Plan(Model):
     hosts: list[Host]
     hyper_parameters: dict[str, str] = Field(default_factory=dict)
     channels: list[ChannelPlan] = Field(default_factory=list)
+    checkpoints: CheckpointPlan | None = None
     s3_output_path: str
     store: StorePlan
     max_runtime_seconds: int = 86400

@@ -129,3 +129,11 @@ class ExecutionRoleSpec(Model):
         description="How long a refused or failing upload is retried before the job fails, in seconds without progress.",
         examples=[7200],
     )
+    checkpoint_interval_seconds: int = Field(
+        default=60,
+        ge=2,
+        le=3600,
+        description="How many seconds of checkpoints a host that dies at once may lose, besides the file that was being written or"
+        " copied: the directory is looked at twice in that time.",
+        examples=[30],
+    )

@@ -46,6 +46,10 @@ class Reason(StrEnum):
     DATA_STAGED = "DataStaged"  # input and configuration are in place on every host
     ARTIFACTS_COMMITTED = "ArtifactsCommitted"  # everything is in S3 and its manifest was read back
 
+    # CheckpointsKept: of jobs with checkpointConfig, what of the directory is in S3?
+    CHECKPOINTS_KEPT = "CheckpointsKept"  # nothing is in the way
+    CHECKPOINTS_NOT_KEPT = "CheckpointsNotKept"  # S3 refuses them; tried again as long as training runs
+
     # MetricsRead, LogLinesLost: what became of metricDefinitions?
     METRICS_READ = "MetricsRead"  # every definition is applied to the logs of all hosts
     METRICS_SWITCHED_OFF = "MetricsSwitchedOff"  # the operator may not read logs

@@ -78,6 +78,19 @@ class Artifact(Model):
     files: int = 0
 
 
+class CheckpointReport(Model):
+    """One host's mirror of the checkpoint directory. Counts are of this attempt; `files` are those that are in S3 now."""
+
+    files: int = 0
+    uploaded: int = 0
+    uploaded_bytes: int = 0
+    deleted: int = 0
+    left_out: int = 0  # links out of the directory, names that S3 does not take, special files
+    open_files: int = 0  # changed, but still being written when they were looked at last
+    last_pass_at: datetime | None = None  # when the last look began after which S3 was in step
+    trouble: str | None = None  # why it is not, if anything is in the way
+
+
 class Report(Model):
     """One host's state. `message` is ready to be shown: what happened, where, what to do."""
 
@@ -93,6 +106,7 @@ class Report(Model):
     objects: Size | None = None  # of this host's share of the input
     bytes: Size | None = None
     artifacts: list[Artifact] = Field(default_factory=list)
+    checkpoints: CheckpointReport | None = None
 
     def to_termination_message(self) -> str:
         """As JSON of at most 2 KiB of UTF-8: the result survives, long texts are cut, then artifacts left out."""
@@ -103,8 +117,12 @@ class Report(Model):
             text = report.to_json()
             if len(text.encode()) <= TERMINATION_MESSAGE_BYTES:
                 return text
+            kept = report.checkpoints
+            if kept and kept.trouble:
+                kept = kept.model_copy(update={"trouble": cut_utf8(kept.trouble, limit)})
             report = report.model_copy(
                 update={
+                    "checkpoints": kept,
                     "failure": cut_utf8(report.failure, limit) if report.failure else None,
                     "message": cut_utf8(report.message, limit) if report.message else None,
                     "artifacts": report.artifacts if limit == 1200 else [],

@@ -80,7 +80,6 @@ class TrainingJobSpec(SpecModel):
     IMMUTABLE: ClassVar[bool] = True
     RULES: ClassVar[tuple[Rule, ...]] = (
         *CROSS_RULES,
-        absent("checkpoint_config", "checkpoints in S3 are not supported yet; leave it out, /opt/ml/checkpoints is kept nowhere"),
         absent("tensor_board_output_config", "not supported yet; let the program write to /opt/ml/output/data, which is uploaded"),
         off("enable_network_isolation", "network isolation is not supported yet; leave it out, or ask for a NetworkPolicy", at="false"),
         off(
@@ -172,7 +171,9 @@ class TrainingJobSpec(SpecModel):
         description="true: not supported. false: traffic between hosts is as the cluster's network has it.",
     )
     checkpoint_config: CheckpointConfig | None = Field(
-        default=None, description="Where checkpoints are kept. Not supported yet."
+        default=None,
+        description="Where checkpoints are kept: restored on every host before training and at each restart, and kept in S3 while"
+        " training runs.",
     )
     tensor_board_output_config: TensorBoardOutputConfig | None = Field(
         default=None, description="Where TensorBoard's files are kept. Not supported yet."

@@ -6,7 +6,7 @@ import json
 
 from tests.unit.agent.builders import channel, plan
 from trainyard.agent.core import config
-from trainyard.api.plan import Host
+from trainyard.api.plan import CheckpointPlan, Host
 
 
 def test_nothing_given_gives_empty_objects() -> None:
@@ -63,3 +63,10 @@ def test_a_heterogeneous_job_looks_as_on_sagemaker_and_alike_on_every_host() -> 
         ],
         "network_interface_name": "eth0",
     }
+
+
+def test_only_a_job_that_keeps_checkpoints_is_told_where() -> None:
+    assert "checkpointconfig.json" not in config.config_files(plan(), "algo-1")
+    kept = CheckpointPlan(s3_uri="s3://b/ck/", local_path="/work/ck/")
+    content = config.config_files(plan(checkpoints=kept), "algo-1")["checkpointconfig.json"]
+    assert json.loads(content) == {"S3Uri": "s3://b/ck/", "LocalPath": "/work/ck/"}

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from trainyard.agent.core.lifecycle import Facts, Over, decide, outcome, upload_deadline
+from trainyard.agent.core.lifecycle import Facts, Over, checkpoint_deadline, decide, outcome, upload_deadline
 from trainyard.agent.timing import Timing
 from trainyard.api.report import StopOrder, StopReason, TrainingEnd
 
@@ -172,3 +172,27 @@ def test_an_upload_may_be_blocked_for_the_hold_window_and_take_no_longer_than_it
     seen: Facts, failed: bool, deadline: float | None
 ) -> None:
     assert upload_deadline(seen, TIMING, 1800, failed, 300) == deadline
+
+
+@pytest.mark.parametrize(
+    ("changes", "blocked", "failed", "deadline"),
+    [
+        ({}, None, False, None),
+        ({}, 500, False, 500 + 1800),
+        ({}, 500, True, 500 + 60),
+        ({"blocked_since": 100}, None, False, None),
+        ({"terminated_at": 400}, None, False, 400 + 120 + 150 - 30),
+        ({"deleted_at": 400}, None, False, 400 + 120 + 150 - 30),
+        ({"stop": GONE, "upload_began": 400}, None, True, 400 + 30 + 150),
+    ],
+    ids=["no end", "refused", "refused after a failure", "only the artifacts", "ended", "deleted", "the job is gone"],
+)
+def test_the_last_pass_over_checkpoints_leaves_half_of_a_dying_pods_time_to_the_artifacts(
+    changes: dict[str, Any], blocked: float | None, failed: bool, deadline: float | None
+) -> None:
+    seen = facts(**changes)
+    assert checkpoint_deadline(seen, TIMING, blocked, 1800, failed=failed, budget=300) == deadline
+    artifacts = upload_deadline(seen, TIMING, 1800, failed, 300)
+    if deadline is not None and blocked is None:
+        assert artifacts is not None
+        assert deadline < artifacts

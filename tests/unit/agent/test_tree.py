@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from trainyard.agent.adapters.tree import DEEPEST, Tree
+from trainyard.agent.adapters.trail import Skip
+from trainyard.agent.adapters.tree import DEEPEST, RootError, Tree
+from trainyard.agent.core.mirror import to_key
 
 CANARY = b"canary"
 
@@ -162,3 +164,87 @@ def test_swapping_a_directory_for_a_link_while_it_is_walked_gains_nothing(model:
         going = False
         racer.join()
     shutil.rmtree(model)
+
+
+def glanced(model: Path) -> tuple[dict[str, int | None], dict[str, str]]:
+    """Path -> size of what a glance shows, in its order; None for what cannot be told."""
+    tree = Tree(model, "/opt/ml/model")
+    with tree.root() as root:
+        found = {path: status.st_size if status else None for path, status in tree.glance(root)}
+    return found, dict(tree.remarks.skipped)
+
+
+def test_a_glance_shows_the_files_that_a_walk_gives_in_the_order_of_the_ledgers_keys(model: Path) -> None:
+    for path in ("a/b", "a-", "a!", "ü/x", "z", "a/sub/deep", "\U0001f600", "~"):
+        (model / path).parent.mkdir(parents=True, exist_ok=True)
+        (model / path).write_text(path)
+    (model / "link").symlink_to("a/b")
+    (model / "out").symlink_to("../secret")
+    (model / "dir").symlink_to("a")
+    os.mkfifo(model / "fifo")
+    shown, skipped = glanced(model)
+    found, walk_skipped = walked(model)
+    assert shown == {path: len(content) for path, content in found.items() if not (model / path).is_dir()}
+    assert skipped == walk_skipped
+    assert list(shown) == sorted(shown, key=to_key)
+
+
+def test_a_directory_that_cannot_be_opened_hides_what_is_below(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (model / "a").mkdir()
+    (model / "a/x").write_text("x")
+    (model / "b").write_text("x")
+    really = os.open
+
+    def refusing(path: str | Path, *arguments: int, **named: int | None) -> int:
+        if path == "a":
+            raise PermissionError(13, "Permission denied")  # as in restricted mode, where the agent is not root
+        return really(path, *arguments, **named)
+
+    monkeypatch.setattr(os, "open", refusing)
+    shown, skipped = glanced(model)
+    assert shown == {"a": None, "b": 1}
+    assert skipped == {"a": "cannot be read: Permission denied"}
+
+
+@pytest.mark.parametrize("kind", ["nothing", "link", "file"])
+def test_a_directory_that_is_none_is_not_taken_for_an_empty_one(model: Path, kind: str) -> None:
+    model.rmdir()
+    if kind == "link":
+        model.symlink_to("secrets")
+    elif kind == "file":
+        model.write_text("x")
+    with pytest.raises(RootError):
+        glanced(model)
+
+
+@pytest.mark.parametrize(
+    ("path", "raised"),
+    [
+        ("d/out", Skip),
+        ("up/secret", OSError),
+        ("gone", FileNotFoundError),
+        ("gone/x", FileNotFoundError),
+        ("file/x", OSError),
+        ("d", None),
+        ("d/in", None),
+        ("file", None),
+    ],
+)
+def test_a_path_is_opened_below_the_directory_or_not_at_all(
+    model: Path, path: str, raised: type[Exception] | None
+) -> None:
+    (model / "d").mkdir()
+    (model / "file").write_bytes(b"in")
+    (model / "up").symlink_to("..")
+    (model / "d/out").symlink_to("../../secret")
+    (model / "d/in").symlink_to("../file")
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - names are enough
+    tree = Tree(model, "/opt/ml/model")
+    with tree.root() as root:
+        if raised is not None:
+            with pytest.raises(raised), tree.opened(root, path):
+                pass
+        else:
+            with tree.opened(root, path) as (_, descriptor, status):
+                assert os.fstat(descriptor).st_ino == status.st_ino
+    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208

@@ -6,14 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trainyard.api.names import TERMINATION_MESSAGE_BYTES, agent_token, cut_utf8
-from trainyard.api.report import Artifact, Phase, Report, Result
+from trainyard.api.report import Artifact, CheckpointReport, Phase, Report, Result
 
 TEXT = st.one_of(st.none(), st.text(max_size=4000))
 
 
-@given(message=TEXT, failure=TEXT, artifacts=st.integers(0, 40))
+@given(message=TEXT, failure=TEXT, artifacts=st.integers(0, 40), trouble=TEXT)
 def test_a_termination_message_is_whole_json_within_its_limit_and_keeps_the_result(
-    message: str | None, failure: str | None, artifacts: int
+    message: str | None, failure: str | None, artifacts: int, trouble: str | None
 ) -> None:
     report = Report(
         host="algo-1",
@@ -23,6 +23,7 @@ def test_a_termination_message_is_whole_json_within_its_limit_and_keeps_the_resu
         message=message,
         failure=failure,
         artifacts=[Artifact(uri=f"s3://bucket/{n}", size=n, sha256="0" * 64) for n in range(artifacts)],
+        checkpoints=CheckpointReport(files=10**6, trouble=trouble),
     )
     text = report.to_termination_message()
     assert len(text.encode()) <= TERMINATION_MESSAGE_BYTES

@@ -48,6 +48,7 @@ def test_the_reasons_that_warn_are_those_that_say_what_to_do() -> None:
         Reason.METRIC_NOT_A_NUMBER,
         Reason.LOGS_NOT_READ,
         Reason.FIELDS_IGNORED,
+        Reason.CHECKPOINTS_NOT_KEPT,
         Reason.STATUS_UNREADABLE,
         Reason.SERVICE_MADE_AGAIN,
     }

@@ -30,6 +30,10 @@ CASES: dict[str, Snapshot] = {
     "one-host": o.snapshot(
         o.job(hyperParameters={"eta": "0.30"}, inputDataConfig=[CHANNEL], environment={"PRICE": "$(cost) $5"})
     ),
+    "checkpoints": o.snapshot(
+        o.job(checkpointConfig={"s3URI": "s3://models/ck/", "localPath": "/work/ck/"}),
+        roles=(o.role(checkpointIntervalSeconds=20),),
+    ),
     "two-hosts-gpu-restricted": o.snapshot(
         o.job(
             hosts=2,

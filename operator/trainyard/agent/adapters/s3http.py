@@ -68,6 +68,9 @@ class S3Http:
         condition = {} if match is None else {"if-match": match} if match else {"if-none-match": "*"}
         self._send("PUT", bucket, key, headers=condition, body=body)
 
+    def delete(self, bucket: str, key: str) -> None:
+        self._send("DELETE", bucket, key)
+
     def start_upload(self, bucket: str, key: str) -> str:
         return s3xml.upload_id(self._send("POST", bucket, key, [("uploads", "")]).body)
 

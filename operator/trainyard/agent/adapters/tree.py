@@ -12,20 +12,21 @@ import os
 import stat
 from collections import deque
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+
+from trainyard.agent.adapters.trail import DIRECTORY, Skip, Trail
 
 DEEPEST = 100
 MOST_LINKS = 40
 LISTED = 1000
-DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # O_NONBLOCK: a FIFO put in a file's place must not hang the walk.
 REGULAR = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 
 
-class Skip(Exception):  # noqa: N818 - a remark
-    """Why an entry is left out."""
+class RootError(OSError):
+    """The directory itself cannot be opened: nothing can be said of what is in it."""
 
 
 @dataclass(frozen=True)
@@ -69,20 +70,52 @@ class Tree:
     def walk(self) -> Iterator[tuple[Entry, int]]:
         """Entries in bytewise order of names, parents first, with an open descriptor that is closed after each step."""
         try:
+            with self.root() as root:
+                yield from self._walk(root, root, "", 0)
+        except RootError as fault:
+            # Training may have removed it, or put a link in its place.
+            if fault.errno != errno.ENOENT:
+                self.remarks.skip("", f"the directory itself cannot be opened: {fault.strerror}")
+
+    @contextmanager
+    def root(self) -> Iterator[int]:
+        """The directory itself, open. Raises RootError."""
+        try:
             root = os.open(self._root_path, DIRECTORY)
         except OSError as error:
-            # Training may have removed it, or put a link in its place.
-            if error.errno != errno.ENOENT:
-                self.remarks.skip("", f"the directory itself cannot be opened: {error.strerror}")
-            return
+            raise RootError(error.errno, error.strerror) from error
         try:
-            status = os.fstat(root)
-            self._device = status.st_dev
+            self._device = os.fstat(root).st_dev
             volume = os.fstatvfs(root)
             self._volume_bytes = volume.f_blocks * volume.f_frsize
-            yield from self._walk(root, root, "", 0)
+            yield root
         finally:
             os.close(root)
+
+    def glance(self, root: int) -> Iterator[tuple[str, os.stat_result | None]]:
+        """Files as `walk` gives them, but only looked at, parts of paths in the order of their characters.
+
+        None instead of facts: what lies there, or below it, cannot be told at the moment.
+        """
+        return self._glance(root, root, "", 0)
+
+    @contextmanager
+    def beside(self, root: int, path: str) -> Iterator[int]:
+        """The directory that holds `path`, open, reached without any link. Raises OSError."""
+        with Trail(root, path) as trail:
+            for part in path.split("/")[:-1]:
+                trail.enter(part)
+            yield trail.at
+
+    @contextmanager
+    def opened(self, root: int, path: str) -> Iterator[tuple[int, int, os.stat_result]]:
+        """The directory that holds `path`, and that file, both open. Raises OSError and Skip."""
+        with self.beside(root, path) as directory:
+            descriptor, status = self._open(root, directory, path, path.rpartition("/")[2])
+            try:
+                yield directory, descriptor, status
+            finally:
+                os.close(descriptor)
 
     def survey(self) -> tuple[str, int]:
         """A digest that differs when anything was written since, and the bytes in all files."""
@@ -103,6 +136,40 @@ class Tree:
 
     def fingerprint(self) -> str:
         return self.survey()[0]
+
+    def _glance(
+        self, root: int, directory: int, prefix: str, depth: int
+    ) -> Iterator[tuple[str, os.stat_result | None]]:
+        names = os.listdir(directory)
+        names.sort()  # without a key, which would cost the names' memory once more
+        for name in names:
+            path = prefix + name
+            try:
+                status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+                if stat.S_ISREG(status.st_mode):
+                    self._check(status)
+                    yield path, status
+                elif stat.S_ISDIR(status.st_mode) and depth == DEEPEST:
+                    self.remarks.skip(path, f"lies deeper than {DEEPEST} directories")
+                elif stat.S_ISDIR(status.st_mode):
+                    below = os.open(name, DIRECTORY, dir_fd=directory)
+                    try:
+                        self._check(os.fstat(below))
+                        yield from self._glance(root, below, f"{path}/", depth + 1)
+                    finally:
+                        os.close(below)
+                else:
+                    descriptor, status = self._open(root, directory, path, name)
+                    os.close(descriptor)
+                    if stat.S_ISREG(status.st_mode):
+                        yield path, status
+            except Skip as skip:
+                self.remarks.skip(path, str(skip))
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                self.remarks.refuse(path, f"cannot be read: {error.strerror}")
+                yield path, None
 
     def _walk(self, root: int, directory: int, prefix: str, depth: int) -> Iterator[tuple[Entry, int]]:
         for name in sorted(os.listdir(directory), key=os.fsencode):
@@ -134,7 +201,11 @@ class Tree:
     def _open(self, root: int, directory: int, path: str, name: str) -> tuple[int, os.stat_result]:
         kind = os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode
         if stat.S_ISLNK(kind):
-            descriptor = self._follow(root, path, os.readlink(name, dir_fd=directory))
+            target = os.readlink(name, dir_fd=directory)
+            try:
+                descriptor = self._follow(root, path, target)
+            except FileNotFoundError:
+                raise Skip(f"is a link to nothing ({target})") from None
         elif stat.S_ISDIR(kind):
             descriptor = os.open(name, DIRECTORY, dir_fd=directory)
         elif stat.S_ISREG(kind):
@@ -149,19 +220,22 @@ class Tree:
 
     def _checked(self, descriptor: int) -> os.stat_result:
         status = os.fstat(descriptor)
+        self._check(status)
+        return status
+
+    def _check(self, status: os.stat_result) -> None:
         if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
             raise Skip(_kind(status.st_mode))
         if status.st_dev != self._device:
             raise Skip("lies on another file system")
         if status.st_size > self._volume_bytes:
             raise Skip("is a sparse file larger than its volume")
-        return status
 
     def _follow(self, root: int, path: str, target: str) -> int:
         """The regular file that a link means, if it is inside."""
         todo = deque(self._inside(target) if target.startswith("/") else path.split("/")[:-1] + target.split("/"))
         links = 1
-        with _Trail(root, target) as trail:
+        with Trail(root, target) as trail:
             while todo:
                 part = todo.popleft()
                 if part in {"", ".", ".."}:
@@ -190,44 +264,6 @@ class Tree:
         if not target.startswith(self._seen_as):
             raise Skip(f"is a link out of the directory ({target})")
         return target[len(self._seen_as) :].split("/")
-
-
-class _Trail:
-    """The way from the root to where a link's resolution stands, as open directories: `..` needs no name."""
-
-    def __init__(self, root: int, target: str) -> None:
-        self._root = root
-        self._below: list[int] = []
-        self._target = target
-
-    @property
-    def at(self) -> int:
-        return self._below[-1] if self._below else self._root
-
-    def enter(self, name: str) -> None:
-        self._below.append(os.open(name, DIRECTORY, dir_fd=self.at))
-
-    def up(self, part: str) -> None:
-        """One directory up for `..`; `.` and the empty part go nowhere."""
-        if part != "..":
-            return
-        if not self._below:
-            raise Skip(f"is a link out of the directory ({self._target})")
-        os.close(self._below.pop())
-
-    def restart(self, target: str) -> None:
-        """Back to the root if a further link is an absolute one."""
-        while target.startswith("/") and self._below:
-            os.close(self._below.pop())
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        for each in self._below:
-            os.close(each)
-        if isinstance(error, FileNotFoundError):
-            raise Skip(f"is a link to nothing ({self._target})") from None
 
 
 def _kind(mode: int) -> str:

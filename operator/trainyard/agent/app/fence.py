@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import time
+
 from trainyard.agent.app.store import Patience, Refused, Store
 from trainyard.agent.core import manifest
 from trainyard.agent.errors import AgentError, ClientFailure, PlatformFailure
@@ -94,6 +97,23 @@ def ensure(store: Store, plan: Plan, patience: Patience, when: str) -> None:
     found = _read(store, plan.marker_uri, patience)
     if found is not None and manifest.superseded(found[0], plan.job):
         raise _superseded(plan, when, found[0])
+
+
+class Guard:
+    """`ensure` for work that writes all the time: asks again only when the last answer is older than `age` seconds."""
+
+    def __init__(self, store: Store, plan: Plan, age: float) -> None:
+        self._store = store
+        self._plan = plan
+        self._age = age
+        self._asked = -math.inf
+
+    def check(self, patience: Patience) -> None:
+        """Raises Refused, and AgentError if the place belongs to a later attempt."""
+        now = time.monotonic()
+        if now - self._asked >= self._age:
+            ensure(self._store, self._plan, patience, "before its last checkpoints were kept")
+            self._asked = now
 
 
 def _superseded(plan: Plan, when: str, by: dict[str, object]) -> AgentError:

@@ -30,8 +30,9 @@ def compose(sidecar: Sidecar, decision: Decision) -> Report:
         objects=stage.get("objects"),
         bytes=stage.get("bytes"),
         failure=_failure(sidecar, decision),
+        checkpoints=sidecar.checkpoints.report() if sidecar.checkpoints is not None else None,
     )
-    update = _ending(sidecar, decision) or _news(sidecar, report.phase, stage)
+    update = _kept(sidecar, _ending(sidecar, decision)) or _news(sidecar, report.phase, stage)
     if message := update.get("message"):
         update["message"] = readable(message)
     return report.model_copy(update=update)
@@ -48,6 +49,21 @@ def abandoned(sidecar: Sidecar, decision: Decision) -> Report:
         stop_reason=decision.stop,
         message=f"{listed} objects were listed." if listed else None,
     )
+
+
+def for_peers(sidecar: Sidecar, decision: Decision) -> dict[str, Any]:
+    """What other hosts need to know of this one."""
+    ended, final = sidecar.facts.ended, sidecar.final
+    return {
+        "host": sidecar.settings.host,
+        "over": decision.over.value,
+        "exitCode": None if decision.stop or not ended else ended.exit_code,
+        "prepared": sidecar.prepared or sidecar.worker.work in {Work.PREPARED, Work.UNPREPARED},
+        "missing": list(sidecar.facts.committed_without),
+        "result": final.result.value if final and final.result else None,
+        "reason": final.reason if final else None,
+        "message": final.message if final else None,
+    }
 
 
 def _wall(moment: float | None) -> datetime | None:
@@ -74,6 +90,9 @@ def _news(sidecar: Sidecar, phase: Phase, stage: dict[str, Any]) -> dict[str, An
     """Why things take their time, if anything is known."""
     if sidecar.worker.refusal:
         return {"reason": Reason.UPLOAD_BLOCKED.value, "message": sidecar.worker.refusal}
+    if phase in {Phase.TRAINING, Phase.UPLOADING} and sidecar.checkpoints is not None and sidecar.checkpoints.refusal:
+        reason = Reason.UPLOAD_BLOCKED if phase is Phase.UPLOADING else Reason.CHECKPOINTS_NOT_KEPT
+        return {"reason": reason.value, "message": sidecar.checkpoints.refusal}
     if phase is Phase.WAITING:
         return {"reason": Reason.WAITING_FOR_HOSTS.value, "message": stage.get("message")}
     if phase is Phase.UPLOADING and sidecar.hosts.unreachable:
@@ -99,6 +118,18 @@ def _ending(sidecar: Sidecar, decision: Decision) -> dict[str, Any]:
         case _:
             return {}
     return {"phase": Phase.DONE} | ending
+
+
+def _kept(sidecar: Sidecar, ending: dict[str, Any]) -> dict[str, Any]:
+    """The ending of a host whose checkpoints are not all in S3: a success is none then."""
+    if sidecar.checkpoints is None or sidecar.checkpoints.lost is None or ending.get("result") is not Result.COMMITTED:
+        return ending
+    reason, message = sidecar.checkpoints.lost
+    return ending | {
+        "result": Result.FAILED,
+        "reason": reason,
+        "message": f"{message} This is about checkpoints; the model is in S3.",
+    }
 
 
 def _committed(sidecar: Sidecar, answer: dict[str, Any]) -> dict[str, Any]:
@@ -141,4 +172,16 @@ def metrics(sidecar: Sidecar) -> str:
         "trainyard_agent_upload_restarts_total": sidecar.worker.deaths,
         "trainyard_agent_done": int(sidecar.final is not None),
     }
+    if sidecar.checkpoints is not None:
+        kept = sidecar.checkpoints.report()
+        values |= {
+            "trainyard_agent_checkpoint_files": kept.files,
+            "trainyard_agent_checkpoint_uploads_total": kept.uploaded,
+            "trainyard_agent_checkpoint_uploaded_bytes_total": kept.uploaded_bytes,
+            "trainyard_agent_checkpoint_deletions_total": kept.deleted,
+            "trainyard_agent_checkpoint_refusals_total": sidecar.checkpoints.refusals,
+            "trainyard_agent_checkpoint_in_step_timestamp_seconds": (
+                kept.last_pass_at.timestamp() if kept.last_pass_at else 0
+            ),
+        }
     return "".join(f"{name} {value}\n" for name, value in values.items())

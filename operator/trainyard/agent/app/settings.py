@@ -57,6 +57,20 @@ class Settings:
         return self.state / "uploads.json"
 
     @property
+    def checkpoints(self) -> Path:
+        """The directory that is mirrored; where training sees it is in the plan."""
+        return self.ml / "checkpoints"
+
+    @property
+    def ledger(self) -> Path:
+        """Which checkpoints are in S3: begun by `stage`, kept by `sidecar`."""
+        return self.state / "checkpoints.db"
+
+    @property
+    def checkpoint_uploads(self) -> Path:
+        return self.state / "checkpoint-uploads.json"
+
+    @property
     def scratch(self) -> Path:
         return self.state / "tmp"
 

@@ -17,13 +17,23 @@ from trainyard.agent.adapters.podinfo import PodInfo
 from trainyard.agent.adapters.server import serve
 from trainyard.agent.app import memory
 from trainyard.agent.app.barrier import Barrier
+from trainyard.agent.app.checkpoints import Checkpoints
 from trainyard.agent.app.hosts import Hosts
-from trainyard.agent.app.reporting import abandoned, compose, metrics
+from trainyard.agent.app.reporting import abandoned, compose, for_peers, metrics
 from trainyard.agent.app.routes import Routes
 from trainyard.agent.app.settings import Settings
 from trainyard.agent.app.worker import Worker
 from trainyard.agent.core.finish import Step, View, Work, missing, next_step
-from trainyard.agent.core.lifecycle import Decision, Over, decide, deleting, outcome, unwanted, upload_deadline
+from trainyard.agent.core.lifecycle import (
+    Decision,
+    Over,
+    checkpoint_deadline,
+    decide,
+    deleting,
+    outcome,
+    unwanted,
+    upload_deadline,
+)
 from trainyard.agent.errors import unexpected
 from trainyard.api.names import agent_token
 from trainyard.api.plan import Plan
@@ -41,6 +51,7 @@ class Sidecar:
         self.hosts = Hosts(settings, plan)
         self.facts = memory.load(settings, clock.now())
         self.worker = Worker(settings, self.facts.blocked_since)
+        self.checkpoints = Checkpoints(settings, plan.checkpoints) if plan.checkpoints is not None else None
         self.probes = 0
         self._rank = plan.rank(settings.host)
         self._podinfo = PodInfo(settings.podinfo)
@@ -49,7 +60,7 @@ class Sidecar:
         self.final: Report | None = None
         self._kept = Report.model_validate(kept) if kept else None
         self._trouble = ""
-        self._prepared = settings.release.exists()
+        self.prepared = settings.release.exists()
 
     # What the outside tells
 
@@ -97,18 +108,7 @@ class Sidecar:
 
     def state(self) -> dict[str, Any]:
         """What other hosts need to know."""
-        decision = self._decide(clock.now())
-        final = self.final
-        return {
-            "host": self.settings.host,
-            "over": decision.over.value,
-            "exitCode": None if decision.stop or not self.facts.ended else self.facts.ended.exit_code,
-            "prepared": self._prepared or self.worker.work in {Work.PREPARED, Work.UNPREPARED},
-            "missing": list(self.facts.committed_without),
-            "result": final.result.value if final and final.result else None,
-            "reason": final.reason if final else None,
-            "message": final.message if final else None,
-        }
+        return for_peers(self, self._decide(clock.now()))
 
     def metrics(self) -> str:
         return metrics(self)
@@ -140,6 +140,8 @@ class Sidecar:
             await self.hosts.tell_committed(self.state())
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # all is said: leave in peace
         await self.worker.close()
+        if self.checkpoints is not None:
+            await self.checkpoints.close()
         for server in servers:
             server.close()
 
@@ -161,14 +163,15 @@ class Sidecar:
             await self.hosts.look()
         elif self.worker.work not in {Work.IDLE, Work.COMMITTED} or self.facts.upload_began is not None:
             await self._resume()
-        await self._step(decision, now)
+        if await self._mirrored(decision, now):
+            await self._step(decision, now)
         if self.worker.blocked_since != self.facts.blocked_since:
             self._learn(blocked_since=self.worker.blocked_since)
 
     async def _resume(self) -> None:
         """The end was none: training goes on. `hold` may be gone, which harms nobody while training is there."""
         log.warning("training was taken for ended, and is not")
-        self._prepared = False
+        self.prepared = False
         await self.worker.start_over()
         self._learn(upload_began=None, blocked_since=None)
 
@@ -189,13 +192,33 @@ class Sidecar:
         has_files = may_be_short and any(files.has_files(self.settings.tree(name)) for name in ("model", "output"))
         return decide(facts, now, self.settings.timing, self.plan.max_runtime_seconds, has_files=has_files)
 
+    async def _mirrored(self, decision: Decision, now: float) -> bool:
+        """Are the checkpoints in S3, or given up, so that the artifacts may follow?"""
+        kept = self.checkpoints
+        if kept is None or (self.facts.first_probe is None and decision.over is Over.NO):
+            return True
+        if self.facts.upload_began is None and decision.over.final:
+            self._learn(upload_began=now)
+        timing, plan = self.settings.timing, self.plan
+        failed, budget = self._word(decision) in {"Failed", "Interrupted"}, plan.deletion_budget_seconds
+        hold, blocked = plan.upload_hold_seconds, kept.blocked_since
+        until = checkpoint_deadline(self.facts, timing, blocked, hold, failed=failed, budget=budget)
+        hurry = not decision.live or deleting(self.facts, timing)
+        return await kept.attend(now, decision.over, until, hurry=hurry)
+
+    def _word(self, decision: Decision) -> str:
+        """The manifest's for how the job has ended, as far as this host knows."""
+        word = outcome(self.facts, decision, bool(self.hosts.failed))
+        lost = self.checkpoints is not None and self.checkpoints.lost is not None
+        return "Failed" if lost and word == "Completed" else word
+
     async def _step(self, decision: Decision, now: float) -> None:
         since = self.facts.terminated_at or (self.facts.deleted_at if decision.over is Over.SNAPSHOT else None)
         impatient = since is not None and now - since >= self.settings.timing.peer_wait
         view = View(
             self._rank, decision.over, self.worker.work, self.hosts.view(), impatient, may_release=decision.may_release
         )
-        word = outcome(self.facts, decision, bool(self.hosts.failed))
+        word = self._word(decision)
         match next_step(view):
             case Step.WAIT:
                 return
@@ -215,18 +238,12 @@ class Sidecar:
         timing = self.settings.timing
         if self.facts.upload_began is None and decision.over.final:
             self._learn(upload_began=now)
-        plan = self.plan
-        if decision.over.final and unwanted(self.facts, plan.deletion_budget_seconds):
+        hold, budget = self.plan.upload_hold_seconds, self.plan.deletion_budget_seconds
+        if decision.over.final and unwanted(self.facts, budget):
             text = "ClientError: Artifact upload failed:the job was deleted, and deletionBudgetSeconds is 0"
             await self.worker.give_up(Reason.ARTIFACT_UPLOAD_FAILED.value, text)
             return
-        until = upload_deadline(
-            self.facts,
-            timing,
-            plan.upload_hold_seconds,
-            word in {"Failed", "Interrupted"},
-            plan.deletion_budget_seconds,
-        )
+        until = upload_deadline(self.facts, timing, hold, word in {"Failed", "Interrupted"}, budget)
         overdue = -1.0 if until is None else now - until
         stuck = overdue >= timing.worker_stuck or self.worker.quiet(now) >= timing.quiet
         if stuck and decision.over.final:
@@ -248,8 +265,8 @@ class Sidecar:
             await self.hosts.tell_committed(self.state())
 
     def _release(self) -> None:
-        if not self._prepared:
-            self._prepared = True
+        if not self.prepared:
+            self.prepared = True
             files.write_whole(self.settings.release, "")
 
     def _finish(self, report: Report) -> None:

@@ -1,4 +1,4 @@
-"""The init container: fills /opt/ml/input, marks the attempt, waits for the other hosts. Exit 0 means: training may start.
+"""The init container: fills /opt/ml/input, restores checkpoints, marks the attempt, waits for the other hosts. Exit 0: training may start.
 
 Exit 1 with a report otherwise, also for AlreadyCommitted and Stopped: the kubelet must not start training then, and the
 operator reads from the report what it means.
@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 from trainyard.agent.adapters import clock, files
 from trainyard.agent.adapters.podinfo import PodInfo
-from trainyard.agent.app import fence, memory
+from trainyard.agent.app import fence, memory, restore
 from trainyard.agent.app.download import Downloader, Item, Parents
 from trainyard.agent.app.peers import BARRIER, Peers
 from trainyard.agent.app.settings import Settings
@@ -126,7 +126,9 @@ class Stage:
             return Result.ALREADY_COMMITTED
         if self._rank == 0:
             fence.mark(self._store, self._plan, self._patience())
-        self._download([self._share(channel) for channel in self._plan.channels])
+        self._download([self._share(channel) for channel in self._plan.channels], self._checkpoints())
+        if self._plan.checkpoints is not None:
+            restore.record(self._settings, self._plan.checkpoints)
         self._barrier()
         self.progress.enter(Phase.STAGED)
         return Result.STAGED
@@ -159,18 +161,28 @@ class Stage:
             raise layout.no_objects(channel, bucket, self._plan.store.region, self._plan.store.role)
         return share
 
-    def _items(self, share: Share) -> Iterator[Item]:
+    def _checkpoints(self) -> list[Share]:
+        kept = self._plan.checkpoints
+        if kept is None:
+            return []
+        try:
+            return [restore.take(self._settings, self._plan, kept, self._store, self._patience())]
+        except Refused as refused:
+            raise fence.download_failure(refused) from refused
+
+    def _items(self, share: Share, directory: Path) -> Iterator[Item]:
         """One by one, each when its directories are there: nobody holds them all."""
-        directory = self._settings.ml / "input/data" / share.channel.name
         files.make_directory(directory)
         parents = Parents(directory)
         for each in share.placed():
             parents.make(each.path)
             yield Item(share.bucket, each.source, directory / each.path)
 
-    def _download(self, shares: list[Share]) -> None:
-        needed = sum(share.bytes for share in shares)
-        items = (item for share in shares for item in self._items(share))
+    def _download(self, channels: list[Share], checkpoints: list[Share]) -> None:
+        placed = [(share, self._settings.ml / "input/data" / share.channel.name) for share in channels]
+        placed += [(share, self._settings.checkpoints) for share in checkpoints]
+        needed = sum(share.bytes for share, _ in placed)
+        items = (item for share, directory in placed for item in self._items(share, directory))
         free = min(files.free_bytes(self._settings.ml), self._plan.volume_bytes or 2**63)
         if needed > free:
             raise layout.disk_full(needed, free, self._settings.host)
@@ -182,7 +194,7 @@ class Stage:
             if error.errno in {28, 122}:  # ENOSPC, EDQUOT
                 raise layout.disk_full(needed, files.free_bytes(self._settings.ml), self._settings.host) from error
             raise
-        for share in shares:
+        for share, _ in placed:
             share.remove()
 
     def _barrier(self) -> None:

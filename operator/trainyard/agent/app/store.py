@@ -169,6 +169,9 @@ class Store:
     ) -> None:
         self._try(Target("write", bucket, key), patience, lambda http: http.put(bucket, key, body, match=match))
 
+    def delete(self, bucket: str, key: str, patience: Patience) -> None:
+        self._try(Target("delete", bucket, key), patience, lambda http: http.delete(bucket, key))
+
     def start_upload(self, bucket: str, key: str, patience: Patience) -> str:
         return self._try(Target("write", bucket, key), patience, lambda http: http.start_upload(bucket, key))
 

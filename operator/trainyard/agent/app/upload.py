@@ -15,16 +15,13 @@ own: the supervisor knows the time.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
-import queue
 import resource
-import sys
 import threading
-from typing import Any
 
 from trainyard.agent.adapters import files, gzipped, s3http  # noqa: F401 - loaded now, used when training has ended
+from trainyard.agent.app.channel import Channel
 from trainyard.agent.app.publish import Job, Publisher
 from trainyard.agent.app.settings import Settings
 from trainyard.agent.errors import AgentError, unexpected
@@ -32,31 +29,6 @@ from trainyard.api.plan import Plan
 
 log = logging.getLogger(__name__)
 THREAD_STACK = 512 * 1024
-
-
-class Channel:
-    """Events out, commands in."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self.enough = threading.Event()
-        self.commands: queue.Queue[dict[str, Any]] = queue.Queue()
-        threading.Thread(target=self._listen, daemon=True).start()
-
-    def tell(self, event: str, **fields: object) -> None:
-        with self._lock:
-            sys.stdout.write(json.dumps({"event": event, **fields}) + "\n")
-            sys.stdout.flush()
-
-    def _listen(self) -> None:
-        for line in sys.stdin:
-            command = json.loads(line)
-            if command["do"] == "enough":
-                self.enough.set()
-            else:
-                self.enough.clear()
-                self.commands.put(command)
-        os._exit(0)  # the supervisor is gone: what was begun is aborted by its successor
 
 
 def main(settings: Settings) -> int:

@@ -1,4 +1,4 @@
-"""The three files in /opt/ml/input/config, as the container contract has them."""
+"""The files in /opt/ml/input/config, as the container contract has them."""
 
 from __future__ import annotations
 
@@ -48,10 +48,17 @@ def resource_config(plan: Plan, host: str) -> dict[str, Any]:
     }
 
 
+def checkpoint_config(plan: Plan) -> dict[str, dict[str, str]]:
+    """The file is there only for a job that keeps checkpoints."""
+    kept = plan.checkpoints
+    return {"checkpointconfig.json": {"S3Uri": kept.s3_uri, "LocalPath": kept.local_path}} if kept is not None else {}
+
+
 def config_files(plan: Plan, host: str) -> dict[str, str]:
     """File name -> content. ASCII only: images of any age read them in any locale."""
-    return {
-        "hyperparameters.json": json.dumps(hyperparameters(plan)),
-        "inputdataconfig.json": json.dumps(input_data_config(plan)),
-        "resourceconfig.json": json.dumps(resource_config(plan, host)),
-    }
+    content = {
+        "hyperparameters.json": hyperparameters(plan),
+        "inputdataconfig.json": input_data_config(plan),
+        "resourceconfig.json": resource_config(plan, host),
+    } | checkpoint_config(plan)
+    return {name: json.dumps(each) for name, each in content.items()}

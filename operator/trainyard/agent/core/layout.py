@@ -178,6 +178,6 @@ def disk_full(needed: int, free: int, host: str) -> ClientFailure:
     """The share does not fit; both numbers in bytes."""
     return ClientFailure(
         Reason.DISK_FULL,
-        f"Data download failed:the input data of {host} needs {needed} bytes and its storage volume has {free} free. "
-        f"Ask for more with resourceConfig.volumeSizeInGB, or shard the channels.",
+        f"Data download failed:the input data of {host}, checkpoints included, needs {needed} bytes and its storage volume has "
+        f"{free} free. Ask for more with resourceConfig.volumeSizeInGB, or shard the channels.",
     )

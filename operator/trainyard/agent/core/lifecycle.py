@@ -191,6 +191,15 @@ def unwanted(facts: Facts, deletion_budget: float) -> bool:
     return facts.stop is not None and facts.stop.reason is StopReason.DELETED and deletion_budget == 0
 
 
+def checkpoint_deadline(
+    facts: Facts, timing: Timing, blocked_since: float | None, hold: float, *, failed: bool, budget: float
+) -> float | None:
+    """When the last pass over checkpoints ends, `blocked_since` being its own; None: never. Of the time of a pod that ends it has
+    half, as the artifacts come after it."""
+    half = timing.worker_stuck + budget / 2
+    return upload_deadline(replace(facts, blocked_since=blocked_since), timing, hold, failed, half)
+
+
 def outcome(facts: Facts, decision: Decision, failed_elsewhere: bool) -> str:
     """The manifest's word for the job. `Unknown`: nobody said how training ended, and a retry must not rely on it."""
     if decision.stop in UNFINISHED:

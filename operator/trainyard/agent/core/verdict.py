@@ -9,7 +9,7 @@ from typing import Literal
 from trainyard.agent.errors import StoreFault
 from trainyard.api.reasons import Reason
 
-Verb = Literal["list", "read", "write"]
+Verb = Literal["list", "read", "write", "delete"]
 TRANSIENT_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 TRANSIENT_CODES = frozenset(
     {"RequestTimeout", "SlowDown", "InternalError", "ServiceUnavailable", "Throttling", "BadDigest"}
@@ -19,7 +19,7 @@ EXPIRED = frozenset({"ExpiredToken", "InvalidToken", "TokenRefreshRequired", "Ex
 ELSEWHERE = frozenset(
     {"PermanentRedirect", "AuthorizationHeaderMalformed", "TemporaryRedirect", "IllegalLocationConstraintException"}
 )
-ACTIONS = {"list": "s3:ListBucket", "read": "s3:GetObject", "write": "s3:PutObject"}
+ACTIONS = {"list": "s3:ListBucket", "read": "s3:GetObject", "write": "s3:PutObject", "delete": "s3:DeleteObject"}
 
 
 @dataclass(frozen=True)

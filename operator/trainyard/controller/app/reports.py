@@ -1,4 +1,5 @@
-"""Asks the sidecars of staging and uploading hosts how they are, at most every 10 s each. What they say is shown; nothing rests on it."""
+"""Asks the sidecars of staging and uploading hosts how they are, at most every 10 s each, and those that keep checkpoints every
+minute. What they say is shown; nothing rests on it."""
 
 from __future__ import annotations
 
@@ -16,6 +17,7 @@ from trainyard.controller.core.observed import Pod, parse_report
 from trainyard.controller.core.snapshot import Snapshot
 
 INTERVAL_SECONDS = 10.0
+CHECKPOINTS_SECONDS = 60.0
 # The first question: at once where a decision could use the answer, else late enough that a quick job is never asked.
 FIRST_SECONDS = 5.0
 TICK_SECONDS = 0.5
@@ -29,6 +31,7 @@ class _Wanted:
     attempt: int
     ip: str
     due: float
+    every: float
 
 
 class Reports:
@@ -42,17 +45,19 @@ class Reports:
     def follow(self, key: Key, snapshot: Snapshot) -> None:
         """Ask the hosts of this job that are busy, and no others of it any more."""
         now = asyncio.get_running_loop().time()
-        busy = {pod.uid: pod for pod in snapshot.pods if _asked(pod)} if not snapshot.job.terminal else {}
+        busy = {pod.uid: pod for pod in snapshot.pods if _every(snapshot, pod)} if not snapshot.job.terminal else {}
         for uid in self._by_job.get(key, set()) - busy.keys():
             self._wanted.pop(uid, None)
         for uid, pod in busy.items():
             urgent = evidence.may_be_limit(snapshot, pod)
-            known = self._wanted.get(uid)
-            if known is None:
+            known, every = self._wanted.get(uid), _every(snapshot, pod)
+            if known is None or known.every > every:
                 due = now if urgent else now + FIRST_SECONDS
-                self._wanted[uid] = _Wanted(key, snapshot.job.uid, snapshot.job.attempt, pod.ip or "", due)
+                self._wanted[uid] = _Wanted(key, snapshot.job.uid, snapshot.job.attempt, pod.ip or "", due, every)
             elif urgent and known.due > now + TICK_SECONDS * 2:
                 known.due = now
+            else:
+                known.every = every
         if busy:
             self._by_job[key] = set(busy)
         else:
@@ -75,7 +80,7 @@ class Reports:
         wanted = self._wanted.get(uid)
         if wanted is None:
             return
-        wanted.due = asyncio.get_running_loop().time() + INTERVAL_SECONDS
+        wanted.due = asyncio.get_running_loop().time() + wanted.every
         token = names.agent_token(wanted.job_uid, wanted.attempt)
         text = await self._sidecars.call("GET", wanted.ip, names.PATH_REPORT, token)
         report = parse_report(text) if text is not None else None
@@ -87,14 +92,29 @@ class Reports:
             self._queue.add(wanted.key)
 
 
-def _asked(pod: Pod) -> bool:
+def _every(snapshot: Snapshot, pod: Pod) -> float:
+    """Seconds between questions; 0: none."""
+    if not pod.ip or pod.over or pod.deleting is not None:
+        return 0
+    if _busy(pod):
+        return INTERVAL_SECONDS
+    spec = snapshot.job.spec
+    keeps = spec is not None and spec.checkpoint_config is not None
+    return CHECKPOINTS_SECONDS if keeps and pod.container(names.CONTAINER_TRAINING).state == "running" else 0
+
+
+def _busy(pod: Pod) -> bool:
     staging = evidence.downloading_since(pod) is not None and pod.container(names.CONTAINER_TRAINING).state in (
         "absent",
         "waiting",
     )
-    return bool(pod.ip) and not pod.over and pod.deleting is None and (staging or evidence.training_over(pod))
+    return staging or evidence.training_over(pod)
 
 
 def _gist(report: Report | None) -> tuple[object, ...]:
     """What of a report is worth a pass: not the bytes that grow all the time."""
-    return () if report is None else (report.phase, report.reason, report.message, report.stop_reason, report.failure)
+    if report is None:
+        return ()
+    kept = report.checkpoints
+    checkpoints = (kept.last_pass_at is not None, kept.trouble) if kept is not None else None
+    return report.phase, report.reason, report.message, report.stop_reason, report.failure, checkpoints

@@ -9,6 +9,7 @@ from trainyard.api.reasons import Reason
 from trainyard.api.status import TERMINAL, JobStatus
 from trainyard.controller.core.conditions import FIELDS_IGNORED
 from trainyard.controller.core.job import Job
+from trainyard.controller.core.keeping import TYPE as CHECKPOINTS_KEPT
 from trainyard.controller.core.logmetrics import METRICS_READ
 
 # Reasons of Ready that a person can act upon.
@@ -49,6 +50,7 @@ WARNINGS = ACTIONABLE | {
     Reason.METRIC_NOT_A_NUMBER,
     Reason.LOGS_NOT_READ,
     Reason.FIELDS_IGNORED,
+    Reason.CHECKPOINTS_NOT_KEPT,
     Reason.STATUS_UNREADABLE,
     Reason.SERVICE_MADE_AGAIN,
 }
@@ -91,7 +93,7 @@ def announcements(job: Job, status: JobStatus) -> list[Announcement]:
         last = status.earlier_attempts[-1]
         said.append(Announcement(Reason(last.reason), f"attempt {last.attempt} is over: {last.message}"))
         return said
-    said += _metrics(before, status)
+    said += _troubles(before, status)
     was = next((condition for condition in before.conditions if condition.type == "Ready"), None)
     suspended = doing.reason == Reason.SUSPENDED
     if suspended != (was is not None and was.reason == Reason.SUSPENDED):
@@ -102,11 +104,13 @@ def announcements(job: Job, status: JobStatus) -> list[Announcement]:
     return said
 
 
-def _metrics(before: JobStatus, status: JobStatus) -> list[Announcement]:
-    """Metric definitions that give nothing are worth a word while the job still runs."""
-    told = {condition.reason for condition in before.conditions if condition.type == METRICS_READ}
+def _troubles(before: JobStatus, status: JobStatus) -> list[Announcement]:
+    """Metric definitions that give nothing, and checkpoints that are not kept, are worth a word while the job still runs."""
+    told = {(condition.type, condition.reason) for condition in before.conditions}
     return [
         Announcement(Reason(condition.reason), condition.message)
         for condition in status.conditions
-        if condition.type == METRICS_READ and condition.status == "False" and condition.reason not in told
+        if condition.type in {METRICS_READ, CHECKPOINTS_KEPT}
+        and condition.status == "False"
+        and (condition.type, condition.reason) not in told
     ]

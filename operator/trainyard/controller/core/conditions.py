@@ -1,6 +1,6 @@
 """The ten conditions, all present from the first write: one table from where a job is to what tools may wait for.
 
-An eleventh, FieldsIgnored, is there only where a job has such fields."""
+FieldsIgnored, CheckpointsKept and those of metrics are there only where a job has what they are about."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal
 
 from trainyard.api.reasons import Reason
 from trainyard.api.status import Condition, SecondaryStatus
-from trainyard.controller.core import evidence, logmetrics
+from trainyard.controller.core import evidence, keeping, logmetrics
 from trainyard.controller.core.activity import Activity
 from trainyard.controller.core.decision import Act, Decision
 from trainyard.controller.core.references import Unresolved
@@ -59,8 +59,7 @@ class _Claim:
 
 
 def conditions(snapshot: Snapshot, decision: Decision, doing: Activity, secondary: SecondaryStatus) -> list[Condition]:
-    """In the order of TYPES, then FieldsIgnored if it holds, then those of metrics if the job defines any. `lastTransitionTime`
-    moves only when a condition's status flips."""
+    """In the order of TYPES, then those that only some jobs have. `lastTransitionTime` moves only when a condition's status flips."""
     # A suspended job is as it should be, wherever it was.
     suspended = decision.act is Act.WAIT and decision.reason is Reason.SUSPENDED
     true = frozenset({"Suspended", "Ready"}) if suspended else TABLE[secondary]
@@ -73,6 +72,8 @@ def conditions(snapshot: Snapshot, decision: Decision, doing: Activity, secondar
     claims["ArtifactsUploaded"] = _artifacts(decision, doing)
     if (ignored := _ignored(snapshot)) is not None:
         claims[FIELDS_IGNORED] = ignored
+    if (kept := keeping.claim(snapshot)) is not None:
+        claims[keeping.TYPE] = _Claim(*kept)
     for kind, holds, reason, message in logmetrics.claims(snapshot):
         claims[kind] = _Claim(holds, reason, message)
     return [_condition(snapshot, kind, claim) for kind, claim in claims.items()]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trainyard.api.plan import ChannelPlan, Host, JobIdentity, Plan, StorePlan
+from trainyard.api.plan import ChannelPlan, CheckpointPlan, Host, JobIdentity, Plan, StorePlan
 from trainyard.controller.core import limits, naming
 from trainyard.controller.core.job import Job
 from trainyard.controller.core.quantity import GIBIBYTE
@@ -55,6 +55,13 @@ def job_plan(job: Job, resolved: Resolved, options: Options) -> Plan:
             for channel in spec.input_data_config
             if (source := channel.data_source.s3_data_source) is not None
         ],
+        checkpoints=CheckpointPlan(
+            s3_uri=kept.s3_uri,
+            local_path=kept.local_path,
+            interval_seconds=role.checkpoint_interval_seconds,
+        )
+        if (kept := spec.checkpoint_config) is not None
+        else None,
         s3_output_path=spec.output_data_config.s3_output_path,
         store=StorePlan(
             role=resolved.role_name,

@@ -222,10 +222,16 @@ def _training(job: Job, spec: TrainingJobSpec, resolved: Resolved, security: _Se
         },
         "securityContext": security.training(),
         "volumeMounts": [
-            *(_mount(VOLUME_ML, path, sub_path=sub_path) for sub_path, path in names.ML_SUBPATHS.items()),
+            *(_mount(VOLUME_ML, path, sub_path=sub_path) for sub_path, path in _storage(spec).items()),
             _mount(VOLUME_SHM, "/dev/shm"),  # noqa: S108 - the contract's path, on a volume of its own
         ],
     }
+
+
+def _storage(spec: TrainingJobSpec) -> dict[str, str]:
+    """Sub-paths of the storage volume and where training sees them."""
+    kept = spec.checkpoint_config
+    return names.ML_SUBPATHS | ({"checkpoints": kept.local_path.rstrip("/")} if kept is not None else {})
 
 
 def _annotation_item(path: str, annotation: str) -> Manifest:

@@ -107,7 +107,9 @@ def verdict(snapshot: Snapshot) -> Verdict:
     already = _already(snapshot)
     if already is not None and already.stop_reason is StopReason.MAX_RUNTIME_EXCEEDED:
         return runtime_exceeded(snapshot, at, committed)
-    if already is not None or (committed and all(code == 0 for code in codes) and not stopping and not ordered):
+    refused = next((failure for pod in snapshot.pods if (failure := not_uploaded(snapshot, pod)) is not None), None)
+    done = committed and refused is None and all(code == 0 for code in codes)
+    if already is not None or (done and not stopping and not ordered):
         return Verdict(
             TrainingJobStatus.COMPLETED,
             SecondaryStatus.COMPLETED,
@@ -119,7 +121,6 @@ def verdict(snapshot: Snapshot) -> Verdict:
     cause = limits.stop_cause(snapshot)
     if cause is not None and not _failed_before(found, cause):
         # Exit codes and what was not begun yet are excused; artifacts that S3 did not take are not.
-        refused = next((failure for pod in snapshot.pods if (failure := not_uploaded(snapshot, pod)) is not None), None)
         if refused is not None:
             return failed(refused, at, committed)
         return stopped(cause, at, committed)

@@ -1,0 +1,276 @@
+"""One host's checkpoints: a look at the directory, and what follows from it in S3. The fence is asked before every change.
+
+What is uploaded goes in the order in which it was written, so that a file that names others never comes before them; what has
+vanished is deleted after that. A file counts as closed when nobody has it open for writing, or, where the kernel does not
+tell, when it was the same at the look before.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import stat
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+
+from trainyard.agent.adapters import marks
+from trainyard.agent.adapters.ledger import Ledger, Note
+from trainyard.agent.adapters.trail import Skip
+from trainyard.agent.adapters.tree import RootError, Tree
+from trainyard.agent.app import fence, filelook
+from trainyard.agent.app.begun import Begun
+from trainyard.agent.app.multipart import ObjectWriter
+from trainyard.agent.app.settings import Settings
+from trainyard.agent.app.store import Patience, Refused, Store
+from trainyard.agent.core import mirror
+from trainyard.agent.core.archive import part_plan
+from trainyard.agent.core.mirror import Kind, Known
+from trainyard.agent.errors import ClientFailure
+from trainyard.api.base import split_s3_uri
+from trainyard.api.plan import CheckpointPlan, Plan
+from trainyard.api.reasons import Reason
+
+log = logging.getLogger(__name__)
+MOST_REFUSED = 3
+"""Files that are refused before a pass gives up: one may have an impossible name, three mean the place."""
+
+
+@dataclass(frozen=True)
+class _Look:
+    """One look at the directory. `last`: nobody writes any more, and what is there is kept as it is."""
+
+    tree: Tree
+    root: int
+    last: bool
+    patience: Patience
+
+
+class Keeper:
+    """`tell` is safe for threads. `enough`, once set: what is refused then is tried no more."""
+
+    def __init__(
+        self, settings: Settings, plan: Plan, kept: CheckpointPlan, tell: Callable[..., None], enough: threading.Event
+    ) -> None:
+        self._settings = settings
+        self._kept = kept
+        self._tell = tell
+        self._enough = enough
+        self._bucket, key = split_s3_uri(kept.s3_uri)
+        self._prefix = mirror.prefix_of(key)
+        output_bucket, output = split_s3_uri(plan.output_uri)
+        self._output = output if output_bucket == self._bucket else None
+        self._store = Store(plan.store, settings.credentials, settings.timing)
+        self._guard = fence.Guard(self._store, plan, settings.timing.fence_age)
+        self._begun = Begun(self._store, settings.checkpoint_uploads)
+        self._ledger = Ledger(settings.ledger)
+        self._uploaded = self._bytes = self._deleted = self._open = self._left_out = 0
+        self._refused: list[Refused] = []
+        self._unreadable: str | None = None
+
+    def take_back(self) -> None:
+        self._begun.abort_known()
+
+    def keep(self, *, last: bool) -> dict[str, object]:
+        """One pass; what it found. Raises AgentError if the place is another attempt's, and of the last pass whatever is in the way."""
+        began = time.monotonic()
+        try:
+            seconds = self._pass(last, Patience(self._kept.interval_seconds, notify=self._notify, enough=self._enough))
+            if last and self._refused and not self._enough.is_set():
+                # All others are there: now the one that was refused may take all the time there is.
+                self._pass(last, Patience(math.inf, stubborn=True, notify=self._notify, enough=self._enough))
+        except RootError as fault:
+            text = f"{self._kept.local_path} cannot be opened ({fault.strerror}): let training leave the directory in place"
+            if last:
+                raise ClientFailure(Reason.ARTIFACT_UPLOAD_FAILED, f"Artifact upload failed:{text}") from fault
+            return {"refused": text, "seconds": time.monotonic() - began}
+        if last and self._refused:
+            raise fence.upload_failure(self._refused[0])
+        if last and self._unreadable:
+            raise ClientFailure(Reason.ARTIFACT_UPLOAD_FAILED, f"Artifact upload failed:{self._unreadable}")
+        return {
+            "files": self._ledger.count(),
+            "uploaded": self._uploaded,
+            "bytes": self._bytes,
+            "deleted": self._deleted,
+            "leftOut": self._left_out,
+            "open": self._open,
+            "refused": self._refused[0].verdict.text if self._refused else self._unreadable,
+            "seconds": seconds,
+        }
+
+    def _notify(self, text: str | None) -> None:
+        self._tell("going") if text is None else self._tell("refused", message=text)
+
+    def _pass(self, last: bool, patience: Patience) -> float:
+        """How long the look took, in seconds. What was refused is in `_refused`. Raises RootError."""
+        self._open = 0
+        self._refused = []
+        began = time.monotonic()
+        tree = Tree(self._settings.checkpoints, self._kept.local_path)
+        with tree.root() as root:
+            try:
+                self._ledger.note(self._notes(tree, root))
+            except OSError as error:
+                raise RootError(error.errno, error.strerror) from error
+            seconds = time.monotonic() - began
+            look = _Look(tree, root, last, patience)
+            try:
+                self._follow(look)
+            except Refused as refused:
+                self._refused.append(refused)
+            self._remark(tree)
+        return seconds
+
+    def _notes(self, tree: Tree, root: int) -> Iterator[Note]:
+        known = (Known(*row) for row in self._ledger.rows())
+        for change in mirror.compare(known, self._found(tree, root)):
+            position = mirror.mtime_of(change.signature) if change.kind is Kind.WRITTEN else 0
+            yield change.key, change.kind.value, change.signature, change.steady, position
+
+    def _found(self, tree: Tree, root: int) -> Iterator[tuple[bytes, bytes | None]]:
+        for path, status in tree.glance(root):
+            if mirror.local(path):
+                continue
+            if status is None:
+                yield mirror.to_key(path), None
+            elif why := mirror.unfit(path, self._prefix, self._output):
+                tree.remarks.skip(path, why)
+            else:
+                yield mirror.to_key(path), filelook.signature(status)
+
+    def _remark(self, tree: Tree) -> None:
+        remarks = tree.remarks
+        if remarks.count != self._left_out:
+            self._left_out = remarks.count
+            for path, why in remarks.skipped[:10]:
+                log.warning("%r of the checkpoint directory is not kept: it %s", path, why)
+        some = ", ".join(remarks.unreadable[:5])
+        self._unreadable = (
+            f"{len(remarks.unreadable)} entries of {self._kept.local_path} cannot be read by the agent (such as {some}); all"
+            f" others are kept. Let training create them readable for its group and others, or use the baseline security mode."
+            if remarks.unreadable
+            else None
+        )
+
+    def _follow(self, look: _Look) -> None:
+        """Raises Refused when there is no use in going on with this pass."""
+        ledger = self._ledger
+        with ledger.together():
+            for kind in (Kind.WRITTEN, Kind.REMOVED):
+                for key, facts, steady in ledger.noted(kind):
+                    if not steady:
+                        ledger.pend(key, facts)
+            for key, facts, _ in ledger.noted(Kind.SETTLED):
+                ledger.forget(key) if facts == mirror.GONE else ledger.pend(key, None)
+        # First those in whose place something else is: S3 would have a file and a directory of one name, which no disk can.
+        self._delete(look, (key for key, _, _ in ledger.noted(Kind.REMOVED) if self._replaced(look, key)))
+        for key, facts, steady in ledger.noted(Kind.WRITTEN):
+            self._tolerate(look, self._upload, key, facts, steady)
+        gone = (key for key, _, steady in ledger.noted(Kind.REMOVED) if steady or look.last)
+        self._delete(look, (key for key in gone if self._replaced(look, key) is False))
+
+    def _tolerate(self, look: _Look, step: Callable[..., None], *arguments: object) -> None:
+        try:
+            step(look, *arguments)
+        except Refused as refused:
+            if len(self._refused) + 1 >= MOST_REFUSED or self._enough.is_set():
+                raise
+            self._refused.append(refused)
+
+    def _replaced(self, look: _Look, key: bytes) -> bool | None:
+        """Of a file that was not there: is a directory in its place, or a file in that of its directory? None: it is back."""
+        path = mirror.to_path(key)
+        try:
+            with look.tree.beside(look.root, path) as directory:
+                mode = os.stat(path.rpartition("/")[2], dir_fd=directory, follow_symlinks=False).st_mode
+        except FileNotFoundError:
+            return False
+        except NotADirectoryError:
+            return True
+        except OSError:
+            return None
+        return None if stat.S_ISREG(mode) else stat.S_ISDIR(mode)
+
+    def _delete(self, look: _Look, keys: Iterable[bytes]) -> None:
+        """Is never worth a failure: S3 has more then than it should. A few refusals are enough."""
+        patience = Patience(self._kept.interval_seconds, notify=self._notify, enough=self._enough)
+        refusals = 0
+        for key in keys:
+            path = mirror.to_path(key)
+            try:
+                self._guard.check(patience)
+                self._store.delete(self._bucket, self._prefix + path, patience)
+            except Refused as refused:
+                log.warning("%s", refused)
+                self._refused += [] if look.last else [refused]
+                refusals += 1
+                if refusals >= MOST_REFUSED:
+                    return
+            else:
+                self._ledger.forget(key)
+                self._deleted += 1
+                self._tell("going")
+                self._unmark(look, path)
+
+    def _unmark(self, look: _Look, path: str) -> None:
+        with suppress(OSError), look.tree.beside(look.root, path) as directory:
+            for mark in (mirror.UPLOADING, mirror.UPLOADED):
+                marks.drop(directory, path.rpartition("/")[2] + mark)
+
+    def _upload(self, look: _Look, key: bytes, facts: bytes, steady: bool) -> None:
+        path = mirror.to_path(key)
+        name = path.rpartition("/")[2]
+        try:
+            with look.tree.opened(look.root, path) as (directory, descriptor, status):
+                if filelook.signature(status) != facts or not filelook.closed(
+                    descriptor, status, steady=steady, last=look.last
+                ):
+                    self._open += 1
+                    return
+                self._guard.check(look.patience)
+                marks.drop(directory, name + mirror.UPLOADED)
+                marks.put(directory, name + mirror.UPLOADING)
+                try:
+                    if self._send(look, self._prefix + path, descriptor, status):
+                        marks.put(directory, name + mirror.UPLOADED)
+                        self._ledger.store(key, facts)
+                    else:
+                        self._open += 1
+                finally:
+                    marks.drop(directory, name + mirror.UPLOADING)
+        except (FileNotFoundError, NotADirectoryError, Skip) as error:
+            log.info("%r of the checkpoint directory went while it was looked at: %s", path, error)
+        except OSError as error:
+            look.tree.remarks.refuse(path, f"cannot be read: {error.strerror}")
+
+    def _send(self, look: _Look, key: str, descriptor: int, status: os.stat_result) -> bool:
+        """False: the file has changed meanwhile, and nothing of it is in S3."""
+        size = status.st_size
+        plan = part_plan(size)
+        if plan is None:
+            look.tree.remarks.skip(key, f"has {size} bytes, too many for one object")
+            return False
+        writer = ObjectWriter(
+            self._store, self._bucket, key, plan=plan, patience=look.patience, remember=self._begun.remember
+        )
+        done = False
+        try:
+            if filelook.copy(descriptor, size, writer.write) and filelook.signature(
+                os.fstat(descriptor)
+            ) == filelook.signature(status):
+                prepared = writer.finish()
+                self._guard.check(look.patience)
+                prepared.commit(self._store, look.patience, self._begun.remember)
+                done = True
+        finally:
+            if not done:
+                writer.abort()
+        if done:
+            self._uploaded += 1
+            self._bytes += size
+            self._tell("going")
+        return done

@@ -426,6 +426,13 @@ class Job:
             ]
         )
 
+    def channels(self, *fields: dict[str, Any]) -> None:
+        """Channels by the fields of their plans, `train` if they have no name."""
+        self.change(channels=[ChannelPlan(**{"name": "train"} | each) for each in fields])
+
+    def uri(self, key: str) -> str:
+        return f"s3://{self.bucket}/{key}"
+
     def put(self, *keys: str, body: bytes | None = None) -> None:
         for key in keys:
             self.server.client.put_object(Bucket=self.bucket, Key=key, Body=key.encode() if body is None else body)

@@ -168,7 +168,7 @@ def test_an_endpoint_that_is_not_there_fails_soon_and_is_named(one: Job, url: st
     assert f"the S3 endpoint {url} {words}" in message
 
 
-def test_two_objects_for_one_file_are_refused_before_any_download(one: Job) -> None:
+def test_two_objects_for_one_file_are_refused_by_name(one: Job) -> None:
     one.put("p/train/x", "p/x")
     one.put("p/train-dir")
     one.channel("p/train")
@@ -178,7 +178,6 @@ def test_two_objects_for_one_file_are_refused_before_any_download(one: Job) -> N
     reason, message = failure(one)
     assert reason == "DataDownloadFailed"
     assert f"s3://{one.bucket}/r/t/tt and s3://{one.bucket}/r/tt of channel" in message
-    assert not staged(one).get("tt")
 
 
 def test_more_data_than_the_volume_has_names_both_numbers(one: Job) -> None:
@@ -187,7 +186,24 @@ def test_more_data_than_the_volume_has_names_both_numbers(one: Job) -> None:
     one.change(volume_bytes=3)
     reason, message = failure(one)
     assert reason == "DiskFull"
-    assert "needs 5 bytes and its storage volume has 3 free" in message
+    assert "needs at least 5 bytes and its storage volume has 3 free" in message
+
+
+def test_what_does_not_fit_is_refused_before_the_disk_is_full(one: Job) -> None:
+    one.put(*(f"d/{number:04}" for number in range(1, 1200)), body=b"1234567890")
+    one.channel("d/")
+    one.change(volume_bytes=5005)
+    reason, message = failure(one)
+    assert reason == "DiskFull"
+    assert "needs at least 5010 bytes and its storage volume has 5005 free" in message
+    assert sum(map(len, staged(one).values())) <= 5000
+
+
+def test_nothing_is_downloaded_while_another_channel_is_wrong(one: Job) -> None:
+    one.put("d/x")
+    one.channels({"name": "good", "s3_uri": one.uri("d/")}, {"name": "bad", "s3_uri": one.uri("nothing/")})
+    assert failure(one)[0] == "NoData"
+    assert not (one.pod.ml / "input/data/good").exists()
 
 
 def test_a_committed_job_is_not_trained_again_and_a_failed_one_is(one: Job) -> None:

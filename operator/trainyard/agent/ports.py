@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Protocol, TypeAlias
 
 Body: TypeAlias = bytes | bytearray | memoryview
+UNKNOWN = -1
 
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """One line of a listing. `etag` as the store gave it, quotes included."""
+    """One line of a listing. `etag` as the store gave it, quotes included. `size` is UNKNOWN of one that was only named."""
 
     key: str
     size: int
@@ -54,6 +55,10 @@ class ObjectStore(ByteReader, Protocol):
 
     def list_page(self, bucket: str, prefix: str, after: str | None) -> tuple[list[StoredObject], str | None]:
         """Up to 1,000 objects whose key starts with `prefix`, and the token of the next page."""
+        ...
+
+    def head(self, bucket: str, key: str) -> StoredObject:
+        """Size and ETag of one object."""
         ...
 
     def get_small(self, bucket: str, key: str) -> tuple[bytes, str]:

@@ -8,9 +8,9 @@ from pydantic import Field
 
 from trainyard.api.algorithm import INPUT_MODE, InputMode
 from trainyard.api.base import S3_URI
-from trainyard.api.rules import FieldRule, Rule, SpecModel, absent, off, only
+from trainyard.api.rules import FieldRule, Rule, SpecModel, absent, but, off, only
 
-MANIFESTS = "ManifestFile and AugmentedManifestFile are not supported yet, Converse is for SageMaker's own fine-tuning; use S3Prefix"
+CONVERSE = "Converse is for SageMaker's own fine-tuning; use S3Prefix or ManifestFile"
 
 
 class ModelAccessConfig(SpecModel):
@@ -35,7 +35,7 @@ class S3DataSource(SpecModel):
     """Objects in S3."""
 
     RULES: ClassVar[tuple[Rule, ...]] = (
-        only("s3_data_type", "S3Prefix", MANIFESTS),
+        but("s3_data_type", "Converse", CONVERSE),
         off("attribute_names", "augmented manifests are not supported yet; leave it out", at="[]"),
         off(
             "instance_group_names",
@@ -58,13 +58,14 @@ class S3DataSource(SpecModel):
 
     s3_data_type: Literal["ManifestFile", "S3Prefix", "AugmentedManifestFile", "Converse"] = Field(
         default="S3Prefix",
-        description="S3Prefix: every object whose key begins with the key in s3URI. ManifestFile, AugmentedManifestFile: not"
-        " supported yet. Converse: not supported.",
+        description="S3Prefix: every object whose key begins with the key in s3URI. ManifestFile: the objects that the JSON document"
+        " at s3URI names. AugmentedManifestFile: not supported yet. Converse: not supported.",
     )
     s3_uri: str = Field(
         pattern=S3_URI,
         max_length=1024,
-        description="A key-name prefix, as s3://BUCKET/PREFIX; no slash is needed at its end, and it may be one exact key.",
+        description="A key-name prefix, as s3://BUCKET/PREFIX; no slash is needed at its end, and it may be one exact key. Of a"
+        " manifest the object's URI.",
         examples=["s3://datasets/diamonds/train/"],
     )
     s3_data_distribution_type: Literal["FullyReplicated", "ShardedByS3Key"] = Field(

@@ -44,6 +44,7 @@ class ChannelPlan(Model):
 
     name: str
     s3_uri: str
+    data_type: Literal["S3Prefix", "ManifestFile"] = "S3Prefix"
     distribution: Literal["FullyReplicated", "ShardedByS3Key"] = "FullyReplicated"
     input_mode: Literal["File"] = "File"
     content_type: str | None = None

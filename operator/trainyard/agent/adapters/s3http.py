@@ -25,7 +25,11 @@ DETAIL_BYTES = 300
 class Answer:
     status: int
     body: bytes
-    etag: str
+    headers: http.client.HTTPMessage
+
+    @property
+    def etag(self) -> str:
+        return self.headers.get("etag", "")
 
 
 class S3Http:
@@ -59,6 +63,16 @@ class S3Http:
         if length is not None:
             headers["range"] = f"bytes={first}-{first + length - 1}"
         return self._send("GET", bucket, key, headers=headers).body
+
+    def head(self, bucket: str, key: str) -> StoredObject:
+        try:
+            answer = self._send("HEAD", bucket, key)
+        except StoreFault as fault:
+            if fault.kind == "answer" and not fault.code:
+                # An answer to HEAD has no body, so nothing says why it is a refusal.
+                self.get(bucket, key, length=1)
+            raise
+        return StoredObject(key, int(answer.headers.get("content-length") or 0), answer.etag)
 
     def get_small(self, bucket: str, key: str) -> tuple[bytes, str]:
         answer = self._send("GET", bucket, key)
@@ -129,7 +143,7 @@ class S3Http:
             with self._pool.connection(self._endpoint.secure, host, fresh=fresh) as (connection, used):
                 _write(connection, method, target, headers, body)
                 response = connection.getresponse()
-                answer = Answer(response.status, response.read(), response.headers.get("etag", ""))
+                answer = Answer(response.status, response.read(), response.headers)
                 if response.will_close:
                     connection.close()
                 return answer

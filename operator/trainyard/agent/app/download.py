@@ -11,6 +11,7 @@ from pathlib import Path
 
 from trainyard.agent.adapters.files import make_directory
 from trainyard.agent.app.store import Patience, Store
+from trainyard.agent.core.layout import Unordered
 from trainyard.agent.ports import StoredObject
 
 MIB = 1024 * 1024
@@ -94,14 +95,19 @@ class Downloader:
         self._budget = Budget(IN_MEMORY)
 
     def run(self, items: Iterable[Item]) -> None:
-        """Returns when all files are in place. The first failure (Refused, OSError) ends it."""
+        """Returns when all files are in place. The first failure (Refused, OSError, or one of `items`) ends it; after
+        Unordered nothing is on its way any more."""
         make_directory(self._staging, 0o700)
         pool = ThreadPoolExecutor(WORKERS)
+        patient = False
         try:
             self._run(pool, items)
+        except Unordered:
+            patient = True
+            raise
         finally:
             # After a failure others may be waiting for their next try: nobody waits for them.
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(wait=patient, cancel_futures=True)
 
     def _run(self, pool: ThreadPoolExecutor, items: Iterable[Item]) -> None:
         pending: set[Future[None]] = set()

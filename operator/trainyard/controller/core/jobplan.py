@@ -48,6 +48,7 @@ def job_plan(job: Job, resolved: Resolved, options: Options) -> Plan:
             ChannelPlan(
                 name=channel.channel_name,
                 s3_uri=source.s3_uri,
+                data_type=source.s3_data_type,
                 distribution=source.s3_data_distribution_type,
                 input_mode=channel.input_mode or spec.algorithm_specification.training_input_mode,
                 content_type=channel.content_type,

@@ -1,0 +1,96 @@
+"""Fills /opt/ml/input/data: each channel's share to this host's disk, downloads begun while the listing goes on."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from pathlib import Path
+
+from trainyard.agent.adapters import files
+from trainyard.agent.app.download import Downloader, Item, Parents
+from trainyard.agent.app.fence import download_failure
+from trainyard.agent.app.progress import Progress
+from trainyard.agent.app.settings import Settings
+from trainyard.agent.app.shares import Share
+from trainyard.agent.app.sources import Sources
+from trainyard.agent.app.store import Patience, Refused, Store
+from trainyard.agent.core import layout
+from trainyard.api.plan import ChannelPlan, Plan
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+class Input:
+    """One host's channels. All methods raise AgentError."""
+
+    def __init__(self, settings: Settings, plan: Plan, store: Store, patience: Patience, progress: Progress) -> None:
+        self._settings = settings
+        self._plan = plan
+        self._progress = progress
+        self._sources = Sources(store, plan, patience, progress.saw)
+        self._downloader = Downloader(store, settings.staging, patience, progress.add)
+        self._needed = 0
+        """Bytes of all objects that were given out for download."""
+        self._free = 0
+
+    def bring(self) -> None:
+        """Returns when everything is in place."""
+        # All are looked at before anything is downloaded: what is wrong with the last one shows at once.
+        shares = [self._share(channel) for channel in self._plan.channels]
+        self._free = min(files.free_bytes(self._settings.ml), self._plan.volume_bytes or 2**63)
+        for share in shares:
+            files.make_directory(self._directory(share.channel))
+            self._fill(share)
+            share.remove()
+
+    def _share(self, channel: ChannelPlan) -> Share:
+        if channel.data_type == "ManifestFile":
+            name = f"{channel.name}-manifest"
+            document = self._sources.document(channel)
+            source = self._sources.named(channel, document)
+            self._keep_manifest(name, document)
+        else:
+            source = self._sources.listed(channel)
+        rank = self._plan.rank(self._settings.host)
+        return Share(channel, source, self._settings.scratch, rank=rank, hosts=len(self._plan.hosts))
+
+    def _keep_manifest(self, name: str, document: bytes) -> None:
+        """Beside the channel's directory, as on SageMaker. A channel of that name has the place first."""
+        if all(channel.name != name for channel in self._plan.channels):
+            files.write_whole(self._settings.ml / "input/data" / name, document, 0o666)
+
+    def _directory(self, channel: ChannelPlan) -> Path:
+        return self._settings.ml / "input/data" / channel.name
+
+    def _fill(self, share: Share) -> None:
+        before = self._progress.objects, self._progress.bytes
+        try:
+            self._download(self._items(share))
+        except layout.Unordered:
+            # What came before the first key out of order need not be this host's.
+            files.empty(self._directory(share.channel))
+            self._progress.back_to(*before)
+            self._needed = self._progress.bytes
+            self._download(self._items(share, sort=True))
+
+    def _items(self, share: Share, *, sort: bool = False) -> Iterator[Item]:
+        """One by one, each when its directories are there and its bytes have room: nobody holds them all."""
+        directory = self._directory(share.channel)
+        parents = Parents(directory)
+        for each in share.files(sort=sort):
+            self._needed += each.source.size
+            if self._needed > self._free:
+                raise layout.disk_full(self._needed, self._free, self._settings.host)
+            parents.make(each.path)
+            yield Item(share.source.bucket, each.source, directory / each.path)
+
+    def _download(self, items: Iterator[Item]) -> None:
+        try:
+            self._downloader.run(items)
+        except Refused as refused:
+            raise download_failure(refused) from refused
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            free = files.free_bytes(self._settings.ml)
+            raise layout.disk_full(self._needed, free, self._settings.host) from error

@@ -1,0 +1,106 @@
+"""The objects of a channel: listed by a prefix, or named by a document."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
+
+from trainyard.agent.app.ahead import ahead, in_order
+from trainyard.agent.app.fence import download_failure
+from trainyard.agent.app.shares import Source
+from trainyard.agent.app.store import Patience, Refused, Store
+from trainyard.agent.core import datamanifest, layout
+from trainyard.agent.ports import UNKNOWN, StoredObject
+from trainyard.api.base import split_s3_uri
+from trainyard.api.plan import ChannelPlan, Plan
+
+PAGES_AHEAD = 4
+LOOK_UPS = 16
+LOOK_UPS_AHEAD = 1_000
+
+
+class Sources:
+    """All methods raise AgentError. `saw` is called for each object that was listed or named."""
+
+    def __init__(self, store: Store, plan: Plan, patience: Patience, saw: Callable[[], None]) -> None:
+        self._store = store
+        self._plan = plan
+        self._patience = patience
+        self._saw = saw
+
+    def document(self, channel: ChannelPlan) -> bytes:
+        """The channel's manifest as it is in S3."""
+        bucket, key = split_s3_uri(channel.s3_uri)
+        try:
+            size = self._store.head(bucket, key, self._patience).size
+            if size > datamanifest.MOST_BYTES:
+                raise datamanifest.too_large(channel, size)
+            found = self._store.read_small(bucket, key, self._patience)
+        except Refused as refused:
+            if not refused.fault.missing:
+                raise download_failure(refused) from refused
+            found = None
+        if found is None:
+            raise datamanifest.refusal(channel, "does not exist; correct the S3 URI, or write the manifest first")
+        return found[0]
+
+    def listed(self, channel: ChannelPlan) -> Source:
+        """The objects of an S3Prefix. Returns once it is certain that there are any."""
+        bucket, prefix = split_s3_uri(channel.s3_uri)
+        output_bucket, output = split_s3_uri(self._plan.output_uri)
+
+        def listing() -> Iterator[StoredObject]:
+            try:
+                for page in ahead(self._store.pages(bucket, prefix, self._patience), PAGES_AHEAD):
+                    for item in page:
+                        self._saw()
+                        if bucket != output_bucket or not layout.written_by_job(item.key, prefix, output):
+                            yield item
+            except Refused as refused:
+                raise download_failure(refused) from refused
+
+        following = listing()
+        first = [*_up_to_data(following)]
+        if not first or layout.is_folder_marker(first[-1]):
+            raise layout.no_objects(channel, bucket, self._plan.store.region, self._plan.store.role)
+        begun = [chain(first, following)]
+        # The listing that has begun is the first that is read; only a store that lists out of order needs another.
+        return Source(bucket, prefix, lambda: begun.pop() if begun else listing())
+
+    def named(self, channel: ChannelPlan, document: bytes) -> Source:
+        """The objects of a ManifestFile; in bytewise order of their keys, each once."""
+        named = datamanifest.manifest_file(channel, document)
+
+        def listing() -> Iterator[StoredObject]:
+            for key in sorted(set(named.keys), key=layout.key_bytes):
+                self._saw()
+                yield StoredObject(key, UNKNOWN, "")
+
+        def look_up(items: Iterable[StoredObject]) -> Iterator[StoredObject]:
+            with ThreadPoolExecutor(LOOK_UPS) as pool:
+                yield from in_order(pool, self._sized(channel, named.bucket), items, LOOK_UPS_AHEAD)
+
+        return Source(named.bucket, named.folder, listing, look_up)
+
+    def _sized(self, channel: ChannelPlan, bucket: str) -> Callable[[StoredObject], StoredObject]:
+        def head(item: StoredObject) -> StoredObject:
+            try:
+                return self._store.head(bucket, item.key, self._patience)
+            except Refused as refused:
+                if refused.fault.missing:
+                    raise datamanifest.refusal(
+                        channel,
+                        f"names s3://{bucket}/{item.key}, which does not exist; write the object, or remove the entry",
+                    ) from refused
+                raise download_failure(refused) from refused
+
+        return head
+
+
+def _up_to_data(items: Iterator[StoredObject]) -> Iterator[StoredObject]:
+    """The items up to the first that is data."""
+    for item in items:
+        yield item
+        if not layout.is_folder_marker(item):
+            return

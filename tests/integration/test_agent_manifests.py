@@ -135,3 +135,51 @@ def test_a_wrong_secret_key_is_said_as_for_a_prefix(one: Job) -> None:
     manifest(one, "a")
     one.set_credentials(secret="wrong")
     assert failure(one)[0] == "AccessDenied"
+
+
+@pytest.mark.parametrize("listed", [True, False], ids=["a prefix", "a manifest"])
+def test_shares_by_size_divide_the_bytes_and_are_the_same_when_staged_again(
+    server: S3Server, tmp_path: Path, listed: bool
+) -> None:
+    sizes = {"a": 900, "b": 10, "c": 20, "d": 870, "e": 30}
+    with job(server, tmp_path, f"b-{uuid4().hex}", hosts=2) as two:
+        for name, size in sizes.items():
+            two.put(f"data/{name}", body=b"x" * size)
+        by_size = {"distribution": "ShardedByS3Key", "sharding": "bytes"}
+        if listed:
+            two.channels({"s3_uri": two.uri("data/")} | by_size)
+        else:
+            manifest(two, *reversed(sizes), **by_size)
+        first, second = two.pods
+        first.start()
+        for _ in range(2):
+            early = first.stage_in_background()
+            late = second.stage()
+            assert early.wait(20) == 0
+            assert [sorted(staged(pod)) for pod in two.pods] == [["a", "c"], ["b", "d", "e"]]
+            reports = (first.staged_report(), late)
+            assert [(report.objects, report.bytes) for report in reports] == [(2, 920), (3, 910)]
+
+
+def test_only_hosts_of_the_named_groups_get_a_channel_and_share_it(server: S3Server, tmp_path: Path) -> None:
+    with job(server, tmp_path, f"b-{uuid4().hex}", hosts=3) as three:
+        three.put(*(f"data/{number}" for number in range(4)))
+        groups = dict(zip(("algo-1", "algo-2", "algo-3"), ("leader", "workers", "workers"), strict=True))
+        hosts = [host.model_copy(update={"instance_group": groups[host.name]}) for host in three.plan.hosts]
+        three.change(hosts=hosts)
+        fields = {"s3_uri": three.uri("data/"), "distribution": "ShardedByS3Key", "instance_groups": ["workers"]}
+        three.channels(fields)
+        three.pods[0].start()
+        background = [pod.stage_in_background() for pod in three.pods]
+        assert [process.wait(30) for process in background] == [0, 0, 0]
+        leader = three.pods[0].ml / "input"
+        assert not (leader / "data/train").exists()
+        assert json.loads((leader / "config/inputdataconfig.json").read_text()) == {}
+        assert [sorted(staged(pod)) for pod in three.pods[1:]] == [["0", "2"], ["1", "3"]]
+
+
+def test_a_manifests_objects_lie_under_their_whole_keys_if_asked(one: Job) -> None:
+    one.put("data/deep/b")
+    manifest(one, "deep/b", manifest_paths="key")
+    one.pod.stage()
+    assert list(staged(one.pod)) == ["data/deep/b"]

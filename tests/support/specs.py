@@ -295,9 +295,6 @@ REFUSED: dict[str, Spec] = {
     "spec.inputDataConfig[0].recordWrapperType": _channels(channel(recordWrapperType="RecordIO", inputMode="Pipe")),
     "spec.inputDataConfig[0].dataSource.s3DataSource.s3DataType": _channels(channel(source={"s3DataType": "Converse"})),
     "spec.inputDataConfig[0].dataSource.s3DataSource.attributeNames": _channels(channel(source=_AUGMENTED, inputMode="Pipe")),
-    "spec.inputDataConfig[0].dataSource.s3DataSource.instanceGroupNames": _channels(
-        channel(source={"instanceGroupNames": ["a"]})
-    ),
     "spec.inputDataConfig[0].dataSource.fileSystemDataSource": _channels(
         channel(dataSource={"fileSystemDataSource": FILES}), vpcConfig=VPC
     ),

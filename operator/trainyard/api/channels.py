@@ -37,11 +37,6 @@ class S3DataSource(SpecModel):
     RULES: ClassVar[tuple[Rule, ...]] = (
         but("s3_data_type", "Converse", CONVERSE),
         off("attribute_names", "augmented manifests are not supported yet; leave it out", at="[]"),
-        off(
-            "instance_group_names",
-            "instance groups are not supported yet; leave it out: every host gets the channel",
-            at="[]",
-        ),
         Rule(
             "!(has(self.s3DataType) && self.s3DataType == 'AugmentedManifestFile')"
             " || (has(self.attributeNames) && size(self.attributeNames) > 0)",
@@ -81,7 +76,7 @@ class S3DataSource(SpecModel):
     instance_group_names: list[Annotated[str, Field(min_length=1, max_length=64)]] = Field(
         default_factory=list,
         max_length=5,
-        description="Names of the instance groups that get the channel. Not supported yet.",
+        description="Names of the instance groups that get the channel; all hosts if left out.",
         examples=[["workers"]],
     )
     model_access_config: ModelAccessConfig | None = Field(

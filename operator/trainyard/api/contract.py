@@ -82,7 +82,9 @@ REQUEST: Final[dict[str, Entry]] = {
     "InputDataConfig[].DataSource.S3DataSource.S3Uri": _acted("", _S3_ONLY),
     "InputDataConfig[].DataSource.S3DataSource.S3DataDistributionType": _acted(),
     "InputDataConfig[].DataSource.S3DataSource.AttributeNames": _refused("an empty list is accepted"),
-    "InputDataConfig[].DataSource.S3DataSource.InstanceGroupNames": _refused("an empty list is accepted"),
+    "InputDataConfig[].DataSource.S3DataSource.InstanceGroupNames": _acted(
+        "hosts of other groups do not see the channel"
+    ),
     "InputDataConfig[].DataSource.S3DataSource.ModelAccessConfig": _ignored(
         "nobody asks for consent to a licence", whole=True
     ),

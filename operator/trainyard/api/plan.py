@@ -40,14 +40,22 @@ class Host(Model):
 
 
 class ChannelPlan(Model):
-    """One input channel, as every host needs it to work out its own share."""
+    """One input channel, as every host needs it to work out its own share. `sharding`: what shares are to be equal in.
+    `manifest_paths`: whether a manifest's objects lie under their whole keys. No `instance_groups`: all hosts get it."""
 
     name: str
     s3_uri: str
     data_type: Literal["S3Prefix", "ManifestFile"] = "S3Prefix"
     distribution: Literal["FullyReplicated", "ShardedByS3Key"] = "FullyReplicated"
+    sharding: Literal["objects", "bytes"] = "objects"
+    manifest_paths: Literal["relative", "key"] = "relative"
     input_mode: Literal["File"] = "File"
     content_type: str | None = None
+    instance_groups: list[str] = Field(default_factory=list)
+
+    @property
+    def sharded(self) -> bool:
+        return self.distribution == "ShardedByS3Key"
 
 
 class StorePlan(Model):
@@ -83,6 +91,14 @@ class Plan(Model):
     def rank(self, name: str) -> int:
         """0 for algo-1, in numeric order."""
         return [host.name for host in self.hosts].index(name)
+
+    def receivers(self, channel: ChannelPlan) -> list[str]:
+        """Names of the hosts that get a channel, in numeric order."""
+        groups = channel.instance_groups
+        return [host.name for host in self.hosts if not groups or host.instance_group in groups]
+
+    def channels_of(self, host: str) -> list[ChannelPlan]:
+        return [channel for channel in self.channels if host in self.receivers(channel)]
 
     @property
     def output_uri(self) -> str:

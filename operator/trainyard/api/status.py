@@ -95,8 +95,8 @@ class HostStatus(Model):
     name: str = Field(description="algo-<n>.")
     pod: str = Field(description="Name of its pod.")
     node: str | None = Field(default=None, description="Node it runs on.")
-    objects: int | None = Field(default=None, description="Input objects staged on it.")
-    bytes: int | None = Field(default=None, description="Input bytes staged on it.")
+    objects: int | None = Field(default=None, description="Input objects of its share that are on it.")
+    bytes: int | None = Field(default=None, description="Their bytes together.")
     exit_code: int | None = Field(default=None, description="Exit code of its training container.")
     last_log_time: datetime | None = Field(
         default=None, description="Time of the last line of its log that finalMetricDataList accounts for."

@@ -36,7 +36,7 @@ class Input:
     def bring(self) -> None:
         """Returns when everything is in place."""
         # All are looked at before anything is downloaded: what is wrong with the last one shows at once.
-        shares = [self._share(channel) for channel in self._plan.channels]
+        shares = [self._share(channel) for channel in self._plan.channels_of(self._settings.host)]
         self._free = min(files.free_bytes(self._settings.ml), self._plan.volume_bytes or 2**63)
         for share in shares:
             files.make_directory(self._directory(share.channel))
@@ -51,8 +51,9 @@ class Input:
             self._keep_manifest(name, document)
         else:
             source = self._sources.listed(channel)
-        rank = self._plan.rank(self._settings.host)
-        return Share(channel, source, self._settings.scratch, rank=rank, hosts=len(self._plan.hosts))
+        hosts = self._plan.receivers(channel)
+        rank = hosts.index(self._settings.host)
+        return Share(channel, source, self._settings.scratch, rank=rank, hosts=len(hosts))
 
     def _keep_manifest(self, name: str, document: bytes) -> None:
         """Beside the channel's directory, as on SageMaker. A channel of that name has the place first."""

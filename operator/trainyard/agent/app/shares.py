@@ -7,14 +7,15 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from trainyard.agent.adapters.spool import Spool
-from trainyard.agent.core import layout
+from trainyard.agent.core import balance, layout
 from trainyard.agent.ports import StoredObject
 from trainyard.api.plan import ChannelPlan
 
 IN_MEMORY = 50_000
-"""Objects that are sorted at once, where a store does not list in order."""
+"""Objects that are sorted at once, by size or where a store does not list in order."""
 
 
 def _as_it_is(items: Iterable[StoredObject]) -> Iterable[StoredObject]:
@@ -51,12 +52,24 @@ class Share:
         return self._kept.bytes
 
     def objects(self, *, sort: bool = False) -> Iterator[StoredObject]:
-        """Each as soon as it is known. Raises Unordered if the store does not list in order: then `sort`, which takes longer."""
+        """Each as soon as it is known. Raises Unordered if the store does not list in order: then `sort`, which takes longer.
+        Of objects that are shared by size none is known before all are."""
+        if self.channel.sharded and self.channel.sharding == "bytes":
+            yield from self._kept.recorded(self._sorted(self._balanced(), layout.bytewise))
+            return
         part = layout.Part.of(self.channel, self._rank, self._hosts)
         listed = self.source.listing()
-        mine = part.of_ordered(self._sorted(listed) if sort else listed)
+        mine = part.of_ordered(self._sorted(listed, layout.bytewise) if sort else listed)
         yield from self._kept.recorded(self.source.look_up(mine))
         self.total = part.total
+
+    def _balanced(self) -> Iterator[StoredObject]:
+        """This host's, by size: of all objects the sizes must be known first."""
+        data = (item for item in self.source.listing() if not layout.is_folder_marker(item))
+        for item, rank in balance.shared(self._sorted(self.source.look_up(data), balance.by_size), self._hosts):
+            self.total += 1
+            if rank == self._rank:
+                yield item
 
     def files(self, *, sort: bool = False) -> Iterator[layout.Placement]:
         """The same with their paths, none before it is sure that it can lie beside all that came before it. Raises ClientFailure."""
@@ -81,13 +94,13 @@ class Share:
     def remove(self) -> None:
         self._kept.remove()
 
-    def _sorted(self, items: Iterable[StoredObject]) -> Iterator[StoredObject]:
+    def _sorted(self, items: Iterable[StoredObject], order: Callable[[StoredObject], Any]) -> Iterator[StoredObject]:
         runs: list[Spool] = []
         following = iter(items)
-        while batch := sorted(islice(following, IN_MEMORY), key=layout.bytewise):
-            run = Spool(self._directory / f"unordered-{self.channel.name}-{len(runs)}.jsonl")
+        while batch := sorted(islice(following, IN_MEMORY), key=order):
+            run = Spool(self._directory / f"sorted-{order.__name__}-{self.channel.name}-{len(runs)}.jsonl")
             run.write(batch)
             runs.append(run)
-        yield from heapq.merge(*runs, key=layout.bytewise)
+        yield from heapq.merge(*runs, key=order)
         for run in runs:
             run.remove()

@@ -81,7 +81,7 @@ class Sources:
             with ThreadPoolExecutor(LOOK_UPS) as pool:
                 yield from in_order(pool, self._sized(channel, named.bucket), items, LOOK_UPS_AHEAD)
 
-        return Source(named.bucket, named.folder, listing, look_up)
+        return Source(named.bucket, named.folder if channel.manifest_paths == "relative" else "", listing, look_up)
 
     def _sized(self, channel: ChannelPlan, bucket: str) -> Callable[[StoredObject], StoredObject]:
         def head(item: StoredObject) -> StoredObject:

@@ -15,10 +15,10 @@ def hyperparameters(plan: Plan) -> dict[str, str]:
     return dict(plan.hyper_parameters)
 
 
-def input_data_config(plan: Plan) -> dict[str, dict[str, str]]:
-    """Channels by name. The key is S3DistributionType here, unlike the API's S3DataDistributionType."""
+def input_data_config(plan: Plan, host: str) -> dict[str, dict[str, str]]:
+    """The host's channels by name. The key is S3DistributionType here, unlike the API's S3DataDistributionType."""
     config = {}
-    for channel in plan.channels:
+    for channel in plan.channels_of(host):
         entry = {"ContentType": channel.content_type} if channel.content_type else {}
         config[channel.name] = entry | {
             "TrainingInputMode": channel.input_mode,
@@ -52,6 +52,6 @@ def config_files(plan: Plan, host: str) -> dict[str, str]:
     """File name -> content. ASCII only: images of any age read them in any locale."""
     return {
         "hyperparameters.json": json.dumps(hyperparameters(plan)),
-        "inputdataconfig.json": json.dumps(input_data_config(plan)),
+        "inputdataconfig.json": json.dumps(input_data_config(plan, host)),
         "resourceconfig.json": json.dumps(resource_config(plan, host)),
     }

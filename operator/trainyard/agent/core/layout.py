@@ -89,7 +89,7 @@ class Part:
 
     @staticmethod
     def of(channel: ChannelPlan, rank: int, hosts: int) -> Part:
-        return Part(0, 1) if channel.distribution == "FullyReplicated" else Part(rank, hosts)
+        return Part(rank, hosts) if channel.sharded else Part(0, 1)
 
     def of_ordered(self, listed: Iterable[StoredObject]) -> Iterator[StoredObject]:
         """The part's objects as they come: none is kept. Raises Unordered for keys that are not in bytewise order."""

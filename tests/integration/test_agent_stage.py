@@ -357,3 +357,33 @@ def test_a_repaired_secret_in_time_is_not_needed_twice(one: Job) -> None:
     assert one.pod.stage(code=1).result is Result.FAILED
     one.set_credentials()
     assert one.pod.stage().result is Result.STAGED
+
+
+@pytest.mark.parametrize(
+    ("prefix", "files"), [("d/sub", {"x", "deep/y"}), ("d/sub/", {"x", "deep/y"}), ("d/one.csv", {"one.csv"})]
+)
+def test_fastfile_takes_a_whole_folder_or_a_whole_file(one: Job, prefix: str, files: set[str]) -> None:
+    one.put("d/sub/x", "d/sub/deep/y", "d/one.csv")
+    one.channels({"s3_uri": one.uri(prefix), "input_mode": "FastFile"})
+    one.pod.stage()
+    assert set(staged(one)) == files
+    config = json.loads((one.pod.ml / "input/config/inputdataconfig.json").read_text())
+    assert config["train"]["TrainingInputMode"] == "FastFile"
+
+
+def test_fastfile_with_a_part_of_a_name_fails_with_sagemakers_words(one: Job) -> None:
+    one.put("d/train-1", "d/train-2")
+    one.channels({"s3_uri": one.uri("d/train"), "input_mode": "FastFile"})
+    reason, message = failure(one)
+    assert reason == "DataDownloadFailed"
+    assert message.startswith(
+        "ClientError: Data download failed:Failed to download data. For FastFile mode, partial S3 prefix is not supported. S3 prefix has "
+        "to end with a full file or folder. Add a trailing '/'"
+    )
+    assert one.uri("d/train-1") in message
+
+
+def test_a_channel_that_is_called_like_a_fifo_is_refused(one: Job) -> None:
+    one.put("d/x")
+    one.channels({"s3_uri": one.uri("d/"), "input_mode": "Pipe"}, {"name": "train_0", "s3_uri": one.uri("d/")})
+    assert 'another channel is called "train_0"; rename one of them' in failure(one)[1]

@@ -1,4 +1,4 @@
-"""`python -m trainyard.agent ROLE`: stage and sidecar are containers; upload and archive are the sidecar's helpers."""
+"""`python -m trainyard.agent ROLE`: stage and sidecar are containers; upload, archive and pipe are the sidecar's helpers."""
 
 from __future__ import annotations
 
@@ -25,6 +25,8 @@ def main() -> int:
             from trainyard.agent.app.sidecar import main as run  # noqa: PLC0415
         case "upload":
             from trainyard.agent.app.upload import main as run  # noqa: PLC0415
+        case "pipe":
+            from trainyard.agent.app.pipe import main as run  # noqa: PLC0415
         case "archive":
             from trainyard.agent.app.share import main  # noqa: PLC0415
 

@@ -20,6 +20,14 @@ class StoredObject:
     etag: str
 
 
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """An object of which no more is known than its name."""
+
+    bucket: str
+    key: str
+
+
 @dataclass(frozen=True)
 class Credentials:
     access_key: str
@@ -47,6 +55,10 @@ class ByteReader(Protocol):
 
     def get(self, bucket: str, key: str, *, first: int = 0, length: int | None = None, etag: str = "") -> Body:
         """`length` bytes from `first` on (None: all), of the version with that ETag. Raises StoreFault."""
+        ...
+
+    def get_start(self, bucket: str, key: str, length: int) -> tuple[Body, StoredObject]:
+        """Up to `length` bytes of an object, and which one it is. Raises StoreFault."""
         ...
 
 

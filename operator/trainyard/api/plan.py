@@ -45,12 +45,16 @@ class ChannelPlan(Model):
 
     name: str
     s3_uri: str
-    data_type: Literal["S3Prefix", "ManifestFile"] = "S3Prefix"
+    data_type: Literal["S3Prefix", "ManifestFile", "AugmentedManifestFile"] = "S3Prefix"
     distribution: Literal["FullyReplicated", "ShardedByS3Key"] = "FullyReplicated"
     sharding: Literal["objects", "bytes"] = "objects"
     manifest_paths: Literal["relative", "key"] = "relative"
-    input_mode: Literal["File"] = "File"
+    input_mode: Literal["File", "Pipe", "FastFile"] = "File"
     content_type: str | None = None
+    compression: Literal["None", "Gzip"] = "None"
+    record_wrapper: Literal["None", "RecordIO"] = "None"
+    shuffle_seed: int | None = None
+    attribute_names: list[str] = Field(default_factory=list)
     instance_groups: list[str] = Field(default_factory=list)
 
     @property
@@ -99,6 +103,9 @@ class Plan(Model):
 
     def channels_of(self, host: str) -> list[ChannelPlan]:
         return [channel for channel in self.channels if host in self.receivers(channel)]
+
+    def piped(self, host: str) -> list[ChannelPlan]:
+        return [channel for channel in self.channels_of(host) if channel.input_mode == "Pipe"]
 
     @property
     def output_uri(self) -> str:

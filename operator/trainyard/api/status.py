@@ -89,6 +89,17 @@ class AttemptRecord(Model):
     message: str = Field(max_length=1024, description="What happened, and where.")
 
 
+class ChannelStatus(Model):
+    """How the data of one channel reaches the program."""
+
+    channel_name: str = Field(description="Name of the channel.")
+    input_mode: Literal["Pipe", "File", "FastFile"] = Field(description="The mode that holds for it.")
+    served_by: Literal["Staging", "Stream"] = Field(
+        description="Staging: copied to each host before training starts; of a FastFile channel nothing can be written to the"
+        " copy. Stream: written into FIFOs while training reads them."
+    )
+
+
 class HostStatus(Model):
     """One ML compute instance: its pod and its share of the input."""
 
@@ -170,6 +181,12 @@ class JobStatus(Model):
         default_factory=list,
         description="The ML compute instances.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
+    channels: list[ChannelStatus] = Field(
+        default_factory=list,
+        max_length=20,
+        description="The input channels, and how each is served.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["channelName"]},
     )
     observed_generation: int | None = Field(
         default=None, description="The spec's generation that this status speaks of."

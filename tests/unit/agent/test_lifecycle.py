@@ -172,3 +172,11 @@ def test_an_upload_may_be_blocked_for_the_hold_window_and_take_no_longer_than_it
     seen: Facts, failed: bool, deadline: float | None
 ) -> None:
     assert upload_deadline(seen, TIMING, 1800, failed, 300) == deadline
+
+
+def test_a_stream_that_broke_off_has_training_ended_and_makes_the_job_a_failed_one() -> None:
+    broken = StopOrder(reason=StopReason.INPUT_FAILED, message="why")
+    decision = decide(facts(stop=broken), 101, TIMING, LIMIT)
+    assert (decision.live, decision.stop) == (False, StopReason.INPUT_FAILED)
+    ended = facts(stop=broken, ended=DONE)
+    assert outcome(ended, decide(ended, 101, TIMING, LIMIT), failed_elsewhere=False) == "Failed"

@@ -30,6 +30,14 @@ CASES: dict[str, Snapshot] = {
     "one-host": o.snapshot(
         o.job(hyperParameters={"eta": "0.30"}, inputDataConfig=[CHANNEL], environment={"PRICE": "$(cost) $5"})
     ),
+    "pipe-and-fastfile": o.snapshot(
+        o.job(
+            inputDataConfig=[
+                CHANNEL | {"inputMode": "Pipe", "recordWrapperType": "RecordIO", "shuffleConfig": {"seed": 7}},
+                CHANNEL | {"channelName": "validation", "inputMode": "FastFile"},
+            ]
+        )
+    ),
     "two-hosts-gpu-restricted": o.snapshot(
         o.job(
             hosts=2,

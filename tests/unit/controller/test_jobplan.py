@@ -37,6 +37,39 @@ def test_what_a_manifest_channel_says_is_handed_on() -> None:
     )
 
 
+def test_what_a_pipe_channel_says_is_handed_on() -> None:
+    found = planned(
+        {
+            "source": {"s3DataType": "AugmentedManifestFile", "attributeNames": ["source-ref", "class"]},
+            "inputMode": "Pipe",
+            "compressionType": "Gzip",
+            "recordWrapperType": "RecordIO",
+            "shuffleConfig": {"seed": 7},
+        }
+    )
+    assert (found.input_mode, found.compression, found.record_wrapper, found.shuffle_seed, found.attribute_names) == (
+        "Pipe",
+        "Gzip",
+        "RecordIO",
+        7,
+        ["source-ref", "class"],
+    )
+
+
+def test_the_jobs_own_mode_holds_where_a_channel_has_none() -> None:
+    algorithm = {"trainingImage": o.IMAGE, "trainingInputMode": "FastFile"}
+    source = {"s3DataSource": {"s3URI": "s3://data/x"}}
+    channels = [
+        {"channelName": "a", "dataSource": source},
+        {"channelName": "b", "dataSource": source, "inputMode": "File"},
+    ]
+    job = o.job(algorithmSpecification=algorithm, inputDataConfig=channels)
+    resolved = o.snapshot(job).resolution
+    assert isinstance(resolved, Resolved)
+    found = job_plan(job, resolved, Options(agent_image="agent:1")).channels
+    assert [channel.input_mode for channel in found] == ["FastFile", "File"]
+
+
 def test_annotations_choose_how_channels_are_shared_and_laid_out() -> None:
     found = planned({"source": {"s3DataType": "ManifestFile"}}, sharding="bytes", manifest_paths="key")
     assert (found.sharding, found.manifest_paths) == ("bytes", "key")

@@ -64,6 +64,16 @@ class S3Http:
             headers["range"] = f"bytes={first}-{first + length - 1}"
         return self._send("GET", bucket, key, headers=headers).body
 
+    def get_start(self, bucket: str, key: str, length: int) -> tuple[Body, StoredObject]:
+        try:
+            answer = self._send("GET", bucket, key, headers={"range": f"bytes=0-{length - 1}"})
+        except StoreFault as fault:
+            if fault.status != 416:
+                raise
+            answer = self._send("GET", bucket, key)  # an empty one has no first byte
+        whole = str(answer.headers.get("content-range") or "").rpartition("/")[2]
+        return answer.body, StoredObject(key, int(whole) if whole.isdigit() else len(answer.body), answer.etag)
+
     def head(self, bucket: str, key: str) -> StoredObject:
         try:
             answer = self._send("HEAD", bucket, key)

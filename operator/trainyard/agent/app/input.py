@@ -9,6 +9,7 @@ from pathlib import Path
 from trainyard.agent.adapters import files
 from trainyard.agent.app.download import Downloader, Item, Parents
 from trainyard.agent.app.fence import download_failure
+from trainyard.agent.app.piped import Piped
 from trainyard.agent.app.progress import Progress
 from trainyard.agent.app.settings import Settings
 from trainyard.agent.app.shares import Share
@@ -28,6 +29,7 @@ class Input:
         self._plan = plan
         self._progress = progress
         self._sources = Sources(store, plan, patience, progress.saw)
+        self._piped = Piped(settings, plan, self._sources, progress)
         self._downloader = Downloader(store, settings.staging, patience, progress.add)
         self._needed = 0
         """Bytes of all objects that were given out for download."""
@@ -36,7 +38,12 @@ class Input:
     def bring(self) -> None:
         """Returns when everything is in place."""
         # All are looked at before anything is downloaded: what is wrong with the last one shows at once.
-        shares = [self._share(channel) for channel in self._plan.channels_of(self._settings.host)]
+        channels = self._plan.channels_of(self._settings.host)
+        _check_names(channels)
+        shares = [self._share(channel) for channel in channels if channel.input_mode != "Pipe"]
+        for channel in channels:
+            if channel.input_mode == "Pipe":
+                self._piped.prepare(channel)
         self._free = min(files.free_bytes(self._settings.ml), self._plan.volume_bytes or 2**63)
         for share in shares:
             files.make_directory(self._directory(share.channel))
@@ -79,11 +86,17 @@ class Input:
         directory = self._directory(share.channel)
         parents = Parents(directory)
         for each in share.files(sort=sort):
+            self._check_folder(share, each.source.key)
             self._needed += each.source.size
             if self._needed > self._free:
                 raise layout.disk_full(self._needed, self._free, self._settings.host)
             parents.make(each.path)
             yield Item(share.source.bucket, each.source, directory / each.path)
+
+    def _check_folder(self, share: Share, key: str) -> None:
+        channel, prefix = share.channel, share.source.prefix
+        if channel.input_mode == "FastFile" and key != prefix and not layout.in_folder(prefix, key):
+            raise layout.partial_prefix(channel, share.source.bucket, key)
 
     def _download(self, items: Iterator[Item]) -> None:
         try:
@@ -95,3 +108,12 @@ class Input:
                 raise
             free = files.free_bytes(self._settings.ml)
             raise layout.disk_full(self._needed, free, self._settings.host) from error
+
+
+def _check_names(channels: list[ChannelPlan]) -> None:
+    """A Pipe channel's FIFOs must not be another channel's directory."""
+    for channel in channels:
+        for other in channels:
+            stem, _, number = other.name.rpartition("_")
+            if channel.input_mode == "Pipe" and stem == channel.name and number.isdecimal():
+                raise layout.fifo_taken(channel, other.name)

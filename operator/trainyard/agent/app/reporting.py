@@ -11,7 +11,7 @@ from trainyard.agent.core.lifecycle import Decision, Over
 from trainyard.agent.errors import readable
 from trainyard.api.names import FAILURE_REASON_CHARS
 from trainyard.api.reasons import Reason
-from trainyard.api.report import Artifact, Phase, Report, Result
+from trainyard.api.report import Artifact, Phase, Report, Result, StopReason
 
 if TYPE_CHECKING:
     from trainyard.agent.app.sidecar import Sidecar
@@ -25,6 +25,7 @@ def compose(sidecar: Sidecar, decision: Decision) -> Report:
         host=sidecar.settings.host,
         phase=_phase(sidecar, decision, stage),
         stop_reason=decision.stop,
+        stop_message=_stop_message(sidecar, decision),
         training_started_at=_wall(facts.first_probe),
         training_ended_at=_wall(facts.last_probe) if decision.over is not Over.NO else None,
         objects=stage.get("objects"),
@@ -60,6 +61,12 @@ def _phase(sidecar: Sidecar, decision: Decision, stage: dict[str, Any]) -> Phase
     if sidecar.facts.first_probe is not None:
         return Phase.TRAINING
     return Phase(stage.get("phase", Phase.STARTING))
+
+
+def _stop_message(sidecar: Sidecar, decision: Decision) -> str | None:
+    """Only of a stop that is the agent's own: the operator knows the words of its orders."""
+    order = sidecar.facts.stop
+    return readable(order.message) if order and decision.stop is order.reason is StopReason.INPUT_FAILED else None
 
 
 def _failure(sidecar: Sidecar, decision: Decision) -> str | None:

@@ -31,6 +31,8 @@ class Source:
     prefix: str
     listing: Callable[[], Iterable[StoredObject]]
     look_up: Callable[[Iterable[StoredObject]], Iterable[StoredObject]] = _as_it_is
+    entries: Callable[[], Iterable[StoredObject]] = tuple
+    """Of a document that names objects: as it names them, in its order."""
 
 
 class Share:
@@ -62,6 +64,15 @@ class Share:
         mine = part.of_ordered(self._sorted(listed, layout.bytewise) if sort else listed)
         yield from self._kept.recorded(self.source.look_up(mine))
         self.total = part.total
+
+    def keep(self, *, sort: bool = False) -> None:
+        """Works them out without giving them out; `kept` has them then."""
+        for _ in self.objects(sort=sort):
+            pass
+
+    @property
+    def kept(self) -> Iterable[StoredObject]:
+        return self._kept
 
     def _balanced(self) -> Iterator[StoredObject]:
         """This host's, by size: of all objects the sizes must be known first."""

@@ -18,6 +18,7 @@ from trainyard.agent.adapters.server import serve
 from trainyard.agent.app import memory
 from trainyard.agent.app.barrier import Barrier
 from trainyard.agent.app.hosts import Hosts
+from trainyard.agent.app.pipes import Pipes
 from trainyard.agent.app.reporting import abandoned, compose, metrics
 from trainyard.agent.app.routes import Routes
 from trainyard.agent.app.settings import Settings
@@ -28,7 +29,7 @@ from trainyard.agent.errors import unexpected
 from trainyard.api.names import agent_token
 from trainyard.api.plan import Plan
 from trainyard.api.reasons import Reason
-from trainyard.api.report import Phase, Report, Result, TrainingEnd
+from trainyard.api.report import Phase, Report, Result, StopOrder, StopReason, TrainingEnd
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +42,7 @@ class Sidecar:
         self.hosts = Hosts(settings, plan)
         self.facts = memory.load(settings, clock.now())
         self.worker = Worker(settings, self.facts.blocked_since)
+        self.pipes = Pipes(settings, plan)
         self.probes = 0
         self._rank = plan.rank(settings.host)
         self._podinfo = PodInfo(settings.podinfo)
@@ -99,10 +101,11 @@ class Sidecar:
         """What other hosts need to know."""
         decision = self._decide(clock.now())
         final = self.final
+        exit_code = None if decision.stop or not self.facts.ended else self.facts.ended.exit_code
         return {
             "host": self.settings.host,
             "over": decision.over.value,
-            "exitCode": None if decision.stop or not self.facts.ended else self.facts.ended.exit_code,
+            "failed": exit_code not in {0, None} or decision.stop is StopReason.INPUT_FAILED,
             "prepared": self._prepared or self.worker.work in {Work.PREPARED, Work.UNPREPARED},
             "missing": list(self.facts.committed_without),
             "result": final.result.value if final and final.result else None,
@@ -139,6 +142,7 @@ class Sidecar:
         if self._rank == 0 and self.final and self.final.result is not Result.ABANDONED:
             await self.hosts.tell_committed(self.state())
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # all is said: leave in peace
+        await self.pipes.close()
         await self.worker.close()
         for server in servers:
             server.close()
@@ -155,6 +159,7 @@ class Sidecar:
         if decision.abandoned:
             self._finish(abandoned(self, decision))
             return
+        await self._tend_pipes(decision)
         if self.facts.first_probe is not None and self._rank == 0:
             await self.worker.warm()
         if decision.over is not Over.NO:
@@ -164,6 +169,15 @@ class Sidecar:
         await self._step(decision, now)
         if self.worker.blocked_since != self.facts.blocked_since:
             self._learn(blocked_since=self.worker.blocked_since)
+
+    async def _tend_pipes(self, decision: Decision) -> None:
+        """A stream that broke off ends training, as nothing else keeps it from going on with a part of its data."""
+        if decision.over.final:
+            await self.pipes.close()
+        elif self.facts.staged_at is not None:
+            await self.pipes.tend()
+        if self.pipes.failure and self.facts.stop is None and not decision.over.final:
+            self._learn(stop=StopOrder(reason=StopReason.INPUT_FAILED, message=self.pipes.failure))
 
     async def _resume(self) -> None:
         """The end was none: training goes on. `hold` may be gone, which harms nobody while training is there."""

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
+from pathlib import Path
 
 from trainyard.agent.app.ahead import ahead, in_order
+from trainyard.agent.app.download import Downloader, Item
 from trainyard.agent.app.fence import download_failure
 from trainyard.agent.app.shares import Source
 from trainyard.agent.app.store import Patience, Refused, Store
 from trainyard.agent.core import datamanifest, layout
+from trainyard.agent.errors import ClientFailure
 from trainyard.agent.ports import UNKNOWN, StoredObject
 from trainyard.api.base import split_s3_uri
 from trainyard.api.plan import ChannelPlan, Plan
@@ -42,8 +45,23 @@ class Sources:
                 raise download_failure(refused) from refused
             found = None
         if found is None:
-            raise datamanifest.refusal(channel, "does not exist; correct the S3 URI, or write the manifest first")
+            raise self._missing(channel)
         return found[0]
+
+    def fetch(self, channel: ChannelPlan, path: Path) -> None:
+        """The channel's augmented manifest into a file; it may be of any size."""
+        bucket, key = split_s3_uri(channel.s3_uri)
+        try:
+            found = self._store.head(bucket, key, self._patience)
+            Downloader(self._store, path.parent / "parts", self._patience, lambda _objects, _bytes: None).run(
+                [Item(bucket, found, path)]
+            )
+        except Refused as refused:
+            raise self._missing(channel) if refused.fault.missing else download_failure(refused) from refused
+
+    @staticmethod
+    def _missing(channel: ChannelPlan) -> ClientFailure:
+        return datamanifest.refusal(channel, "does not exist; correct the S3 URI, or write the manifest first")
 
     def listed(self, channel: ChannelPlan) -> Source:
         """The objects of an S3Prefix. Returns once it is certain that there are any."""
@@ -77,11 +95,16 @@ class Sources:
                 self._saw()
                 yield StoredObject(key, UNKNOWN, "")
 
+        def entries() -> Iterator[StoredObject]:
+            return (StoredObject(key, UNKNOWN, "") for key in named.keys)
+
         def look_up(items: Iterable[StoredObject]) -> Iterator[StoredObject]:
             with ThreadPoolExecutor(LOOK_UPS) as pool:
                 yield from in_order(pool, self._sized(channel, named.bucket), items, LOOK_UPS_AHEAD)
 
-        return Source(named.bucket, named.folder if channel.manifest_paths == "relative" else "", listing, look_up)
+        return Source(
+            named.bucket, named.folder if channel.manifest_paths == "relative" else "", listing, look_up, entries
+        )
 
     def _sized(self, channel: ChannelPlan, bucket: str) -> Callable[[StoredObject], StoredObject]:
         def head(item: StoredObject) -> StoredObject:

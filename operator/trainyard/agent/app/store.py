@@ -130,6 +130,29 @@ class Store:
 
         return self._try(Target("read", bucket, item.key), patience, get)
 
+    def read_start(self, bucket: str, key: str, length: int, patience: Patience) -> tuple[Body, StoredObject]:
+        """Up to `length` bytes of an object that no listing has, and which it is."""
+        from trainyard.agent.adapters.bulk import takes  # noqa: PLC0415 - as above
+
+        def whole(found: tuple[Body, StoredObject]) -> bool:
+            return len(found[0]) == min(length, found[1].size)
+
+        if takes(key):
+            try:
+                found = self._bulk[self._virtual(bucket)].get_start(bucket, key, length)
+                if whole(found):
+                    return found
+            except StoreFault:
+                pass
+
+        def get(http: ObjectStore) -> tuple[Body, StoredObject]:
+            found = http.get_start(bucket, key, length)
+            if not whole(found):
+                raise StoreFault("connection", f"{len(found[0])} of {found[1].size} bytes came")
+            return found
+
+        return self._try(Target("read", bucket, key), patience, get)
+
     def head(self, bucket: str, key: str, patience: Patience) -> StoredObject:
         """Size and ETag of an object that no listing has."""
         return self._try(Target("read", bucket, key), patience, lambda http: http.head(bucket, key))

@@ -23,8 +23,10 @@ def input_data_config(plan: Plan, host: str) -> dict[str, dict[str, str]]:
         config[channel.name] = entry | {
             "TrainingInputMode": channel.input_mode,
             "S3DistributionType": channel.distribution,
-            "RecordWrapperType": "None",
+            "RecordWrapperType": channel.record_wrapper,
         }
+        if channel.compression == "Gzip":
+            config[channel.name]["CompressionType"] = "Gzip"
     return config
 
 

@@ -186,6 +186,22 @@ def no_objects(channel: ChannelPlan, bucket: str, region: str, role: str) -> Cli
     )
 
 
+def partial_prefix(channel: ChannelPlan, bucket: str, key: str) -> ClientFailure:
+    """SageMaker's own words for FastFile, with what is not in the folder."""
+    return _refusal(
+        "Failed to download data. For FastFile mode, partial S3 prefix is not supported. S3 prefix has to end with a full file or "
+        f"folder. Add a trailing '/' to the S3 URI {channel.s3_uri} of channel \"{channel.name}\", which also matches "
+        f"s3://{bucket}/{key}."
+    )
+
+
+def fifo_taken(channel: ChannelPlan, other: str) -> ClientFailure:
+    return _refusal(
+        f'channel "{channel.name}" in Pipe mode is read from {channel.name}_0, {channel.name}_1 and so on, and another channel is called '
+        f'"{other}"; rename one of them'
+    )
+
+
 def disk_full(needed: int, free: int, host: str) -> ClientFailure:
     """The share does not fit; both numbers in bytes."""
     return ClientFailure(

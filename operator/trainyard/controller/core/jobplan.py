@@ -53,8 +53,12 @@ def job_plan(job: Job, resolved: Resolved, options: Options) -> Plan:
                 distribution=source.s3_data_distribution_type,
                 sharding=job.chosen(names.ANNOTATION_SHARDING, names.SHARDING),
                 manifest_paths=job.chosen(names.ANNOTATION_MANIFEST_PATHS, names.MANIFEST_PATHS),
-                input_mode=channel.input_mode or spec.algorithm_specification.training_input_mode,
+                input_mode=spec.mode_of(channel),
                 content_type=channel.content_type,
+                compression=channel.compression_type,
+                record_wrapper=channel.record_wrapper_type,
+                shuffle_seed=channel.shuffle_config.seed if channel.shuffle_config is not None else None,
+                attribute_names=source.attribute_names,
                 instance_groups=source.instance_group_names,
             )
             for channel in spec.input_data_config

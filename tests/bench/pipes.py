@@ -1,4 +1,4 @@
-"""`python -m tests.bench.pipes`: how fast an epoch of a Pipe channel is, beside curl with the same objects from the same server.
+"""`make bench-pipes`: how fast an epoch of a Pipe channel is, beside curl with the same objects from the same server.
 
 Both write into a FIFO that `dd` reads. curl is given all URLs at once, so that it keeps its connection. Runs alternate, as the speed
 of a machine drifts; each is timed from the reader's start to its end. The agent has read ahead by then, at most 32 MiB of it.
@@ -7,6 +7,7 @@ of a machine drifts; each is timed from the reader's start to its end. The agent
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import resource
 import statistics
@@ -71,7 +72,8 @@ def with_agent(made: Job, epoch: int) -> tuple[float, float]:
     return seconds, cpu(process) - before
 
 
-def compare(server: S3Server, directory: Path, name: str, count: int, *, size: int, runs: int) -> None:
+def compare(server: S3Server, directory: Path, name: str, count: int, *, size: int, runs: int) -> dict[str, object]:
+    """Prints the figures of one load, and gives the main ones."""
     with job(server, directory / name, f"bench-{name}") as made:
         keys = [f"data/{number:05}" for number in range(count)]
         made.put(*keys, body=os.urandom(size))
@@ -88,7 +90,9 @@ def compare(server: S3Server, directory: Path, name: str, count: int, *, size: i
             f"{name:>6} {who:>6}: {statistics.median(rates):7.0f} MB/s (from {min(rates):.0f} to {max(rates):.0f}), {used:.2f} CPU s an epoch"
         )
     shares = [curl[0] / agent[0] for curl, agent in times]
-    print(f"{name:>6} agent/curl: {statistics.median(shares):.2f}, peak memory of the process {memory / MB:.0f} MB")
+    share = round(statistics.median(shares), 3)
+    print(f"{name:>6} agent/curl: {share:.2f}, peak memory of the process {memory / MB:.0f} MB")
+    return {"objects": count, "bytes": count * size, "agent/curl": share, "peak": memory}
 
 
 def main() -> None:
@@ -103,13 +107,15 @@ def main() -> None:
         directory = Path(name)
         (directory / "s3").mkdir()
         server = S3Server(binary, directory / "s3")
+        found: dict[str, object] = {}
         try:
             for load, size in (("large", 64 << 20), ("small", 128 << 10)):
                 (directory / load).mkdir()
                 total = chosen.megabytes << 20 if load == "large" else chosen.megabytes << 18
-                compare(server, directory, load, max(1, total // size), size=size, runs=chosen.runs)
+                found[load] = compare(server, directory, load, max(1, total // size), size=size, runs=chosen.runs)
         finally:
             server.close()
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":

@@ -100,6 +100,7 @@ class S3Server:
     """A versitygw on a directory of its own."""
 
     def __init__(self, binary: Path, directory: Path) -> None:
+        self.directory = directory
         self._port = free_port()
         self.url = f"http://127.0.0.1:{self._port}"
         self._process = subprocess.Popen(
@@ -138,6 +139,13 @@ class S3Server:
     def close(self) -> None:
         self._process.terminate()
         self._process.wait()
+
+    def damage(self, bucket: str, key: str) -> None:
+        """Changes one byte of an object on the server's disk, behind its back: size, ETag and checksum stay."""
+        with (self.directory / bucket / key).open("r+b") as file:
+            byte = file.read(1)
+            file.seek(0)
+            file.write(bytes([byte[0] ^ 1]))
 
     def keys(self, bucket: str) -> list[str]:
         return [item["Key"] for item in self.client.list_objects_v2(Bucket=bucket).get("Contents", [])]

@@ -404,6 +404,22 @@ def test_an_object_that_is_no_gzip_fails_the_job_by_name(one: Job) -> None:
     check_failed(one, f'the object {one.uri("data/b")} of channel "train" is no complete gzip data')
 
 
+@pytest.mark.parametrize("size", [100, 20 * MIB], ids=["one request", "several"])
+def test_an_object_that_arrives_damaged_fails_the_job_by_name(one: Job, size: int) -> None:
+    one.server.client.put_object(Bucket=one.bucket, Key="data/a", Body=os.urandom(size), ChecksumAlgorithm="CRC32")
+    pipe(one)
+    one.change(download_retry_seconds=1)
+    begins(one)
+    assert len(read(one.pod, 0)) == size
+    one.server.damage(one.bucket, "data/a")
+    # The next epoch was fetched ahead by the time of the damage, at least in part.
+    for epoch in (1, 2):
+        reader = blocked_reader(one.pod, epoch)
+        wait_for("its end, or a refused probe", lambda reader=reader: reader.done() or refused(one.pod))
+    assert not reader.done(), "the reader must not see an end"
+    check_failed(one, "arrived damaged: its CRC32 is ")
+
+
 def test_an_object_of_an_augmented_manifest_that_is_missing_fails_the_job_by_name(one: Job) -> None:
     one.put("img/1")
     lines = [json.dumps({"source-ref": one.uri(key), "class": 1}) for key in ("img/1", "img/2")]

@@ -12,6 +12,7 @@ from uuid import uuid4
 import pytest
 
 from tests.integration.agent_rig import Job, Proxy, S3Server, find_versitygw, free_port, job, wait_for
+from trainyard.agent.app.download import WORKERS
 from trainyard.agent.app.store import Patience, Refused, Store
 from trainyard.api.report import Report, Result, StopReason
 
@@ -326,6 +327,24 @@ def test_connections_that_break_cost_a_retry_and_no_data(server: S3Server, tmp_p
         assert staged(one) == {"big": content}
 
 
+@pytest.mark.parametrize("size", [100, 20_000_000], ids=["one request", "several"])
+@pytest.mark.parametrize("algorithm", ["CRC32", "SHA1", "SHA256"])
+def test_an_object_that_arrives_damaged_is_refused(one: Job, algorithm: str, size: int) -> None:
+    body = os.urandom(size)
+    for key in ("d/x", "e/x"):
+        one.server.client.put_object(Bucket=one.bucket, Key=key, Body=body, ChecksumAlgorithm=algorithm)
+    one.channel("d/")
+    one.pod.stage()
+    assert staged(one) == {"x": body}
+    one.server.damage(one.bucket, "e/x")
+    one.channel("e/")
+    one.change(download_retry_seconds=1)
+    reason, message = failure(one)
+    assert reason == "DataDownloadFailed"
+    assert one.uri("e/x") in message
+    assert f"arrived damaged: its {algorithm} is " in message
+
+
 @pytest.mark.parametrize("name", ["plain", "ünusual"], ids=["obstore", "own engine"])
 def test_an_object_that_is_replaced_after_the_listing_is_refused(one: Job, name: str) -> None:
     one.put(f"d/{name}", body=b"listed")
@@ -387,3 +406,32 @@ def test_a_channel_that_is_called_like_a_fifo_is_refused(one: Job) -> None:
     one.put("d/x")
     one.channels({"s3_uri": one.uri("d/"), "input_mode": "Pipe"}, {"name": "train_0", "s3_uri": one.uri("d/")})
     assert 'another channel is called "train_0"; rename one of them' in failure(one)[1]
+
+
+def test_a_stage_that_is_killed_and_started_again_keeps_what_is_in_place(server: S3Server, tmp_path: Path) -> None:
+    with job(server, tmp_path, f"b-{uuid4().hex}") as one:
+        one.put(*(f"d/{number:03}" for number in range(200)), body=b"old")
+        one.put("d/zzz", body=os.urandom(30_000_000))
+        # As many bytes of requests as some of the objects take, and not all.
+        proxy = Proxy(server, limit=60_000)
+        one.change(store=one.plan.store.model_copy(update={"endpoint_url": proxy.url}))
+        one.channel("d/")
+        first = one.pod.stage_in_background()
+        assert proxy.held.wait(20)
+        first.kill()
+        first.wait()
+        proxy.close()
+        directory = one.pod.ml / "input/data/train"
+        before = {path.name: path.stat().st_ino for path in directory.iterdir()}
+        assert 20 < len(before) < 201
+        changed = min(before)
+        one.put(f"d/{changed}", body=b"new")
+        one.change(store=one.plan.store.model_copy(update={"endpoint_url": server.url}))
+        report = one.pod.stage()
+        assert (report.objects, report.bytes) == (201, 600 + 30_000_000)
+        after = {path.name: path.stat().st_ino for path in directory.iterdir()}
+        assert (directory / changed).read_bytes() == b"new"
+        del before[changed]
+        # What was placed in the very moment of the end is not known to have been: one for each request at a time.
+        assert len(before.items() - after.items()) <= WORKERS
+        assert len(after) == 201

@@ -18,6 +18,8 @@ class StoredObject:
     key: str
     size: int
     etag: str
+    checksum: str = ""
+    """Of the whole object, if the store has one that can be verified: its name, or NAME=VALUE."""
 
 
 @dataclass(frozen=True, slots=True)

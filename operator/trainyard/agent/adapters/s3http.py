@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from trainyard.agent.adapters import s3xml
+from trainyard.agent.adapters import checksums, s3xml
 from trainyard.agent.adapters.connections import Endpoint, Pool, fault_of
 from trainyard.agent.adapters.sigv4 import encode_key, encode_query, signed_headers
 from trainyard.agent.errors import StoreFault
@@ -62,7 +62,13 @@ class S3Http:
         headers = {"if-match": etag} if etag else {}
         if length is not None:
             headers["range"] = f"bytes={first}-{first + length - 1}"
-        return self._send("GET", bucket, key, headers=headers).body
+            return self._send("GET", bucket, key, headers=headers).body
+        answer = self._send("GET", bucket, key, headers=headers | checksums.MODE)
+        verifier = checksums.Verifier(checksums.answered(answer.headers))
+        verifier.add(answer.body)
+        if fault := verifier.fault():
+            raise StoreFault("connection", fault)
+        return answer.body
 
     def get_start(self, bucket: str, key: str, length: int) -> tuple[Body, StoredObject]:
         try:
@@ -76,13 +82,14 @@ class S3Http:
 
     def head(self, bucket: str, key: str) -> StoredObject:
         try:
-            answer = self._send("HEAD", bucket, key)
+            answer = self._send("HEAD", bucket, key, headers=checksums.MODE)
         except StoreFault as fault:
             if fault.kind == "answer" and not fault.code:
                 # An answer to HEAD has no body, so nothing says why it is a refusal.
                 self.get(bucket, key, length=1)
             raise
-        return StoredObject(key, int(answer.headers.get("content-length") or 0), answer.etag)
+        size = int(answer.headers.get("content-length") or 0)
+        return StoredObject(key, size, answer.etag, checksums.answered(answer.headers))
 
     def get_small(self, bucket: str, key: str) -> tuple[bytes, str]:
         answer = self._send("GET", bucket, key)

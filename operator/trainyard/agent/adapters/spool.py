@@ -31,7 +31,7 @@ class Spool:
         following = iter(items)
         with self._path.open("w", encoding="ascii") as file:
             while batch := list(islice(following, BATCH)):
-                file.write(json.dumps([(item.key, item.size, item.etag) for item in batch]))
+                file.write(json.dumps([(item.key, item.size, item.etag, item.checksum) for item in batch]))
                 file.write("\n")
                 file.flush()
                 self.bytes += sum(item.size for item in batch)
@@ -40,8 +40,8 @@ class Spool:
     def __iter__(self) -> Iterator[StoredObject]:
         with self._path.open(encoding="ascii") as file:
             for line in file:
-                for key, size, etag in json.loads(line):
-                    yield StoredObject(key, size, etag)
+                for fields in json.loads(line):
+                    yield StoredObject(*fields)
 
     def remove(self) -> None:
         self._path.unlink(missing_ok=True)

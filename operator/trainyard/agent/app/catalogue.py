@@ -60,10 +60,9 @@ class Catalogue:
 
 def record(item: StoredObject) -> bytes:
     """An object as a record."""
-    return json.dumps([item.key, item.size, item.etag]).encode()
+    return json.dumps([item.key, item.size, item.etag, item.checksum]).encode()
 
 
 def stored(line: bytes) -> StoredObject:
     """A record that is an object."""
-    key, size, etag = json.loads(line)
-    return StoredObject(key, size, etag)
+    return StoredObject(*json.loads(line))

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from trainyard.agent.adapters import files
+from trainyard.agent.adapters.ledger import Ledger
 from trainyard.agent.app.download import Downloader, Item, Parents
 from trainyard.agent.app.fence import download_failure
 from trainyard.agent.app.piped import Piped
@@ -30,10 +31,16 @@ class Input:
         self._progress = progress
         self._sources = Sources(store, plan, patience, progress.saw)
         self._piped = Piped(settings, plan, self._sources, progress)
-        self._downloader = Downloader(store, settings.staging, patience, progress.add)
+        self._ledger = Ledger(settings.placed)
+        self._downloader = Downloader(store, settings.staging, patience, progress.add, self._placed)
         self._needed = 0
         """Bytes of all objects that were given out for download."""
         self._free = 0
+        self._volume = plan.volume_bytes or 2**63
+        """Bytes that the volume may hold, less those that are in place already."""
+
+    def _placed(self, item: Item) -> None:
+        self._ledger.add(item.file, item.source)
 
     def bring(self) -> None:
         """Returns when everything is in place."""
@@ -44,7 +51,7 @@ class Input:
         for channel in channels:
             if channel.input_mode == "Pipe":
                 self._piped.prepare(channel)
-        self._free = min(files.free_bytes(self._settings.ml), self._plan.volume_bytes or 2**63)
+        self._free = files.free_bytes(self._settings.ml)
         for share in shares:
             files.make_directory(self._directory(share.channel))
             self._fill(share)
@@ -71,14 +78,15 @@ class Input:
         return self._settings.ml / "input/data" / channel.name
 
     def _fill(self, share: Share) -> None:
-        before = self._progress.objects, self._progress.bytes
+        before, needed = (self._progress.objects, self._progress.bytes), self._needed
         try:
             self._download(self._items(share))
         except layout.Unordered:
             # What came before the first key out of order need not be this host's.
             files.empty(self._directory(share.channel))
+            self._ledger.clear()
             self._progress.back_to(*before)
-            self._needed = self._progress.bytes
+            self._needed = needed
             self._download(self._items(share, sort=True))
 
     def _items(self, share: Share, *, sort: bool = False) -> Iterator[Item]:
@@ -87,11 +95,16 @@ class Input:
         parents = Parents(directory)
         for each in share.files(sort=sort):
             self._check_folder(share, each.source.key)
-            self._needed += each.source.size
-            if self._needed > self._free:
-                raise layout.disk_full(self._needed, self._free, self._settings.host)
+            item = Item(share.source.bucket, each.source, directory / each.path)
+            if self._ledger.has(item.file, item.source):
+                self._volume -= item.source.size
+                self._progress.add(1, item.source.size)
+                continue
+            self._needed += item.source.size
+            if self._needed > (room := min(self._free, self._volume)):
+                raise layout.disk_full(self._needed, room, self._settings.host)
             parents.make(each.path)
-            yield Item(share.source.bucket, each.source, directory / each.path)
+            yield item
 
     def _check_folder(self, share: Share, key: str) -> None:
         channel, prefix = share.channel, share.source.prefix

@@ -62,6 +62,11 @@ class Settings:
         return self.state / "tmp"
 
     @property
+    def placed(self) -> Path:
+        """Which objects are files already."""
+        return self.state / "placed"
+
+    @property
     def pipes(self) -> Path:
         """What Pipe channels stream, and how far they are."""
         return self.state / "pipes"

@@ -10,10 +10,11 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 
+from trainyard.agent.adapters import checksums
 from trainyard.agent.adapters.gzipped import Gunzip
 from trainyard.agent.app.catalogue import Catalogue, stored
 from trainyard.agent.app.store import Patience, Store
-from trainyard.agent.core import datamanifest, recordio
+from trainyard.agent.core import datamanifest, layout, recordio
 from trainyard.agent.errors import ClientFailure
 from trainyard.agent.ports import UNKNOWN, Body, Reference, StoredObject
 from trainyard.api.reasons import Reason
@@ -126,7 +127,12 @@ class Stream:
             return self._store.read_start(part.bucket, part.item.key, length, self._patience)
         if not length:
             return part.text, part.item
-        return self._store.read(part.bucket, part.item, first, length, self._patience), part.item
+        body = self._store.read(part.bucket, part.item, first, length, self._patience)
+        if first == 0 and length < part.item.size and part.item.checksum:
+            # What comes in several requests is verified by the checksum of the whole.
+            found = self._store.head(part.bucket, part.item.key, self._patience)
+            return body, found if found.etag == part.item.etag else part.item
+        return body, part.item
 
     def _take(self) -> tuple[Body, StoredObject]:
         piece = self._coming[0]
@@ -141,16 +147,24 @@ class Stream:
     def _stored_bytes(self, part: Part) -> Iterator[Body]:
         """The part's bytes as they are in S3, from what is on its way."""
         body, item = self._take()
+        several = len(body) < item.size
+        verifier = checksums.Verifier(item.checksum if several else "")
+        verifier.add(body)
         yield body
         read = len(body)
         while self._coming and self._coming[0].part is part:
             body, _ = self._take()
             read += len(body)
+            verifier.add(body)
             yield body
         while read < item.size:  # more than was asked for while the size was unknown
             length = min(self._range, item.size - read)
-            yield self._store.read(part.bucket, item, read, length, self._patience)
+            body = self._store.read(part.bucket, item, read, length, self._patience)
             read += length
+            verifier.add(body)
+            yield body
+        if fault := verifier.fault():
+            raise layout.damaged(part.uri, fault)
 
     def _content(self, part: Part) -> Iterator[Body]:
         return self._unzipped(part, self._stored_bytes(part))

@@ -481,6 +481,35 @@ def test_a_pipe_process_that_dies_between_epochs_is_started_again_unnoticed(one:
     assert ends(one.pod).stop_reason is None
 
 
+def test_a_pipe_process_that_never_lives_fails_the_job(one: Job) -> None:
+    one.put("data/a")
+    pipe(one)
+    begins(one)
+    (one.pod.state / "pipes/train.records.index").unlink()  # whatever it needs
+    one.pod.kill()
+    one.pod.start()
+    wait_for("the refused probe", lambda: refused(one.pod))
+    check_failed(one, "InternalServerError: ")
+
+
+def test_a_pipe_process_that_is_killed_again_and_again_fails_the_job(one: Job) -> None:
+    one.put("data/a")
+    pipe(one)
+    begins(one)
+    killed = 0
+
+    def gone() -> bool:
+        nonlocal killed
+        for process in [p for p in children(one.pod.process.pid) if b"\0pipe\0" in _command(p)]:
+            os.kill(process, signal.SIGKILL)
+            killed += 1
+        return refused(one.pod)
+
+    wait_for("the refused probe", gone, 60)
+    assert killed >= 6
+    check_failed(one, "ended 6 times as soon as it was started")
+
+
 def test_a_pipe_process_that_dies_in_the_middle_of_an_epoch_fails_the_job(one: Job) -> None:
     one.put("data/a", body=bytes(100 * MIB))
     pipe(one)

@@ -15,6 +15,9 @@ from trainyard.api.plan import Plan
 
 log = logging.getLogger(__name__)
 LINE_BYTES = 64 * 1024
+MOST_DEATHS = 6
+"""In a row, each soon after its start: a further one would be no different."""
+LIVED_SECONDS = 60
 
 
 class Pipes:
@@ -25,7 +28,7 @@ class Pipes:
         self._catalogues = [Catalogue(settings.pipes, channel) for channel in plan.piped(settings.host)]
         self._process: asyncio.subprocess.Process | None = None
         self._reader: asyncio.Task[None] | None = None
-        self._may_start = 0.0
+        self._started = self._may_start = 0.0
         self._deaths = 0
         self._closed = False
         self.failure: str | None = None
@@ -43,6 +46,13 @@ class Pipes:
                 " that wrote it ended; training cannot have had all of its data"
             )
             return
+        if self._deaths >= MOST_DEATHS:
+            self.failure = (
+                f"InternalServerError: Data download failed:the agent's process that streams Pipe channels ended {self._deaths} times as"
+                " soon as it was started; see the logs of container sidecar"
+            )
+            return
+        self._started = clock.now()
         self._process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "trainyard.agent", "pipe", *self._settings.arguments(),
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=LINE_BYTES,
@@ -70,7 +80,7 @@ class Pipes:
         code = await process.wait()
         if self._process is process:
             self._process = None
-            self._deaths += 1
+            self._deaths = 1 if clock.now() - self._started >= LIVED_SECONDS else self._deaths + 1
             wait = self._settings.timing.worker_restart * min(30, 2 ** (self._deaths - 1))
             self._may_start = clock.now() + wait
             log.warning("the pipe process ended with %s", code)

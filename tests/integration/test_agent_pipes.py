@@ -226,6 +226,17 @@ def test_hosts_share_an_epoch_and_with_a_seed_each_epoch_anew(
         assert [pod.staged_report().bytes for pod in two.pods] == [77, 70]
 
 
+def test_shares_by_size_stay_with_their_hosts_whatever_the_order(server: S3Server, tmp_path: Path) -> None:
+    with job(server, tmp_path, f"b-{uuid4().hex}", hosts=2) as two:
+        two.put("data/a", body=b"a" * 30)
+        two.put(*(f"data/{number}" for number in range(5)), body=b"tiny")
+        pipe(two, distribution="ShardedByS3Key", sharding="bytes", shuffle_seed=7, record_wrapper="RecordIO")
+        begins(two)
+        for epoch in range(2):
+            assert [records(read(pod, epoch)) for pod in two.pods] == [[b"a" * 30], [b"tiny"] * 5]
+        assert [pod.staged_report().bytes for pod in two.pods] == [30, 20]
+
+
 def test_a_host_without_objects_finds_an_empty_epoch(server: S3Server, tmp_path: Path) -> None:
     with job(server, tmp_path, f"b-{uuid4().hex}", hosts=2) as two:
         two.put("data/a")

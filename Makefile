@@ -1,7 +1,7 @@
 # Thin lines only: what they do is in hack/.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo generate lint unit integration e2e test test-long bench-overhead bench-controller \
+.PHONY: help setup demo generate lint unit integration e2e test test-long bench-overhead bench-controller bench-pipes \
         cluster-up cluster-down cluster-status kubeconfig images images-file clean
 
 PYTHON := .venv/bin/python
@@ -54,6 +54,9 @@ bench-overhead: cluster-up images ## what a job costs beside its training
 
 bench-controller: $(STAMP) ## how fast jobs become pods and end, beside batch Jobs and bare pods (SHORT=1: to try it)
 	@$(PYTHON) -m tests.bench.controller $(if $(SHORT),--short)
+
+bench-pipes: $(STAMP) ## how fast a Pipe channel is, beside curl with the same objects
+	@$(PYTHON) -m tests.bench.pipes
 
 cluster-up: $(STAMP) ## the local cluster (CLUSTER=kind|native|existing; chosen when not given)
 	@$(PYTHON) -m hack.cluster up

@@ -102,6 +102,7 @@ class S3Server:
     """A versitygw on a directory of its own."""
 
     def __init__(self, binary: Path, directory: Path, access_log: Path | None = None) -> None:
+        self.directory = directory
         self._access_log = access_log
         self._port = free_port()
         self.url = f"http://127.0.0.1:{self._port}"
@@ -142,6 +143,13 @@ class S3Server:
     def close(self) -> None:
         self._process.terminate()
         self._process.wait()
+
+    def damage(self, bucket: str, key: str) -> None:
+        """Changes one byte of an object on the server's disk, behind its back: size, ETag and checksum stay."""
+        with (self.directory / bucket / key).open("r+b") as file:
+            byte = file.read(1)
+            file.seek(0)
+            file.write(bytes([byte[0] ^ 1]))
 
     def keys(self, bucket: str) -> list[str]:
         return [item["Key"] for item in self.client.list_objects_v2(Bucket=bucket).get("Contents", [])]
@@ -435,6 +443,13 @@ class Job:
                 ChannelPlan(name="train", s3_uri=f"s3://{bucket or self.bucket}/{prefix}", distribution=distribution)
             ]
         )
+
+    def channels(self, *fields: dict[str, Any]) -> None:
+        """Channels by the fields of their plans, `train` if they have no name."""
+        self.change(channels=[ChannelPlan(**{"name": "train"} | each) for each in fields])
+
+    def uri(self, key: str) -> str:
+        return f"s3://{self.bucket}/{key}"
 
     def put(self, *keys: str, body: bytes | None = None) -> None:
         for key in keys:

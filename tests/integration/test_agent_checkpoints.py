@@ -125,7 +125,10 @@ def test_checkpoints_beside_the_jobs_own_documents_leave_those_alone(one: Job) -
     ("uri", "words"),
     [
         ("s3://no-such-bucket-here/ck", 'Data download failed:bucket "no-such-bucket-here" does not exist'),
-        ("s3://{bucket}/ck", "Data download failed:the input data of algo-1, checkpoints included, needs 5 bytes"),
+        (
+            "s3://{bucket}/ck",
+            "Data download failed:the input data of algo-1, checkpoints included, needs at least 5 bytes",
+        ),
     ],
     ids=["no bucket", "no room"],
 )

@@ -13,6 +13,7 @@ import pytest
 
 from tests.integration.agent_rig import Job, Proxy, S3Server, find_versitygw, free_port, job, wait_for
 from trainyard.agent.adapters import clock
+from trainyard.agent.app.download import WORKERS
 from trainyard.agent.app.store import Patience, Refused, Store
 from trainyard.api.report import Report, Result, StopReason
 
@@ -169,7 +170,7 @@ def test_an_endpoint_that_is_not_there_fails_soon_and_is_named(one: Job, url: st
     assert f"the S3 endpoint {url} {words}" in message
 
 
-def test_two_objects_for_one_file_are_refused_before_any_download(one: Job) -> None:
+def test_two_objects_for_one_file_are_refused_by_name(one: Job) -> None:
     one.put("p/train/x", "p/x")
     one.put("p/train-dir")
     one.channel("p/train")
@@ -179,7 +180,6 @@ def test_two_objects_for_one_file_are_refused_before_any_download(one: Job) -> N
     reason, message = failure(one)
     assert reason == "DataDownloadFailed"
     assert f"s3://{one.bucket}/r/t/tt and s3://{one.bucket}/r/tt of channel" in message
-    assert not staged(one).get("tt")
 
 
 def test_more_data_than_the_volume_has_names_both_numbers(one: Job) -> None:
@@ -188,7 +188,24 @@ def test_more_data_than_the_volume_has_names_both_numbers(one: Job) -> None:
     one.change(volume_bytes=3)
     reason, message = failure(one)
     assert reason == "DiskFull"
-    assert "needs 5 bytes and its storage volume has 3 free" in message
+    assert "needs at least 5 bytes and its storage volume has 3 free" in message
+
+
+def test_what_does_not_fit_is_refused_before_the_disk_is_full(one: Job) -> None:
+    one.put(*(f"d/{number:04}" for number in range(1, 1200)), body=b"1234567890")
+    one.channel("d/")
+    one.change(volume_bytes=5005)
+    reason, message = failure(one)
+    assert reason == "DiskFull"
+    assert "needs at least 5010 bytes and its storage volume has 5005 free" in message
+    assert sum(map(len, staged(one).values())) <= 5000
+
+
+def test_nothing_is_downloaded_while_another_channel_is_wrong(one: Job) -> None:
+    one.put("d/x")
+    one.channels({"name": "good", "s3_uri": one.uri("d/")}, {"name": "bad", "s3_uri": one.uri("nothing/")})
+    assert failure(one)[0] == "NoData"
+    assert not (one.pod.ml / "input/data/good").exists()
 
 
 def test_a_committed_job_is_not_trained_again_and_a_failed_one_is(one: Job) -> None:
@@ -323,6 +340,24 @@ def test_connections_that_break_cost_a_retry_and_no_data(server: S3Server, tmp_p
         assert staged(one) == {"big": content}
 
 
+@pytest.mark.parametrize("size", [100, 20_000_000], ids=["one request", "several"])
+@pytest.mark.parametrize("algorithm", ["CRC32", "SHA1", "SHA256"])
+def test_an_object_that_arrives_damaged_is_refused(one: Job, algorithm: str, size: int) -> None:
+    body = os.urandom(size)
+    for key in ("d/x", "e/x"):
+        one.server.client.put_object(Bucket=one.bucket, Key=key, Body=body, ChecksumAlgorithm=algorithm)
+    one.channel("d/")
+    one.pod.stage()
+    assert staged(one) == {"x": body}
+    one.server.damage(one.bucket, "e/x")
+    one.channel("e/")
+    one.change(download_retry_seconds=1)
+    reason, message = failure(one)
+    assert reason == "DataDownloadFailed"
+    assert one.uri("e/x") in message
+    assert f"arrived damaged: its {algorithm} is " in message
+
+
 @pytest.mark.parametrize("name", ["plain", "ünusual"], ids=["obstore", "own engine"])
 def test_an_object_that_is_replaced_after_the_listing_is_refused(one: Job, name: str) -> None:
     one.put(f"d/{name}", body=b"listed")
@@ -354,3 +389,62 @@ def test_a_repaired_secret_in_time_is_not_needed_twice(one: Job) -> None:
     assert one.pod.stage(code=1).result is Result.FAILED
     one.set_credentials()
     assert one.pod.stage().result is Result.STAGED
+
+
+@pytest.mark.parametrize(
+    ("prefix", "files"), [("d/sub", {"x", "deep/y"}), ("d/sub/", {"x", "deep/y"}), ("d/one.csv", {"one.csv"})]
+)
+def test_fastfile_takes_a_whole_folder_or_a_whole_file(one: Job, prefix: str, files: set[str]) -> None:
+    one.put("d/sub/x", "d/sub/deep/y", "d/one.csv")
+    one.channels({"s3_uri": one.uri(prefix), "input_mode": "FastFile"})
+    one.pod.stage()
+    assert set(staged(one)) == files
+    config = json.loads((one.pod.ml / "input/config/inputdataconfig.json").read_text())
+    assert config["train"]["TrainingInputMode"] == "FastFile"
+
+
+def test_fastfile_with_a_part_of_a_name_fails_with_sagemakers_words(one: Job) -> None:
+    one.put("d/train-1", "d/train-2")
+    one.channels({"s3_uri": one.uri("d/train"), "input_mode": "FastFile"})
+    reason, message = failure(one)
+    assert reason == "DataDownloadFailed"
+    assert message.startswith(
+        "ClientError: Data download failed:Failed to download data. For FastFile mode, partial S3 prefix is not supported. S3 prefix has "
+        "to end with a full file or folder. Add a trailing '/'"
+    )
+    assert one.uri("d/train-1") in message
+
+
+def test_a_channel_that_is_called_like_a_fifo_is_refused(one: Job) -> None:
+    one.put("d/x")
+    one.channels({"s3_uri": one.uri("d/"), "input_mode": "Pipe"}, {"name": "train_0", "s3_uri": one.uri("d/")})
+    assert 'another channel is called "train_0"; rename one of them' in failure(one)[1]
+
+
+def test_a_stage_that_is_killed_and_started_again_keeps_what_is_in_place(server: S3Server, tmp_path: Path) -> None:
+    with job(server, tmp_path, f"b-{uuid4().hex}") as one:
+        one.put(*(f"d/{number:03}" for number in range(200)), body=b"old")
+        one.put("d/zzz", body=os.urandom(30_000_000))
+        # As many bytes of requests as some of the objects take, and not all.
+        proxy = Proxy(server, limit=60_000)
+        one.change(store=one.plan.store.model_copy(update={"endpoint_url": proxy.url}))
+        one.channel("d/")
+        first = one.pod.stage_in_background()
+        assert proxy.held.wait(20)
+        first.kill()
+        first.wait()
+        proxy.close()
+        directory = one.pod.ml / "input/data/train"
+        before = {path.name: path.stat().st_ino for path in directory.iterdir()}
+        assert 20 < len(before) < 201
+        changed = min(before)
+        one.put(f"d/{changed}", body=b"new")
+        one.change(store=one.plan.store.model_copy(update={"endpoint_url": server.url}))
+        report = one.pod.stage()
+        assert (report.objects, report.bytes) == (201, 600 + 30_000_000)
+        after = {path.name: path.stat().st_ino for path in directory.iterdir()}
+        assert (directory / changed).read_bytes() == b"new"
+        del before[changed]
+        # What was placed in the very moment of the end is not known to have been: one for each request at a time.
+        assert len(before.items() - after.items()) <= WORKERS
+        assert len(after) == 201

@@ -301,15 +301,7 @@ CHANGED: Spec = {
 # What must be refused though the shape is right: path of the field -> patch.
 REFUSED: dict[str, Spec] = {
     "spec.algorithmSpecification.algorithmName": {"algorithmSpecification": {"trainingImage": None, "algorithmName": "x"}},
-    "spec.algorithmSpecification.trainingInputMode": {"algorithmSpecification": {"trainingInputMode": "Pipe"}},
-    "spec.inputDataConfig[0].inputMode": _channels(channel(inputMode="FastFile")),
-    "spec.inputDataConfig[0].compressionType": _channels(channel(compressionType="Gzip", inputMode="Pipe")),
-    "spec.inputDataConfig[0].recordWrapperType": _channels(channel(recordWrapperType="RecordIO", inputMode="Pipe")),
-    "spec.inputDataConfig[0].dataSource.s3DataSource.s3DataType": _channels(channel(source={"s3DataType": "ManifestFile"})),
-    "spec.inputDataConfig[0].dataSource.s3DataSource.attributeNames": _channels(channel(source=_AUGMENTED, inputMode="Pipe")),
-    "spec.inputDataConfig[0].dataSource.s3DataSource.instanceGroupNames": _channels(
-        channel(source={"instanceGroupNames": ["a"]})
-    ),
+    "spec.inputDataConfig[0].dataSource.s3DataSource.s3DataType": _channels(channel(source={"s3DataType": "Converse"})),
     "spec.inputDataConfig[0].dataSource.fileSystemDataSource": _channels(
         channel(dataSource={"fileSystemDataSource": FILES}), vpcConfig=VPC
     ),

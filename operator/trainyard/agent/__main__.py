@@ -1,4 +1,4 @@
-"""`python -m trainyard.agent ROLE`: stage and sidecar are containers; upload, mirror and archive are the sidecar's helpers."""
+"""`python -m trainyard.agent ROLE`: stage and sidecar are containers; upload, mirror, archive and pipe are the sidecar's helpers."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ def main() -> int:
             from trainyard.agent.app.upload import main as run  # noqa: PLC0415
         case "mirror":
             from trainyard.agent.app.mirror import main as run  # noqa: PLC0415
+        case "pipe":
+            from trainyard.agent.app.pipe import main as run  # noqa: PLC0415
         case "archive":
             from trainyard.agent.app.share import main  # noqa: PLC0415
 

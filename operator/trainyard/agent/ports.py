@@ -8,15 +8,26 @@ from pathlib import Path
 from typing import Protocol, TypeAlias
 
 Body: TypeAlias = bytes | bytearray | memoryview
+UNKNOWN = -1
 
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """One line of a listing. `etag` as the store gave it, quotes included."""
+    """One line of a listing. `etag` as the store gave it, quotes included. `size` is UNKNOWN of one that was only named."""
 
     key: str
     size: int
     etag: str
+    checksum: str = ""
+    """Of the whole object, if the store has one that can be verified: its name, or NAME=VALUE."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """An object of which no more is known than its name."""
+
+    bucket: str
+    key: str
 
 
 @dataclass(frozen=True)
@@ -48,12 +59,20 @@ class ByteReader(Protocol):
         """`length` bytes from `first` on (None: all), of the version with that ETag. Raises StoreFault."""
         ...
 
+    def get_start(self, bucket: str, key: str, length: int) -> tuple[Body, StoredObject]:
+        """Up to `length` bytes of an object, and which one it is. Raises StoreFault."""
+        ...
+
 
 class ObjectStore(ByteReader, Protocol):
     """What is asked of S3. One attempt per call: whether to try again is decided above. All raise StoreFault."""
 
     def list_page(self, bucket: str, prefix: str, after: str | None) -> tuple[list[StoredObject], str | None]:
         """Up to 1,000 objects whose key starts with `prefix`, and the token of the next page."""
+        ...
+
+    def head(self, bucket: str, key: str) -> StoredObject:
+        """Size and ETag of one object."""
         ...
 
     def get_small(self, bucket: str, key: str) -> tuple[bytes, str]:

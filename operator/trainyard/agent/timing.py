@@ -53,6 +53,10 @@ class Timing:
     """First pause before a dead upload process is started again; doubles to thirty times that."""
     worker_stuck: float = 30
     """How long an upload process that was told to end may take to take back what it began; then another one may."""
+    fifo_poll: float = 0.02
+    """Between looks whether a FIFO's reader has left."""
+    fifo_left_open: float = 5
+    """A reader that has been given everything for so long gets the next FIFO, though it has not closed this one."""
     quiet: float = 1800
     """An upload process that says nothing for so long, neither progress nor refusal, is stuck."""
 

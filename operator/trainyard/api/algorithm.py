@@ -6,10 +6,9 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from trainyard.api.rules import Rule, SpecModel, absent, list_keys, only
+from trainyard.api.rules import Rule, SpecModel, absent, list_keys
 
 InputMode = Literal["Pipe", "File", "FastFile"]
-INPUT_MODE = "Pipe and FastFile are not supported yet; use File, which copies the data before training starts"
 ALGORITHM_NAME = (
     # SageMaker's pattern forbids a `-` at the end by looking behind, which RE2 cannot.
     r"^(arn:aws[a-z\-]*:sagemaker:[a-z0-9\-]*:[0-9]{12}:[a-z\-]*/)?[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?$"
@@ -64,7 +63,6 @@ class AlgorithmSpecification(SpecModel):
         absent(
             "algorithm_name", "algorithms by name are not supported yet; give the algorithm's image as trainingImage"
         ),
-        only("training_input_mode", "File", INPUT_MODE),
     )
 
     training_image: str | None = Field(
@@ -86,7 +84,7 @@ class AlgorithmSpecification(SpecModel):
     training_input_mode: InputMode = Field(
         default="File",
         description="How input reaches the container unless a channel says otherwise. File: copied before training starts."
-        " Pipe, FastFile: not supported yet.",
+        " Pipe: streamed through FIFOs. FastFile: files that cannot be written to.",
     )
     metric_definitions: list[MetricDefinition] = Field(
         default_factory=list,

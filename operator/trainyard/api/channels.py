@@ -6,11 +6,11 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from trainyard.api.algorithm import INPUT_MODE, InputMode
+from trainyard.api.algorithm import InputMode
 from trainyard.api.base import S3_URI
-from trainyard.api.rules import FieldRule, Rule, SpecModel, absent, off, only
+from trainyard.api.rules import FieldRule, Rule, SpecModel, absent, but
 
-MANIFESTS = "ManifestFile and AugmentedManifestFile are not supported yet, Converse is for SageMaker's own fine-tuning; use S3Prefix"
+CONVERSE = "Converse is for SageMaker's own fine-tuning; use S3Prefix or ManifestFile"
 
 
 class ModelAccessConfig(SpecModel):
@@ -35,13 +35,7 @@ class S3DataSource(SpecModel):
     """Objects in S3."""
 
     RULES: ClassVar[tuple[Rule, ...]] = (
-        only("s3_data_type", "S3Prefix", MANIFESTS),
-        off("attribute_names", "augmented manifests are not supported yet; leave it out", at="[]"),
-        off(
-            "instance_group_names",
-            "instance groups are not supported yet; leave it out: every host gets the channel",
-            at="[]",
-        ),
+        but("s3_data_type", "Converse", CONVERSE),
         Rule(
             "!(has(self.s3DataType) && self.s3DataType == 'AugmentedManifestFile')"
             " || (has(self.attributeNames) && size(self.attributeNames) > 0)",
@@ -58,13 +52,14 @@ class S3DataSource(SpecModel):
 
     s3_data_type: Literal["ManifestFile", "S3Prefix", "AugmentedManifestFile", "Converse"] = Field(
         default="S3Prefix",
-        description="S3Prefix: every object whose key begins with the key in s3URI. ManifestFile, AugmentedManifestFile: not"
-        " supported yet. Converse: not supported.",
+        description="S3Prefix: every object whose key begins with the key in s3URI. ManifestFile: the objects that the JSON document"
+        " at s3URI names. AugmentedManifestFile: attributes of the lines of the document at s3URI, in Pipe mode. Converse: not supported.",
     )
     s3_uri: str = Field(
         pattern=S3_URI,
         max_length=1024,
-        description="A key-name prefix, as s3://BUCKET/PREFIX; no slash is needed at its end, and it may be one exact key.",
+        description="A key-name prefix, as s3://BUCKET/PREFIX; no slash is needed at its end, and it may be one exact key. Of a"
+        " manifest the object's URI.",
         examples=["s3://datasets/diamonds/train/"],
     )
     s3_data_distribution_type: Literal["FullyReplicated", "ShardedByS3Key"] = Field(
@@ -74,13 +69,14 @@ class S3DataSource(SpecModel):
     attribute_names: list[Annotated[str, Field(min_length=1, max_length=256)]] = Field(
         default_factory=list,
         max_length=16,
-        description="Attributes of an augmented manifest's lines to stream, in this order. Not supported yet.",
+        description="Attributes of an augmented manifest's lines to stream, in this order. One whose name ends with -ref is an S3 URI: the"
+        " object is streamed.",
         examples=[["source-ref", "class"]],
     )
     instance_group_names: list[Annotated[str, Field(min_length=1, max_length=64)]] = Field(
         default_factory=list,
         max_length=5,
-        description="Names of the instance groups that get the channel. Not supported yet.",
+        description="Names of the instance groups that get the channel; all hosts if left out.",
         examples=[["workers"]],
     )
     model_access_config: ModelAccessConfig | None = Field(
@@ -143,7 +139,7 @@ class ShuffleConfig(SpecModel):
     seed: int = Field(
         ge=-(2**63),
         le=2**63 - 1,
-        description="What the order is drawn from, a number without unit. Files have none, so it acts on nothing in File mode.",
+        description="What the order is drawn from, a number without unit. Files have none, so it acts in Pipe mode only.",
         examples=[7],
         json_schema_extra={"format": "int64"},
     )
@@ -160,17 +156,6 @@ class Channel(SpecModel):
             "channel_name",
             refuses=False,
         ),
-        only(
-            "compression_type",
-            "None",
-            "Gzip acts in Pipe mode, which is not supported yet; the program must decompress",
-        ),
-        only(
-            "record_wrapper_type",
-            "None",
-            "RecordIO acts in Pipe mode, which is not supported yet; store records in the objects",
-        ),
-        only("input_mode", "File", INPUT_MODE),
     )
 
     channel_name: str = Field(
@@ -186,17 +171,18 @@ class Channel(SpecModel):
     )
     compression_type: Literal["None", "Gzip"] = Field(
         default="None",
-        description="None: objects reach the program as they are, which is all that File mode knows. Gzip: not supported yet.",
+        description="None: objects reach the program as they are. Gzip: they are decompressed on the way, in Pipe mode only.",
     )
     record_wrapper_type: Literal["None", "RecordIO"] = Field(
         default="None",
-        description="None: objects are not wrapped, which is all that File mode knows. RecordIO: not supported yet.",
+        description="None: objects are not wrapped. RecordIO: each is wrapped in one record, in Pipe mode only.",
     )
     input_mode: InputMode | None = Field(
         default=None,
-        description="Overrides algorithmSpecification.trainingInputMode for this channel. File, or Pipe and FastFile, which are"
-        " not supported yet.",
+        description="Overrides algorithmSpecification.trainingInputMode for this channel. File: copied before training starts."
+        " Pipe: streamed through FIFOs. FastFile: files that cannot be written to.",
     )
     shuffle_config: ShuffleConfig | None = Field(
-        default=None, description="The order of a stream. Files have none, so it acts on nothing in File mode."
+        default=None,
+        description="The order of a stream: another one in each epoch. Files have none, so it acts in Pipe mode only.",
     )

@@ -81,8 +81,10 @@ REQUEST: Final[dict[str, Entry]] = {
     "InputDataConfig[].DataSource.S3DataSource.S3DataType": _acted("", "optional: S3Prefix if left out"),
     "InputDataConfig[].DataSource.S3DataSource.S3Uri": _acted("", _S3_ONLY),
     "InputDataConfig[].DataSource.S3DataSource.S3DataDistributionType": _acted(),
-    "InputDataConfig[].DataSource.S3DataSource.AttributeNames": _refused("an empty list is accepted"),
-    "InputDataConfig[].DataSource.S3DataSource.InstanceGroupNames": _refused("an empty list is accepted"),
+    "InputDataConfig[].DataSource.S3DataSource.AttributeNames": _acted(),
+    "InputDataConfig[].DataSource.S3DataSource.InstanceGroupNames": _acted(
+        "hosts of other groups do not see the channel"
+    ),
     "InputDataConfig[].DataSource.S3DataSource.ModelAccessConfig": _ignored(
         "nobody asks for consent to a licence", whole=True
     ),
@@ -92,12 +94,11 @@ REQUEST: Final[dict[str, Entry]] = {
     "InputDataConfig[].DataSource.FileSystemDataSource": _refused(whole=True),
     "InputDataConfig[].DataSource.DatasetSource": _refused(whole=True),
     "InputDataConfig[].ContentType": _acted("inputdataconfig.json"),
-    "InputDataConfig[].CompressionType": _acted(),
-    "InputDataConfig[].RecordWrapperType": _acted(),
-    "InputDataConfig[].InputMode": _acted(),
-    "InputDataConfig[].ShuffleConfig": _ignored(
-        "it orders a stream, and files have no order; so it is on SageMaker in File mode", whole=True
-    ),
+    "InputDataConfig[].CompressionType": _acted("Gzip in Pipe mode only"),
+    "InputDataConfig[].RecordWrapperType": _acted("RecordIO in Pipe mode only"),
+    "InputDataConfig[].InputMode": _acted("FastFile is served by copies that cannot be written to"),
+    "InputDataConfig[].ShuffleConfig": _acted("in Pipe mode; files have no order, so it acts on nothing in File mode"),
+    "InputDataConfig[].ShuffleConfig.Seed": _acted(),
     "OutputDataConfig": _acted(),
     "OutputDataConfig.S3OutputPath": _acted("", _S3_ONLY),
     "OutputDataConfig.KmsKeyId": _refused("an empty one is accepted"),

@@ -24,6 +24,13 @@ ANNOTATION_TRAINING_ENDED: Final = f"{GROUP}/training-ended"  # JSON TrainingEnd
 # On a TrainingJob: "true" lets ttlSecondsAfterFinished remove the job itself too.
 ANNOTATION_DELETE_AFTER_TTL: Final = f"{GROUP}/delete-after-ttl"
 
+# On a TrainingJob, about its sharded channels: what the shares of hosts are to be equal in.
+ANNOTATION_SHARDING: Final = f"{GROUP}/sharding"
+SHARDING: Final = ("objects", "bytes")
+# On a TrainingJob, about its ManifestFile channels: where below the channel an object lies.
+ANNOTATION_MANIFEST_PATHS: Final = f"{GROUP}/manifest-paths"
+MANIFEST_PATHS: Final = ("relative", "key")
+
 # Containers of a job's pod, in the order in which they start.
 CONTAINER_SIDECAR: Final = "sidecar"
 CONTAINER_PREFETCH: Final = "prefetch"

@@ -40,13 +40,26 @@ class Host(Model):
 
 
 class ChannelPlan(Model):
-    """One input channel, as every host needs it to work out its own share."""
+    """One input channel, as every host needs it to work out its own share. `sharding`: what shares are to be equal in.
+    `manifest_paths`: whether a manifest's objects lie under their whole keys. No `instance_groups`: all hosts get it."""
 
     name: str
     s3_uri: str
+    data_type: Literal["S3Prefix", "ManifestFile", "AugmentedManifestFile"] = "S3Prefix"
     distribution: Literal["FullyReplicated", "ShardedByS3Key"] = "FullyReplicated"
-    input_mode: Literal["File"] = "File"
+    sharding: Literal["objects", "bytes"] = "objects"
+    manifest_paths: Literal["relative", "key"] = "relative"
+    input_mode: Literal["File", "Pipe", "FastFile"] = "File"
     content_type: str | None = None
+    compression: Literal["None", "Gzip"] = "None"
+    record_wrapper: Literal["None", "RecordIO"] = "None"
+    shuffle_seed: int | None = None
+    attribute_names: list[str] = Field(default_factory=list)
+    instance_groups: list[str] = Field(default_factory=list)
+
+    @property
+    def sharded(self) -> bool:
+        return self.distribution == "ShardedByS3Key"
 
 
 class CheckpointPlan(Model):
@@ -91,6 +104,17 @@ class Plan(Model):
     def rank(self, name: str) -> int:
         """0 for algo-1, in numeric order."""
         return [host.name for host in self.hosts].index(name)
+
+    def receivers(self, channel: ChannelPlan) -> list[str]:
+        """Names of the hosts that get a channel, in numeric order."""
+        groups = channel.instance_groups
+        return [host.name for host in self.hosts if not groups or host.instance_group in groups]
+
+    def channels_of(self, host: str) -> list[ChannelPlan]:
+        return [channel for channel in self.channels if host in self.receivers(channel)]
+
+    def piped(self, host: str) -> list[ChannelPlan]:
+        return [channel for channel in self.channels_of(host) if channel.input_mode == "Pipe"]
 
     @property
     def output_uri(self) -> str:

@@ -23,6 +23,7 @@ class StopReason(StrEnum):
     MAX_WAIT_TIME_EXCEEDED = "MaxWaitTimeExceeded"
     MAX_PENDING_TIME_EXCEEDED = "MaxPendingTimeExceeded"
     HOST_FAILED = "HostFailed"
+    INPUT_FAILED = "InputFailed"  # the agent's own: a stream broke off, and training must not take it for whole
     INTERRUPTED = "Interrupted"  # another host was lost, and the job starts again
     SUSPENDED = "Suspended"  # the job goes on later
     DELETED = "Deleted"
@@ -101,6 +102,7 @@ class Report(Model):
     message: str | None = None
     failure: str | None = None  # text of /opt/ml/output/failure, at most 1,024 characters
     stop_reason: StopReason | None = None
+    stop_message: str | None = None  # with InputFailed: what happened, with the prefix of FailureReason
     training_started_at: datetime | None = None
     training_ended_at: datetime | None = None
     objects: Size | None = None  # of this host's share of the input
@@ -125,6 +127,7 @@ class Report(Model):
                     "checkpoints": kept,
                     "failure": cut_utf8(report.failure, limit) if report.failure else None,
                     "message": cut_utf8(report.message, limit) if report.message else None,
+                    "stop_message": cut_utf8(report.stop_message, limit) if report.stop_message else None,
                     "artifacts": report.artifacts if limit == 1200 else [],
                 }
             )

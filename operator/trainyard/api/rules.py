@@ -54,6 +54,11 @@ def only(field: str, value: str, message: str) -> Rule:
     return FieldRule(f"self == '{value}'", lambda model: getattr(model, field) in (None, value), message, field)
 
 
+def but(field: str, value: str, message: str) -> Rule:
+    """Of an enumeration's values all but one."""
+    return FieldRule(f"self != '{value}'", lambda model: getattr(model, field) != value, message, field)
+
+
 def merged(rules: Mapping[str, str], otherwise: str) -> Validation:
     """One entry of `x-kubernetes-validations` for many rules, as message -> CEL: the answer has the messages of all that are broken."""
     words = (f"(({cel}) ? '' : {_quoted(f'{message}. ')})" for message, cel in rules.items())

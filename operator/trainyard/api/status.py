@@ -98,14 +98,25 @@ class AttemptRecord(Model):
     message: str = Field(max_length=1024, description="What happened, and where.")
 
 
+class ChannelStatus(Model):
+    """How the data of one channel reaches the program."""
+
+    channel_name: str = Field(pattern=r"^[A-Za-z0-9\.\-_]+$", max_length=64, description="Name of the channel.")
+    input_mode: Literal["Pipe", "File", "FastFile"] = Field(description="The mode that holds for it.")
+    served_by: Literal["Staging", "Stream"] = Field(
+        description="Staging: copied to each host before training starts; of a FastFile channel nothing can be written to the"
+        " copy. Stream: written into FIFOs while training reads them."
+    )
+
+
 class HostStatus(Model):
     """One ML compute instance: its pod and its share of the input."""
 
     name: str = Field(pattern=HOST_NAME, max_length=15, description="algo-<n>.")
     pod: str = Field(pattern=POD_NAME, max_length=253, description="Name of its pod.")
     node: str | None = Field(default=None, description="Node it runs on.")
-    objects: Size | None = Field(default=None, description="Input objects staged on it.")
-    bytes: Size | None = Field(default=None, description="Input bytes staged on it.")
+    objects: Size | None = Field(default=None, description="Input objects of its share that are on it.")
+    bytes: Size | None = Field(default=None, description="Their bytes together.")
     exit_code: int | None = Field(
         default=None, ge=-(2**31), le=2**31 - 1, description="Exit code of its training container."
     )
@@ -181,6 +192,12 @@ class JobStatus(Model):
         default_factory=list,
         description="The ML compute instances.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
+    channels: list[ChannelStatus] = Field(
+        default_factory=list,
+        max_length=20,
+        description="The input channels, and how each is served.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["channelName"]},
     )
     observed_generation: int | None = Field(
         default=None,

@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from trainyard.api.algorithm import AlgorithmSpecification
+from trainyard.api.algorithm import AlgorithmSpecification, InputMode
 from trainyard.api.channels import Channel
 from trainyard.api.crossrules import CROSS_RULES, unchanged
 from trainyard.api.limits import RetryStrategy, StoppingCondition
@@ -97,6 +97,10 @@ class TrainingJobSpec(SpecModel):
         if broken := list(self.broken()):
             raise ValueError("; ".join(broken))
         return self
+
+    def mode_of(self, channel: Channel) -> InputMode:
+        """How a channel's data reaches the program."""
+        return channel.input_mode or self.algorithm_specification.training_input_mode
 
     training_job_name: str | None = Field(
         default=None,

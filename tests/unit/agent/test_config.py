@@ -23,7 +23,7 @@ def test_hyperparameters_stay_the_strings_they_were() -> None:
 
 def test_channels_say_s3_distribution_type_and_leave_out_what_is_unset() -> None:
     made = plan(channels=[channel(content_type="text/csv", distribution="ShardedByS3Key"), channel(name="validation")])
-    assert config.input_data_config(made) == {
+    assert config.input_data_config(made, "algo-1") == {
         "train": {
             "ContentType": "text/csv",
             "TrainingInputMode": "File",
@@ -36,6 +36,16 @@ def test_channels_say_s3_distribution_type_and_leave_out_what_is_unset() -> None
             "RecordWrapperType": "None",
         },
     }
+
+
+def test_a_channel_of_other_groups_is_not_there() -> None:
+    hosts = [
+        Host(name="algo-1", address="a", instance_type="ml.c5.xlarge", instance_group="leaders"),
+        Host(name="algo-2", address="b", instance_type="ml.p3.2xlarge", instance_group="workers"),
+    ]
+    made = plan(hosts=2, channels=[channel(instance_groups=["workers"]), channel(name="all")])
+    made = made.model_copy(update={"hosts": hosts})
+    assert [list(config.input_data_config(made, host.name)) for host in hosts] == [["all"], ["train", "all"]]
 
 
 def test_hosts_are_sorted_as_strings() -> None:

@@ -23,8 +23,7 @@ def stored(*keys: str, size: int = 1) -> list[StoredObject]:
 def checked(prefix: str, items: Iterable[StoredObject]) -> list[Placement]:
     """All data objects, as one host that gets everything has them."""
     data = list(Part(0, 1).of_ordered(sorted(items, key=layout.bytewise)))
-    mixed = bool(data) and layout.beside_its_folder(prefix, data[0].key, data[-1].key)
-    layout.check(channel(), "b", prefix, lambda: layout.place(prefix, data), mixed=mixed)
+    layout.check_mixed(channel(), "b", prefix, lambda: data)
     return list(layout.place(prefix, data))
 
 

@@ -196,3 +196,11 @@ def test_the_last_pass_over_checkpoints_leaves_half_of_a_dying_pods_time_to_the_
     if deadline is not None and blocked is None:
         assert artifacts is not None
         assert deadline < artifacts
+
+
+def test_a_stream_that_broke_off_has_training_ended_and_makes_the_job_a_failed_one() -> None:
+    broken = StopOrder(reason=StopReason.INPUT_FAILED, message="why")
+    decision = decide(facts(stop=broken), 101, TIMING, LIMIT)
+    assert (decision.live, decision.stop) == (False, StopReason.INPUT_FAILED)
+    ended = facts(stop=broken, ended=DONE)
+    assert outcome(ended, decide(ended, 101, TIMING, LIMIT), failed_elsewhere=False) == "Failed"

@@ -71,8 +71,16 @@ def test_the_status_has_the_defaults_from_the_first_write_and_keeps_them() -> No
             ["resourceConfig.volumeKMSKeyID", "resourceConfig.keepAlivePeriodInSeconds"],
         ),
         (
-            {"inputDataConfig": [specs.channel(name, shuffleConfig={"seed": 0}) for name in ("a", "b")]},
-            ["inputDataConfig[].shuffleConfig"],
+            {
+                "inputDataConfig": [
+                    specs.channel(name, source={"modelAccessConfig": {"acceptEula": True}}) for name in "ab"
+                ]
+            },
+            ["inputDataConfig[].dataSource.s3DataSource.modelAccessConfig"],
+        ),
+        (
+            {"inputDataConfig": [specs.channel(shuffleConfig={"seed": 0}, inputMode="Pipe")]},
+            [],
         ),
         ({"tags": [{"key": "a", "value": "b"}], "experimentConfig": {"runName": "a"}}, []),
     ],

@@ -239,3 +239,22 @@ def test_a_finished_peer_that_was_deleted_after_the_merge_does_not_fail_the_job(
     decision = decide(o.snapshot(job, [o.over()]))
     assert decision.verdict is not None
     assert decision.verdict.status == "Completed"
+
+
+BROKEN = o.report(
+    stop_reason=StopReason.INPUT_FAILED, stop_message="ClientError: Data download failed:s3://b/k has changed"
+)
+
+
+@pytest.mark.parametrize("code", [0, 137, 143])
+def test_a_stream_that_broke_off_fails_the_job_whatever_the_exit_code(code: int) -> None:
+    ending = finish(o.over(code=code, message=BROKEN))
+    assert (ending.status, ending.reason) == ("Failed", "DataDownloadFailed")
+    assert ending.failure_reason == "ClientError: Data download failed:s3://b/k has changed"
+    assert ending.committed
+
+
+def test_a_stream_that_broke_off_on_another_host_fails_the_job() -> None:
+    broken = BROKEN.replace('"algo-1"', '"algo-2"')
+    ending = finish(o.over(), o.over("algo-2", message=broken))
+    assert (ending.status, ending.reason) == ("Failed", "DataDownloadFailed")

@@ -34,6 +34,14 @@ CASES: dict[str, Snapshot] = {
         o.job(checkpointConfig={"s3URI": "s3://models/ck/", "localPath": "/work/ck/"}),
         roles=(o.role(checkpointIntervalSeconds=20),),
     ),
+    "pipe-and-fastfile": o.snapshot(
+        o.job(
+            inputDataConfig=[
+                CHANNEL | {"inputMode": "Pipe", "recordWrapperType": "RecordIO", "shuffleConfig": {"seed": 7}},
+                CHANNEL | {"channelName": "validation", "inputMode": "FastFile"},
+            ]
+        )
+    ),
     "two-hosts-gpu-restricted": o.snapshot(
         o.job(
             hosts=2,

@@ -69,6 +69,11 @@ SITUATIONS: dict[str, tuple[Snapshot, Act, str | None]] = {
         Reason.INSTANCE_TYPE_NOT_FOUND,
     ),
     "an unknown role is waited for": (of(more={"roles": ()}), Act.REFUSE, Reason.EXECUTION_ROLE_NOT_FOUND),
+    "an annotation that chooses what there is not is refused": (
+        o.snapshot(replace(o.job(), annotations={"trainyard.dev/sharding": "size"})),
+        Act.REFUSE,
+        Reason.INVALID_SPEC,
+    ),
     "two roles with one ARN are refused": (
         of(more={"roles": (o.role("a"), o.role("b"))}),
         Act.REFUSE,

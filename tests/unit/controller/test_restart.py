@@ -361,7 +361,8 @@ def test_what_is_left_of_a_job_goes_after_its_time(annotated: bool, removed: boo
     job = trained(ttlSecondsAfterFinished=100)
     _, _, job = look(job, [o.over()], now=80)
     assert decide(o.snapshot(job, [o.over()], now=90)).requeue_after == 80
-    decision, snapshot, _ = look(replace(job, delete_after_ttl=annotated), [o.over()], now=170)
+    asked = {"trainyard.dev/delete-after-ttl": "true"} if annotated else {}
+    decision, snapshot, _ = look(replace(job, annotations=asked), [o.over()], now=170)
     found = actions(snapshot, decision)
     assert (decision.act, found.expired, found.remove) == (Act.CLEAN, True, removed)
     assert decision.requeue_after is None

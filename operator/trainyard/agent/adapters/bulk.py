@@ -11,7 +11,7 @@ import obstore
 from obstore.store import S3Store
 
 from trainyard.agent.errors import StoreFault
-from trainyard.agent.ports import Body, Credentials
+from trainyard.agent.ports import Body, Credentials, StoredObject
 
 
 def takes(key: str) -> bool:
@@ -47,6 +47,16 @@ class BulkReader:
             options["range"] = (first, first + length)
         try:
             return memoryview(obstore.get(self._store(bucket), key, options=cast("Any", options)).bytes())
+        except StoreFault:
+            raise
+        except Exception as error:
+            raise StoreFault("connection", f"{type(error).__name__}") from error
+
+    def get_start(self, bucket: str, key: str, length: int) -> tuple[Body, StoredObject]:
+        try:
+            result = obstore.get(self._store(bucket), key, options={"range": (0, length)})
+            found = StoredObject(key, int(result.meta["size"]), result.meta["e_tag"] or "")
+            return memoryview(result.bytes()), found
         except StoreFault:
             raise
         except Exception as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,15 @@ def make_directory(path: Path, mode: int = ANY_USER) -> None:
                 os.fchmod(descriptor, mode)
         finally:
             os.close(descriptor)
+
+
+def empty(directory: Path) -> None:
+    """Removes what is in it."""
+    for entry in os.scandir(directory):
+        if entry.is_dir(follow_symlinks=False):
+            shutil.rmtree(entry.path)
+        else:
+            os.unlink(entry.path)  # noqa: PTH108 - of an entry there is only its path
 
 
 def make_ml_tree(ml: Path) -> None:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from isal import isal_zlib
+
+from trainyard.agent.ports import Body
 
 LEVEL = 1
 GZIP_FORMAT = 31
+PIECE = 1024 * 1024
 
 
 class Gzip:
@@ -20,3 +25,43 @@ class Gzip:
 
     def end(self) -> bytes:
         return bytes(self._stream.flush())
+
+
+class Gunzip:
+    """The other direction, of one member after the other as `gzip -d` reads them. Raises ValueError for what is no gzip."""
+
+    def __init__(self) -> None:
+        self._stream = isal_zlib.decompressobj(GZIP_FORMAT)
+        self._begun = False
+        self._members = False
+
+    def add(self, data: Body) -> Iterator[bytes]:
+        """What has become ready, a piece at a time: a few bytes may stand for very many."""
+        left: Body = data
+        while True:
+            if not self._begun:
+                if self._members:
+                    left = bytes(left).lstrip(b"\0")  # some tools pad a file
+                if not left:
+                    return
+                self._begun = True
+            try:
+                piece = self._stream.decompress(left, PIECE)
+            except isal_zlib.error as error:  # type: ignore[misc] # its stub says instance
+                raise ValueError(f"is no gzip data ({error})") from error
+            if piece:
+                yield piece
+            if self._stream.eof:
+                left = self._stream.unused_data
+                self._stream = isal_zlib.decompressobj(GZIP_FORMAT)
+                self._begun = False
+                self._members = True
+            else:
+                left = self._stream.unconsumed_tail
+                if not left and len(piece) < PIECE:
+                    return
+
+    def end(self) -> None:
+        """Raises ValueError if something is missing. Nothing at all unzips to nothing."""
+        if self._begun:
+            raise ValueError("is no complete gzip data: its end is missing")

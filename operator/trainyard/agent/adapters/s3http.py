@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from trainyard.agent.adapters import s3xml
+from trainyard.agent.adapters import checksums, s3xml
 from trainyard.agent.adapters.connections import Endpoint, Pool, fault_of
 from trainyard.agent.adapters.sigv4 import encode_key, encode_query, signed_headers
 from trainyard.agent.errors import StoreFault
@@ -25,7 +25,11 @@ DETAIL_BYTES = 300
 class Answer:
     status: int
     body: bytes
-    etag: str
+    headers: http.client.HTTPMessage
+
+    @property
+    def etag(self) -> str:
+        return self.headers.get("etag", "")
 
 
 class S3Http:
@@ -58,7 +62,34 @@ class S3Http:
         headers = {"if-match": etag} if etag else {}
         if length is not None:
             headers["range"] = f"bytes={first}-{first + length - 1}"
-        return self._send("GET", bucket, key, headers=headers).body
+            return self._send("GET", bucket, key, headers=headers).body
+        answer = self._send("GET", bucket, key, headers=headers | checksums.MODE)
+        verifier = checksums.Verifier(checksums.answered(answer.headers))
+        verifier.add(answer.body)
+        if fault := verifier.fault():
+            raise StoreFault("connection", fault)
+        return answer.body
+
+    def get_start(self, bucket: str, key: str, length: int) -> tuple[Body, StoredObject]:
+        try:
+            answer = self._send("GET", bucket, key, headers={"range": f"bytes=0-{length - 1}"})
+        except StoreFault as fault:
+            if fault.status != 416:
+                raise
+            answer = self._send("GET", bucket, key)  # an empty one has no first byte
+        whole = str(answer.headers.get("content-range") or "").rpartition("/")[2]
+        return answer.body, StoredObject(key, int(whole) if whole.isdigit() else len(answer.body), answer.etag)
+
+    def head(self, bucket: str, key: str) -> StoredObject:
+        try:
+            answer = self._send("HEAD", bucket, key, headers=checksums.MODE)
+        except StoreFault as fault:
+            if fault.kind == "answer" and not fault.code:
+                # An answer to HEAD has no body, so nothing says why it is a refusal.
+                self.get(bucket, key, length=1)
+            raise
+        size = int(answer.headers.get("content-length") or 0)
+        return StoredObject(key, size, answer.etag, checksums.answered(answer.headers))
 
     def get_small(self, bucket: str, key: str) -> tuple[bytes, str]:
         answer = self._send("GET", bucket, key)
@@ -132,7 +163,7 @@ class S3Http:
             with self._pool.connection(self._endpoint.secure, host, fresh=fresh) as (connection, used):
                 _write(connection, method, target, headers, body)
                 response = connection.getresponse()
-                answer = Answer(response.status, response.read(), response.headers.get("etag", ""))
+                answer = Answer(response.status, response.read(), response.headers)
                 if response.will_close:
                     connection.close()
                 return answer

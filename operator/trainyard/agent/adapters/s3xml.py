@@ -5,6 +5,7 @@ from __future__ import annotations
 from urllib.parse import unquote_plus
 from xml.etree import ElementTree
 
+from trainyard.agent.adapters import checksums
 from trainyard.agent.ports import StoredObject
 
 
@@ -38,6 +39,9 @@ def listing(content: bytes) -> tuple[list[StoredObject], str | None]:
                 unquote_plus(key, errors="surrogateescape") if encoded else key,
                 int(item.findtext("Size") or 0),
                 item.findtext("ETag") or "",
+                checksums.listed(
+                    [found.text or "" for found in item.iter("ChecksumAlgorithm")], item.findtext("ChecksumType") or ""
+                ),
             )
         )
     more = root.findtext("IsTruncated") == "true"

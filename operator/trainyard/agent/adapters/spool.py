@@ -19,26 +19,29 @@ class Spool:
         self._path = path
         self.bytes = 0
         """Of all objects together."""
-        self.ends: tuple[str, str] | None = None
-        """First and last key."""
 
     def write(self, items: Iterable[StoredObject]) -> None:
         """Replaces what there was."""
+        for _ in self.recorded(items):
+            pass
+
+    def recorded(self, items: Iterable[StoredObject]) -> Iterator[StoredObject]:
+        """The same, and gives each object on as soon as it is written."""
         self.bytes = 0
-        self.ends = None
         following = iter(items)
         with self._path.open("w", encoding="ascii") as file:
             while batch := list(islice(following, BATCH)):
-                file.write(json.dumps([(item.key, item.size, item.etag) for item in batch]))
+                file.write(json.dumps([(item.key, item.size, item.etag, item.checksum) for item in batch]))
                 file.write("\n")
+                file.flush()
                 self.bytes += sum(item.size for item in batch)
-                self.ends = (self.ends[0] if self.ends else batch[0].key, batch[-1].key)
+                yield from batch
 
     def __iter__(self) -> Iterator[StoredObject]:
         with self._path.open(encoding="ascii") as file:
             for line in file:
-                for key, size, etag in json.loads(line):
-                    yield StoredObject(key, size, etag)
+                for fields in json.loads(line):
+                    yield StoredObject(*fields)
 
     def remove(self) -> None:
         self._path.unlink(missing_ok=True)

@@ -9,8 +9,10 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
+from trainyard.agent.adapters import checksums
 from trainyard.agent.adapters.files import make_directory
 from trainyard.agent.app.store import Patience, Store
+from trainyard.agent.core import layout
 from trainyard.agent.ports import StoredObject
 
 MIB = 1024 * 1024
@@ -73,35 +75,58 @@ class Assembly:
             view, first = view[written:], first + written
 
     def done(self) -> bool:
-        """One range less to come. True when that was the last: the file is in place."""
+        """One range less to come. True when that was the last."""
         with self._lock:
             self._missing -= 1
             if self._missing:
                 return False
         os.close(self._file)
-        self._part.rename(self.item.file)
         return True
+
+    def verify(self, wanted: str) -> str:
+        """What is wrong with the bytes of a whole file; empty: nothing. It is read from memory, where it was just written."""
+        verifier = checksums.Verifier(wanted)
+        with self._part.open("rb") as file:
+            while block := file.read(MIB):
+                verifier.add(block)
+        return verifier.fault()
+
+    def place(self) -> None:
+        self._part.rename(self.item.file)
 
 
 class Downloader:
-    """Fetches items into place. `progress(objects, bytes)` is called from its threads, with what was added."""
+    """Fetches items into place. From its threads are called `progress(objects, bytes)`, with what was added, and `placed`."""
 
-    def __init__(self, store: Store, staging: Path, patience: Patience, progress: Callable[[int, int], None]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        staging: Path,
+        patience: Patience,
+        progress: Callable[[int, int], None],
+        placed: Callable[[Item], None] = lambda _item: None,
+    ) -> None:
         self._store = store
         self._staging = staging
         self._patience = patience
         self._progress = progress
+        self._placed = placed
         self._budget = Budget(IN_MEMORY)
 
     def run(self, items: Iterable[Item]) -> None:
-        """Returns when all files are in place. The first failure (Refused, OSError) ends it."""
+        """Returns when all files are in place. The first failure (Refused, OSError, or one of `items`) ends it; after
+        Unordered nothing is on its way any more."""
         make_directory(self._staging, 0o700)
         pool = ThreadPoolExecutor(WORKERS)
+        patient = False
         try:
             self._run(pool, items)
+        except layout.Unordered:
+            patient = True
+            raise
         finally:
             # After a failure others may be waiting for their next try: nobody waits for them.
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(wait=patient, cancel_futures=True)
 
     def _run(self, pool: ThreadPoolExecutor, items: Iterable[Item]) -> None:
         pending: set[Future[None]] = set()
@@ -112,6 +137,7 @@ class Downloader:
                 pending = self._settle(pending, QUEUED)
             if not item.source.size:
                 assembly.done()
+                self._place(assembly)
                 self._progress(1, 0)
         self._settle(pending, 0)
 
@@ -130,7 +156,24 @@ class Downloader:
             assembly.write(first, data)
         finally:
             self._budget.give(length)
-        self._progress(1 if assembly.done() else 0, length)
+        whole = assembly.done()
+        if whole:
+            self._verify(assembly)
+            self._place(assembly)
+        self._progress(int(whole), length)
+
+    def _place(self, assembly: Assembly) -> None:
+        assembly.place()
+        self._placed(assembly.item)
+
+    def _verify(self, assembly: Assembly) -> None:
+        """An object of one request was verified by it."""
+        item = assembly.item
+        if not item.source.checksum or item.source.size <= RANGE:
+            return
+        wanted = self._store.head(item.bucket, item.source.key, self._patience)
+        if wanted.etag == item.source.etag and (fault := assembly.verify(wanted.checksum)):
+            raise layout.damaged(f"s3://{item.bucket}/{item.source.key}", fault)
 
 
 class Parents:

@@ -64,7 +64,7 @@ class Hosts:
     @property
     def failed(self) -> list[str]:
         """Hosts whose training is known to have failed."""
-        return [name for name, state in self.states.items() if state.get("exitCode") not in {0, None}]
+        return [name for name, state in self.states.items() if state.get("failed")]
 
     @property
     def unreachable(self) -> list[str]:

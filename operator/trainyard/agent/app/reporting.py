@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from trainyard.agent.adapters import clock, files
 from trainyard.agent.core.finish import Work
 from trainyard.agent.core.lifecycle import Decision, Over
-from trainyard.agent.errors import readable
+from trainyard.agent.errors import AgentError, readable
 from trainyard.api.names import FAILURE_REASON_CHARS
 from trainyard.api.reasons import Reason
-from trainyard.api.report import Artifact, Phase, Report, Result
+from trainyard.api.report import Artifact, Phase, Report, Result, StopReason
 
 if TYPE_CHECKING:
     from trainyard.agent.app.sidecar import Sidecar
@@ -25,6 +25,7 @@ def compose(sidecar: Sidecar, decision: Decision) -> Report:
         host=sidecar.settings.host,
         phase=_phase(sidecar, decision, stage),
         stop_reason=decision.stop,
+        stop_message=_stop_message(sidecar, decision),
         training_started_at=_wall(facts.first_probe),
         training_ended_at=_wall(facts.last_probe) if decision.over is not Over.NO else None,
         objects=stage.get("objects"),
@@ -36,6 +37,17 @@ def compose(sidecar: Sidecar, decision: Decision) -> Report:
     if message := update.get("message"):
         update["message"] = readable(message)
     return report.model_copy(update=update)
+
+
+def not_begun(host: str, error: AgentError) -> Report:
+    """The sidecar cannot even start."""
+    return Report(
+        host=host,
+        phase=Phase.STARTING,
+        result=Result.FAILED,
+        reason=error.reason.value,
+        message=error.message,
+    )
 
 
 def abandoned(sidecar: Sidecar, decision: Decision) -> Report:
@@ -54,10 +66,11 @@ def abandoned(sidecar: Sidecar, decision: Decision) -> Report:
 def for_peers(sidecar: Sidecar, decision: Decision) -> dict[str, Any]:
     """What other hosts need to know of this one."""
     ended, final = sidecar.facts.ended, sidecar.final
+    exit_code = None if decision.stop or not ended else ended.exit_code
     return {
         "host": sidecar.settings.host,
         "over": decision.over.value,
-        "exitCode": None if decision.stop or not ended else ended.exit_code,
+        "failed": exit_code not in {0, None} or decision.stop is StopReason.INPUT_FAILED,
         "prepared": sidecar.prepared or sidecar.worker.work in {Work.PREPARED, Work.UNPREPARED},
         "missing": list(sidecar.facts.committed_without),
         "result": final.result.value if final and final.result else None,
@@ -76,6 +89,12 @@ def _phase(sidecar: Sidecar, decision: Decision, stage: dict[str, Any]) -> Phase
     if sidecar.facts.first_probe is not None:
         return Phase.TRAINING
     return Phase(stage.get("phase", Phase.STARTING))
+
+
+def _stop_message(sidecar: Sidecar, decision: Decision) -> str | None:
+    """Only of a stop that is the agent's own: the operator knows the words of its orders."""
+    order = sidecar.facts.stop
+    return readable(order.message) if order and decision.stop is order.reason is StopReason.INPUT_FAILED else None
 
 
 def _failure(sidecar: Sidecar, decision: Decision) -> str | None:

@@ -2,41 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
-
 from trainyard.agent.adapters.ledger import Ledger
 from trainyard.agent.adapters.tree import Tree
 from trainyard.agent.app import filelook
 from trainyard.agent.app.settings import Settings
-from trainyard.agent.app.shares import Share, Shares
+from trainyard.agent.app.shares import Share
+from trainyard.agent.app.sources import Sources
 from trainyard.agent.core import mirror
-from trainyard.agent.core.layout import written_by_job
-from trainyard.api.base import split_s3_uri
-from trainyard.api.plan import ChannelPlan, CheckpointPlan, Plan
-
-if TYPE_CHECKING:
-    from trainyard.agent.app.store import Patience, Store
-    from trainyard.agent.ports import StoredObject
+from trainyard.api.plan import ChannelPlan, CheckpointPlan
 
 FIELD = "checkpointConfig"
 
 
-def take(settings: Settings, plan: Plan, kept: CheckpointPlan, store: Store, patience: Patience) -> Share:
-    """All that lies below the S3 URI, except what the job itself writes there. Raises Refused, and ClientFailure for keys that
-    cannot be files."""
-    bucket, key = split_s3_uri(kept.s3_uri)
-    prefix = mirror.prefix_of(key)
-    output_bucket, output = split_s3_uri(plan.output_uri)
-
-    def listing() -> Iterator[StoredObject]:
-        for item in store.objects(bucket, prefix, patience):
-            if mirror.local(item.key) or (bucket == output_bucket and written_by_job(item.key, prefix, output)):
-                continue
-            yield item
-
-    # Beside the channels' files: a channel may have any name.
-    return Shares(settings.state, 0, 1).take(ChannelPlan(name=FIELD, s3_uri=kept.s3_uri), bucket, prefix, listing)
+def share(settings: Settings, kept: CheckpointPlan, sources: Sources) -> Share:
+    """All of them. Beside the channels' files, for a channel may have any name."""
+    return Share(ChannelPlan(name=FIELD, s3_uri=kept.s3_uri), sources.kept(kept), settings.state)
 
 
 def record(settings: Settings, kept: CheckpointPlan) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from trainyard.agent.timing import Timing
 from trainyard.api import names
+from trainyard.api.plan import ChannelPlan
 
 SEEN_AS = {"model": "/opt/ml/model", "output": "/opt/ml/output/data"}
 """What is archived: the tree's name, and its path in the training container."""
@@ -73,6 +74,19 @@ class Settings:
     @property
     def scratch(self) -> Path:
         return self.state / "tmp"
+
+    @property
+    def placed(self) -> Path:
+        """Which objects are files already."""
+        return self.state / "placed"
+
+    @property
+    def pipes(self) -> Path:
+        """What Pipe channels stream, and how far they are."""
+        return self.state / "pipes"
+
+    def fifo(self, channel: ChannelPlan, epoch: int) -> Path:
+        return self.ml / "input/data" / f"{channel.name}_{epoch}"
 
     @property
     def staging(self) -> Path:

@@ -19,7 +19,8 @@ from trainyard.agent.app import memory
 from trainyard.agent.app.barrier import Barrier
 from trainyard.agent.app.checkpoints import Checkpoints
 from trainyard.agent.app.hosts import Hosts
-from trainyard.agent.app.reporting import abandoned, compose, for_peers, metrics
+from trainyard.agent.app.pipes import Pipes
+from trainyard.agent.app.reporting import abandoned, compose, for_peers, metrics, not_begun
 from trainyard.agent.app.routes import Routes
 from trainyard.agent.app.settings import Settings
 from trainyard.agent.app.worker import Worker
@@ -38,7 +39,7 @@ from trainyard.agent.errors import unexpected
 from trainyard.api.names import agent_token
 from trainyard.api.plan import Plan
 from trainyard.api.reasons import Reason
-from trainyard.api.report import Phase, Report, Result, TrainingEnd
+from trainyard.api.report import Phase, Report, Result, StopOrder, StopReason, TrainingEnd
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +53,7 @@ class Sidecar:
         self.facts = memory.load(settings, clock.now())
         self.worker = Worker(settings, self.facts.blocked_since)
         self.checkpoints = Checkpoints(settings, plan.checkpoints) if plan.checkpoints is not None else None
+        self.pipes = Pipes(settings, plan)
         self.probes = 0
         self._rank = plan.rank(settings.host)
         self._podinfo = PodInfo(settings.podinfo)
@@ -139,6 +141,7 @@ class Sidecar:
         if self._rank == 0 and self.final and self.final.result is not Result.ABANDONED:
             await self.hosts.tell_committed(self.state())
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # all is said: leave in peace
+        await self.pipes.close()
         await self.worker.close()
         if self.checkpoints is not None:
             await self.checkpoints.close()
@@ -157,6 +160,10 @@ class Sidecar:
         if decision.abandoned:
             self._finish(abandoned(self, decision))
             return
+        await self.pipes.attend(decision.over, staged=self.facts.staged_at is not None)
+        if self.pipes.failure and self.facts.stop is None and not decision.over.final:
+            # Nothing else keeps training from going on with a part of its data.
+            self._learn(stop=StopOrder(reason=StopReason.INPUT_FAILED, message=self.pipes.failure))
         if self.facts.first_probe is not None and self._rank == 0:
             await self.worker.warm()
         if decision.over is not Over.NO:
@@ -286,14 +293,7 @@ def main(settings: Settings) -> int:
         asyncio.run(Sidecar(settings, plan).run())
     except Exception as error:
         log.exception("cannot go on")
-        failure = unexpected(error)
-        report = Report(
-            host=settings.host,
-            phase=Phase.STARTING,
-            result=Result.FAILED,
-            reason=failure.reason.value,
-            message=failure.message,
-        )
+        report = not_begun(settings.host, unexpected(error))
         files.write_in_place(settings.termination_log, report.to_termination_message())
         return 1
     return 0

@@ -6,34 +6,28 @@ operator reads from the report what it means.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from urllib.parse import quote
 
 from trainyard.agent.adapters import clock, files
 from trainyard.agent.adapters.podinfo import PodInfo
-from trainyard.agent.app import fence, memory, restore
-from trainyard.agent.app.download import Downloader, Item, Parents
+from trainyard.agent.app import fence, memory
+from trainyard.agent.app.input import Input
 from trainyard.agent.app.peers import BARRIER, Peers
+from trainyard.agent.app.progress import Progress
 from trainyard.agent.app.settings import Settings
-from trainyard.agent.app.shares import Share, Shares
-from trainyard.agent.app.store import Patience, Refused, Store
-from trainyard.agent.core import layout, manifest
+from trainyard.agent.app.store import Patience, Store
+from trainyard.agent.core import manifest
 from trainyard.agent.core.config import config_files
 from trainyard.agent.errors import AgentError, PeerFault, StopSignal, unexpected
-from trainyard.agent.ports import StoredObject
-from trainyard.api.base import split_s3_uri
-from trainyard.api.plan import ChannelPlan, Plan
+from trainyard.api.plan import Plan
 from trainyard.api.report import Phase, Report, Result, StopReason
 
 log = logging.getLogger(__name__)
-PROGRESS_SECONDS = 2.0
 
 
 class Stop:
@@ -57,54 +51,6 @@ class Stop:
             raise StopSignal(StopReason.MAX_RUNTIME_EXCEEDED, "maxRuntimeInSeconds was over before training began.")
 
 
-class Progress:
-    """Counts, and tells the sidecar through a file: at once on a new phase, else every few seconds."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._phase = Phase.STAGING
-        self._written = 0.0
-        self._lock = threading.Lock()
-        self.objects = 0
-        self.bytes = 0
-        self._listed = 0
-        self.enter(Phase.STAGING)
-
-    def add(self, objects: int, size: int) -> None:
-        with self._lock:
-            self.objects += objects
-            self.bytes += size
-            self._write_now_and_then()
-
-    def saw(self) -> None:
-        """One more object was listed."""
-        self._listed += 1
-        if self._listed % 1000 == 0:
-            with self._lock:
-                self._write_now_and_then()
-
-    def enter(self, phase: Phase, message: str | None = None) -> None:
-        with self._lock:
-            self._phase = phase
-            self._write(message)
-
-    def _write_now_and_then(self) -> None:
-        if time.monotonic() - self._written >= PROGRESS_SECONDS:
-            self._write()
-
-    def _write(self, message: str | None = None) -> None:
-        self._written = time.monotonic()
-        content = {
-            "phase": self._phase.value,
-            "entered": clock.now(),
-            "objects": self.objects,
-            "bytes": self.bytes,
-            "listed": self._listed,
-            "message": message,
-        }
-        files.write_whole(self._path, json.dumps(content))
-
-
 class Stage:
     """One run. Every method raises AgentError."""
 
@@ -113,8 +59,8 @@ class Stage:
         self._plan = plan
         self._rank = plan.rank(settings.host)
         self._store = Store(plan.store, settings.credentials, settings.timing)
-        self._shares = Shares(settings.scratch, self._rank, len(plan.hosts))
         self.progress = Progress(settings.stage_progress)
+        self._input = Input(settings, plan, self._store, self._patience(), self.progress)
         self.stopped: StopReason | None = None
         """Why the job had been stopped, if its result is there already."""
 
@@ -126,9 +72,7 @@ class Stage:
             return Result.ALREADY_COMMITTED
         if self._rank == 0:
             fence.mark(self._store, self._plan, self._patience())
-        self._download([self._share(channel) for channel in self._plan.channels], self._checkpoints())
-        if self._plan.checkpoints is not None:
-            restore.record(self._settings, self._plan.checkpoints)
+        self._input.bring()
         self._barrier()
         self.progress.enter(Phase.STAGED)
         return Result.STAGED
@@ -139,63 +83,6 @@ class Stage:
     def _configure(self) -> None:
         for name, content in config_files(self._plan, self._settings.host).items():
             files.write_whole(self._settings.ml / "input/config" / name, content, 0o666)
-
-    def _share(self, channel: ChannelPlan) -> Share:
-        """This host's objects of a channel."""
-        bucket, prefix = split_s3_uri(channel.s3_uri)
-
-        output_bucket, output = split_s3_uri(self._plan.output_uri)
-
-        def listing() -> Iterator[StoredObject]:
-            for item in self._store.objects(bucket, prefix, self._patience()):
-                self.progress.saw()
-                if bucket != output_bucket or not layout.written_by_job(item.key, prefix, output):
-                    yield item
-
-        try:
-            share = self._shares.take(channel, bucket, prefix, listing)
-        except Refused as refused:
-            raise fence.download_failure(refused) from refused
-        self.progress.enter(Phase.STAGING)
-        if not share.total:
-            raise layout.no_objects(channel, bucket, self._plan.store.region, self._plan.store.role)
-        return share
-
-    def _checkpoints(self) -> list[Share]:
-        kept = self._plan.checkpoints
-        if kept is None:
-            return []
-        try:
-            return [restore.take(self._settings, self._plan, kept, self._store, self._patience())]
-        except Refused as refused:
-            raise fence.download_failure(refused) from refused
-
-    def _items(self, share: Share, directory: Path) -> Iterator[Item]:
-        """One by one, each when its directories are there: nobody holds them all."""
-        files.make_directory(directory)
-        parents = Parents(directory)
-        for each in share.placed():
-            parents.make(each.path)
-            yield Item(share.bucket, each.source, directory / each.path)
-
-    def _download(self, channels: list[Share], checkpoints: list[Share]) -> None:
-        placed = [(share, self._settings.ml / "input/data" / share.channel.name) for share in channels]
-        placed += [(share, self._settings.checkpoints) for share in checkpoints]
-        needed = sum(share.bytes for share, _ in placed)
-        items = (item for share, directory in placed for item in self._items(share, directory))
-        free = min(files.free_bytes(self._settings.ml), self._plan.volume_bytes or 2**63)
-        if needed > free:
-            raise layout.disk_full(needed, free, self._settings.host)
-        try:
-            Downloader(self._store, self._settings.staging, self._patience(), self.progress.add).run(items)
-        except Refused as refused:
-            raise fence.download_failure(refused) from refused
-        except OSError as error:
-            if error.errno in {28, 122}:  # ENOSPC, EDQUOT
-                raise layout.disk_full(needed, files.free_bytes(self._settings.ml), self._settings.host) from error
-            raise
-        for share, _ in placed:
-            share.remove()
 
     def _barrier(self) -> None:
         """Returns when every host is staged. Names may resolve late and sidecars restart: keeps asking for ever."""

@@ -15,16 +15,18 @@ def hyperparameters(plan: Plan) -> dict[str, str]:
     return dict(plan.hyper_parameters)
 
 
-def input_data_config(plan: Plan) -> dict[str, dict[str, str]]:
-    """Channels by name. The key is S3DistributionType here, unlike the API's S3DataDistributionType."""
+def input_data_config(plan: Plan, host: str) -> dict[str, dict[str, str]]:
+    """The host's channels by name. The key is S3DistributionType here, unlike the API's S3DataDistributionType."""
     config = {}
-    for channel in plan.channels:
+    for channel in plan.channels_of(host):
         entry = {"ContentType": channel.content_type} if channel.content_type else {}
         config[channel.name] = entry | {
             "TrainingInputMode": channel.input_mode,
             "S3DistributionType": channel.distribution,
-            "RecordWrapperType": "None",
+            "RecordWrapperType": channel.record_wrapper,
         }
+        if channel.compression == "Gzip":
+            config[channel.name]["CompressionType"] = "Gzip"
     return config
 
 
@@ -58,7 +60,7 @@ def config_files(plan: Plan, host: str) -> dict[str, str]:
     """File name -> content. ASCII only: images of any age read them in any locale."""
     content = {
         "hyperparameters.json": hyperparameters(plan),
-        "inputdataconfig.json": input_data_config(plan),
+        "inputdataconfig.json": input_data_config(plan, host),
         "resourceconfig.json": resource_config(plan, host),
     } | checkpoint_config(plan)
     return {name: json.dumps(each) for name, each in content.items()}

@@ -70,9 +70,13 @@ class Unordered(Exception):  # noqa: N818 - not an error
     """A listing that is not in key order: nobody's share can be told before its end."""
 
 
-def bytewise(item: StoredObject) -> bytes:
+def key_bytes(key: str) -> bytes:
     """The order in which S3 lists, and in which keys are shared out."""
-    return item.key.encode("utf-8", "surrogateescape")
+    return key.encode("utf-8", "surrogateescape")
+
+
+def bytewise(item: StoredObject) -> bytes:
+    return key_bytes(item.key)
 
 
 @dataclass
@@ -85,7 +89,7 @@ class Part:
 
     @staticmethod
     def of(channel: ChannelPlan, rank: int, hosts: int) -> Part:
-        return Part(0, 1) if channel.distribution == "FullyReplicated" else Part(rank, hosts)
+        return Part(rank, hosts) if channel.sharded else Part(0, 1)
 
     def of_ordered(self, listed: Iterable[StoredObject]) -> Iterator[StoredObject]:
         """The part's objects as they come: none is kept. Raises Unordered for keys that are not in bytewise order."""
@@ -106,51 +110,59 @@ def place(prefix: str, listed: Iterable[StoredObject]) -> Iterator[Placement]:
     return (Placement(item, local_path(prefix, item.key)) for item in listed)
 
 
-def check(
-    channel: ChannelPlan, bucket: str, prefix: str, placed: Callable[[], Iterable[Placement]], *, mixed: bool
-) -> None:
-    """Raises ClientFailure for a key that cannot be a file, and for two that cannot both be.
+class Check:
+    """Refuses a key that cannot be a file, and two that cannot both be. Takes placements in bytewise order of their paths.
 
-    `placed` gives all in bytewise key order, each time anew. `mixed`: some lie beside the prefix's folder. In the order of
-    their paths a file is followed at once by all that begin with its name: only what may still be followed so is kept.
+    In that order a file is followed at once by all that begin with its name: only what may still be followed so is kept.
     """
-    open_files: list[tuple[bytes, Placement]] = []
-    for item in _by_path(prefix, placed) if mixed else placed():
+
+    def __init__(self, channel: ChannelPlan, bucket: str) -> None:
+        self._channel = channel
+        self._bucket = bucket
+        self._open: list[tuple[bytes, Placement]] = []
+
+    def add(self, item: Placement) -> None:
+        """Raises ClientFailure."""
         if fault := path_fault(item.path):
             raise _refusal(
-                f'the object s3://{bucket}/{item.source.key} of channel "{channel.name}" cannot be a file: as the path '
+                f'the object s3://{self._bucket}/{item.source.key} of channel "{self._channel.name}" cannot be a file: as the path '
                 f"{item.path!r} {fault}. Rename the object, or choose an S3 URI that does not match it."
             )
         path = _path_bytes(item)
-        while open_files and not path.startswith(open_files[-1][0]):
-            open_files.pop()
-        for other, owner in open_files:
+        while self._open and not path.startswith(self._open[-1][0]):
+            self._open.pop()
+        for other, owner in self._open:
             if other == path:
                 why = f'both would be the file "{item.path}"'
             elif path.startswith(other + b"/"):
                 why = f'"{owner.path}" would have to be a file and a directory'
             else:
                 continue
-            raise _clash(channel, bucket, owner.source.key, item.source.key, why)
-        open_files.append((path, item))
+            raise _clash(self._channel, self._bucket, owner.source.key, item.source.key, why)
+        self._open.append((path, item))
 
 
-def beside_its_folder(prefix: str, first: str, last: str) -> bool:
-    """Of keys from `first` to `last`, all of `prefix`: may some lie in the folder of that name and others beside it?"""
-    folder = f"{prefix}/"
-    return bool(prefix) and not prefix.endswith("/") and not (first.startswith(folder) and last.startswith(folder))
+def check_mixed(channel: ChannelPlan, bucket: str, prefix: str, listed: Callable[[], Iterable[StoredObject]]) -> None:
+    """The same for keys that lie in the prefix's folder and beside it. `listed` gives all in bytewise order, each time anew."""
+    check = Check(channel, bucket)
+    for item in _by_path(prefix, listed):
+        check.add(item)
+
+
+def in_folder(prefix: str, key: str) -> bool:
+    """Does a key of `prefix` lie in the folder of that name? The others lie beside it."""
+    return not prefix or prefix.endswith("/") or key.startswith(f"{prefix}/")
 
 
 def _path_bytes(item: Placement) -> bytes:
-    return item.path.encode("utf-8", "surrogateescape")
+    return key_bytes(item.path)
 
 
-def _by_path(prefix: str, placed: Callable[[], Iterable[Placement]]) -> Iterable[Placement]:
+def _by_path(prefix: str, listed: Callable[[], Iterable[StoredObject]]) -> Iterable[Placement]:
     """In bytewise order of paths: that of the keys, separately for those in the prefix's folder and those beside it."""
-    folder = f"{prefix}/"
-    inside = (item for item in placed() if item.source.key.startswith(folder))
-    beside = (item for item in placed() if not item.source.key.startswith(folder))
-    return heapq.merge(inside, beside, key=_path_bytes)
+    inside = (item for item in listed() if in_folder(prefix, item.key))
+    beside = (item for item in listed() if not in_folder(prefix, item.key))
+    return heapq.merge(place(prefix, inside), place(prefix, beside), key=_path_bytes)
 
 
 def _clash(channel: ChannelPlan, bucket: str, one: str, other: str, why: str) -> ClientFailure:
@@ -174,10 +186,30 @@ def no_objects(channel: ChannelPlan, bucket: str, region: str, role: str) -> Cli
     )
 
 
+def damaged(uri: str, fault: str) -> ClientFailure:
+    return _refusal(f"{uri} {fault}. Write the object again, or see to the network and the store between it and here.")
+
+
+def partial_prefix(channel: ChannelPlan, bucket: str, key: str) -> ClientFailure:
+    """SageMaker's own words for FastFile, with what is not in the folder."""
+    return _refusal(
+        "Failed to download data. For FastFile mode, partial S3 prefix is not supported. S3 prefix has to end with a full file or "
+        f"folder. Add a trailing '/' to the S3 URI {channel.s3_uri} of channel \"{channel.name}\", which also matches "
+        f"s3://{bucket}/{key}."
+    )
+
+
+def fifo_taken(channel: ChannelPlan, other: str) -> ClientFailure:
+    return _refusal(
+        f'channel "{channel.name}" in Pipe mode is read from {channel.name}_0, {channel.name}_1 and so on, and another channel is called '
+        f'"{other}"; rename one of them'
+    )
+
+
 def disk_full(needed: int, free: int, host: str) -> ClientFailure:
     """The share does not fit; both numbers in bytes."""
     return ClientFailure(
         Reason.DISK_FULL,
-        f"Data download failed:the input data of {host}, checkpoints included, needs {needed} bytes and its storage volume has "
-        f"{free} free. Ask for more with resourceConfig.volumeSizeInGB, or shard the channels.",
+        f"Data download failed:the input data of {host}, checkpoints included, needs at least {needed} bytes and its storage volume "
+        f"has {free} free. Ask for more with resourceConfig.volumeSizeInGB, or shard the channels.",
     )

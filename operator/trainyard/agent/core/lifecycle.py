@@ -204,7 +204,7 @@ def outcome(facts: Facts, decision: Decision, failed_elsewhere: bool) -> str:
     """The manifest's word for the job. `Unknown`: nobody said how training ended, and a retry must not rely on it."""
     if decision.stop in UNFINISHED:
         return "Interrupted"
-    if decision.stop is StopReason.HOST_FAILED or failed_elsewhere:
+    if decision.stop in {StopReason.HOST_FAILED, StopReason.INPUT_FAILED} or failed_elsewhere:
         return "Failed"
     if decision.stop is not None:
         return STOPPED_AS.get(decision.stop, "Stopped")

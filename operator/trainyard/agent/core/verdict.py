@@ -142,9 +142,9 @@ def _bucket(fault: StoreFault, target: Target, who: Who) -> Verdict | None:
 
 def _object(fault: StoreFault, target: Target, _who: Who) -> Verdict | None:
     if fault.missing and target.verb == "read":
-        text = f"{target.uri} is gone since it was listed: do not delete input data while a job starts"
+        text = f"{target.uri} is gone since it was listed: do not delete input data while a job uses it"
     elif fault.status == 412:
-        text = f"{target.uri} has changed since it was listed: do not replace input data while a job starts"
+        text = f"{target.uri} has changed since it was listed: do not replace input data while a job uses it"
     else:
         return None
     return Verdict(True, Reason.DATA_DOWNLOAD_FAILED, text)

@@ -205,6 +205,16 @@ def algorithm_failed(snapshot: Snapshot, pod: Pod) -> Failure | None:
     return _failure(pod, Reason.ALGORITHM_ERROR, text, training.finished)
 
 
+def input_failed(snapshot: Snapshot, pod: Pod) -> Failure | None:
+    """The stream of a Pipe channel broke off. Whatever its exit code says, training did not have all of its data."""
+    report = snapshot.report(pod)
+    if report is None or report.stop_reason is not StopReason.INPUT_FAILED:
+        return None
+    text = report.stop_message or f"InternalServerError: Data download failed:a stream on host {pod.host} broke off."
+    at = pod.container(names.CONTAINER_TRAINING).finished or snapshot.now
+    return _failure(pod, Reason.DATA_DOWNLOAD_FAILED, text, at)
+
+
 def not_uploaded(_snapshot: Snapshot, pod: Pod) -> Failure | None:
     sidecar, report = pod.container(names.CONTAINER_SIDECAR), final_report(pod, names.CONTAINER_SIDECAR)
     if report is None or report.result is not Result.FAILED or report.stop_reason in UNFINISHED:
@@ -216,6 +226,7 @@ CHECKS: tuple[Callable[[Snapshot, Pod], Failure | None], ...] = (
     evicted_for_disk,  # the pod's own reason outranks what its killed containers say
     not_staged,
     nothing_to_execute,
+    input_failed,
     out_of_memory,
     lost,
     algorithm_failed,

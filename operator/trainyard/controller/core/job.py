@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -43,7 +44,7 @@ class Job:
     status: JobStatus = field(default_factory=JobStatus)
     raw_status: dict[str, Any] = field(default_factory=dict)
     deleting: bool = False
-    delete_after_ttl: bool = False
+    annotations: Mapping[str, str] = field(default_factory=dict)
     problem: str = ""
     history_lost: bool = False  # the status cannot be read, so nobody can say what was done already
 
@@ -72,6 +73,19 @@ class Job:
     @property
     def suspend(self) -> bool:
         return self.spec is not None and self.spec.suspend
+
+    @property
+    def delete_after_ttl(self) -> bool:
+        return self.annotations.get(names.ANNOTATION_DELETE_AFTER_TTL) == "true"
+
+    def chosen(self, annotation: str, values: tuple[str, ...]) -> str:
+        """The value of an annotation that chooses among `values`; the first where it is absent. Raises ValueError with a sentence."""
+        value = self.annotations.get(annotation, values[0])
+        if value not in values:
+            raise ValueError(
+                f"annotation {annotation} is {value!r}; write {' or '.join(map(repr, values))}, or remove it"
+            )
+        return value
 
     def arn(self, region: str) -> str:
         return f"arn:aws:sagemaker:{region}:{self.account}:training-job/{self.training_job_name}"
@@ -170,7 +184,7 @@ def parse_job(raw: Any) -> Job:
         status=status,
         raw_status=raw_status,
         deleting="deletionTimestamp" in metadata,
-        delete_after_ttl=read.texts(metadata, "annotations").get(names.ANNOTATION_DELETE_AFTER_TTL) == "true",
+        annotations=read.texts(metadata, "annotations"),
         problem=problem,
         history_lost=history_lost,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from trainyard.api import names
 from trainyard.api.plan import ChannelPlan, CheckpointPlan, Host, JobIdentity, Plan, StorePlan
 from trainyard.controller.core import limits, naming
 from trainyard.controller.core.job import Job
@@ -21,7 +22,7 @@ def address(job: Job, host: str, count: int, options: Options) -> str:
 
 
 def job_plan(job: Job, resolved: Resolved, options: Options) -> Plan:
-    """`job.spec` must be readable."""
+    """`job.spec` and the annotations must be readable: what was resolved is."""
     spec = job.spec
     assert spec is not None
     count = spec.resource_config.instance_count
@@ -48,9 +49,17 @@ def job_plan(job: Job, resolved: Resolved, options: Options) -> Plan:
             ChannelPlan(
                 name=channel.channel_name,
                 s3_uri=source.s3_uri,
+                data_type=source.s3_data_type,
                 distribution=source.s3_data_distribution_type,
-                input_mode=channel.input_mode or spec.algorithm_specification.training_input_mode,
+                sharding=job.chosen(names.ANNOTATION_SHARDING, names.SHARDING),
+                manifest_paths=job.chosen(names.ANNOTATION_MANIFEST_PATHS, names.MANIFEST_PATHS),
+                input_mode=spec.mode_of(channel),
                 content_type=channel.content_type,
+                compression=channel.compression_type,
+                record_wrapper=channel.record_wrapper_type,
+                shuffle_seed=channel.shuffle_config.seed if channel.shuffle_config is not None else None,
+                attribute_names=source.attribute_names,
+                instance_groups=source.instance_group_names,
             )
             for channel in spec.input_data_config
             if (source := channel.data_source.s3_data_source) is not None

@@ -44,7 +44,7 @@ def pod(job: Job, host: str, resolved: Resolved, options: Options) -> Manifest:
         "hostname": host,
         "securityContext": security.pod(),
         "initContainers": [
-            _sidecar(host, resolved, security, options),
+            _sidecar(host, spec, resolved, security, options),
             _prefetch(spec, security, options),
             _stage(host, resolved, security, options),
         ],
@@ -117,6 +117,12 @@ def _mount(volume: str, path: str, read_only: bool = False, sub_path: str | None
     return mount
 
 
+def _read_only(channel: str) -> Manifest:
+    """A FastFile channel over its place in the writable input directory: not even root can write to it."""
+    place = f"data/{channel}"
+    return _mount(VOLUME_ML, f"{names.ML_SUBPATHS['input']}/{place}", read_only=True, sub_path=f"input/{place}")
+
+
 def _agent(name: str, host: str, resolved: Resolved, security: _Security, options: Options) -> Manifest:
     """What `sidecar` and `stage` share: the S3 identity and the agent's volumes."""
     mounts = [
@@ -141,9 +147,11 @@ def _agent(name: str, host: str, resolved: Resolved, security: _Security, option
     }
 
 
-def _sidecar(host: str, resolved: Resolved, security: _Security, options: Options) -> Manifest:
+def _sidecar(host: str, spec: TrainingJobSpec, resolved: Resolved, security: _Security, options: Options) -> Manifest:
     sidecar = _agent(names.CONTAINER_SIDECAR, host, resolved, security, options)
     sidecar["volumeMounts"].append(_mount(VOLUME_TOOLS, names.TOOLS_DIR))
+    # The process that streams reads ahead, beside the one that uploads.
+    memory = "512Mi" if any(spec.mode_of(channel) == "Pipe" for channel in spec.input_data_config) else "256Mi"
     return sidecar | {
         "restartPolicy": "Always",
         "ports": [{"name": "agent", "containerPort": names.AGENT_PORT, "protocol": "TCP"}],
@@ -152,7 +160,7 @@ def _sidecar(host: str, resolved: Resolved, security: _Security, options: Option
             "postStart": {"exec": {"command": [names.PODTOOL, "copy", PODTOOL]}},
             "preStop": {"httpGet": {"path": names.PATH_PRESTOP, "port": names.AGENT_PORT}},
         },
-        "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}},
+        "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": memory}},
     }
 
 
@@ -223,6 +231,11 @@ def _training(job: Job, spec: TrainingJobSpec, resolved: Resolved, security: _Se
         "securityContext": security.training(),
         "volumeMounts": [
             *(_mount(VOLUME_ML, path, sub_path=sub_path) for sub_path, path in _storage(spec).items()),
+            *(
+                _read_only(channel.channel_name)
+                for channel in spec.input_data_config
+                if spec.mode_of(channel) == "FastFile"
+            ),
             _mount(VOLUME_SHM, "/dev/shm"),  # noqa: S108 - the contract's path, on a volume of its own
         ],
     }

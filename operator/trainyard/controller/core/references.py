@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from trainyard.api import names
 from trainyard.api.platform import ExecutionRoleSpec, InstanceTypeSpec
 from trainyard.api.reasons import Reason
 from trainyard.controller.core.compute import Compute, compute
@@ -47,6 +48,11 @@ def resolve(snapshot: Snapshot) -> Resolved | Unresolved:
             f" a namespace, and TrainingJob {holder.name} has it: this one starts when that is deleted, or choose another"
             " trainingJobName.",
         )
+    try:
+        snapshot.job.chosen(names.ANNOTATION_SHARDING, names.SHARDING)
+        snapshot.job.chosen(names.ANNOTATION_MANIFEST_PATHS, names.MANIFEST_PATHS)
+    except ValueError as error:
+        return Unresolved(Reason.INVALID_SPEC, str(error))
     instance = _instance_type(snapshot)
     if isinstance(instance, Unresolved):
         return instance

@@ -7,7 +7,15 @@ from datetime import datetime
 from trainyard.api import names
 from trainyard.api.plan import model_uri
 from trainyard.api.reasons import Reason
-from trainyard.api.status import HostStatus, JobStatus, ModelArtifacts, SecondaryStatus, TrainingJobStatus, Transition
+from trainyard.api.status import (
+    ChannelStatus,
+    HostStatus,
+    JobStatus,
+    ModelArtifacts,
+    SecondaryStatus,
+    TrainingJobStatus,
+    Transition,
+)
 from trainyard.controller.core.activity import Activity, activity
 from trainyard.controller.core.conditions import conditions, reobserved
 from trainyard.controller.core.decision import Act, Decision
@@ -81,6 +89,7 @@ def _next(snapshot: Snapshot, decision: Decision, doing: Activity) -> JobStatus:
         training_time_in_seconds=duration,
         billable_time_in_seconds=_billable(job, transitions, ended) if duration is not None else None,
         final_metric_data_list=final_metrics(snapshot),
+        channels=previous.channels or _channels(job),
         defaults=previous.defaults or (defaults(job.spec) if job.spec is not None else {}),
         attempt=job.attempt,
         attempt_start_time=snapshot.now if resumed else previous.attempt_start_time,
@@ -117,6 +126,16 @@ def _arn(snapshot: Snapshot) -> str | None:
     if isinstance(found, Resolved):
         return snapshot.job.arn(found.role.s3.region)
     return snapshot.job.arn(DEFAULT_REGION) if snapshot.job.spec is not None and snapshot.pods else None
+
+
+def _channels(job: Job) -> list[ChannelStatus]:
+    if job.spec is None:
+        return []
+    modes = ((channel.channel_name, job.spec.mode_of(channel)) for channel in job.spec.input_data_config)
+    return [
+        ChannelStatus(channel_name=name, input_mode=mode, served_by="Stream" if mode == "Pipe" else "Staging")
+        for name, mode in modes
+    ]
 
 
 def _model(job: Job) -> ModelArtifacts | None:

@@ -1,0 +1,137 @@
+"""What training finds on this host's disk: its share of each channel, and checkpoints; downloads begin while the listing goes on."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from pathlib import Path
+
+from trainyard.agent.adapters import files
+from trainyard.agent.adapters.placed import Placed
+from trainyard.agent.app import restore
+from trainyard.agent.app.download import Downloader, Item, Parents
+from trainyard.agent.app.fence import download_failure
+from trainyard.agent.app.piped import Piped
+from trainyard.agent.app.progress import Progress
+from trainyard.agent.app.settings import Settings
+from trainyard.agent.app.shares import Share
+from trainyard.agent.app.sources import Sources
+from trainyard.agent.app.store import Patience, Refused, Store
+from trainyard.agent.core import layout
+from trainyard.api.plan import ChannelPlan, Plan
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+class Input:
+    """One host's channels and checkpoints. All methods raise AgentError."""
+
+    def __init__(self, settings: Settings, plan: Plan, store: Store, patience: Patience, progress: Progress) -> None:
+        self._settings = settings
+        self._plan = plan
+        self._progress = progress
+        self._sources = Sources(store, plan, patience, progress.saw)
+        self._piped = Piped(settings, plan, self._sources, progress)
+        self._placed = Placed(settings.placed)
+        self._downloader = Downloader(store, settings.staging, patience, progress.add, self._note)
+        self._needed = 0
+        """Bytes of all objects that were given out for download."""
+        self._free = 0
+        self._volume = plan.volume_bytes or 2**63
+        """Bytes that the volume may hold, less those that are in place already."""
+
+    def _note(self, item: Item) -> None:
+        self._placed.add(item.file, item.source)
+
+    def bring(self) -> None:
+        """Returns when everything is in place."""
+        # All are looked at before anything is downloaded: what is wrong with the last one shows at once.
+        channels = self._plan.channels_of(self._settings.host)
+        _check_names(channels)
+        shares = [
+            (self._share(channel), self._settings.ml / "input/data" / channel.name)
+            for channel in channels
+            if channel.input_mode != "Pipe"
+        ]
+        if (kept := self._plan.checkpoints) is not None:
+            shares.append((restore.share(self._settings, kept, self._sources), self._settings.checkpoints))
+        for channel in channels:
+            if channel.input_mode == "Pipe":
+                self._piped.prepare(channel)
+        self._free = files.free_bytes(self._settings.ml)
+        for share, directory in shares:
+            files.make_directory(directory)
+            self._fill(share, directory)
+            share.remove()
+        if kept is not None:
+            restore.record(self._settings, kept)
+
+    def _share(self, channel: ChannelPlan) -> Share:
+        if channel.data_type == "ManifestFile":
+            name = f"{channel.name}-manifest"
+            document = self._sources.document(channel)
+            source = self._sources.named(channel, document)
+            self._keep_manifest(name, document)
+        else:
+            source = self._sources.listed(channel)
+        hosts = self._plan.receivers(channel)
+        rank = hosts.index(self._settings.host)
+        return Share(channel, source, self._settings.scratch, rank=rank, hosts=len(hosts))
+
+    def _keep_manifest(self, name: str, document: bytes) -> None:
+        """Beside the channel's directory, as on SageMaker. A channel of that name has the place first."""
+        if all(channel.name != name for channel in self._plan.channels):
+            files.write_whole(self._settings.ml / "input/data" / name, document, 0o666)
+
+    def _fill(self, share: Share, directory: Path) -> None:
+        before, needed = (self._progress.objects, self._progress.bytes), self._needed
+        try:
+            self._download(self._items(share, directory))
+        except layout.Unordered:
+            # What came before the first key out of order need not be this host's.
+            files.empty(directory)
+            self._placed.clear()
+            self._progress.back_to(*before)
+            self._needed = needed
+            self._download(self._items(share, directory, sort=True))
+
+    def _items(self, share: Share, directory: Path, *, sort: bool = False) -> Iterator[Item]:
+        """One by one, each when its directories are there and its bytes have room: nobody holds them all."""
+        parents = Parents(directory)
+        for each in share.files(sort=sort):
+            self._check_folder(share, each.source.key)
+            item = Item(share.source.bucket, each.source, directory / each.path)
+            if self._placed.has(item.file, item.source):
+                self._volume -= item.source.size
+                self._progress.add(1, item.source.size)
+                continue
+            self._needed += item.source.size
+            if self._needed > (room := min(self._free, self._volume)):
+                raise layout.disk_full(self._needed, room, self._settings.host)
+            parents.make(each.path)
+            yield item
+
+    def _check_folder(self, share: Share, key: str) -> None:
+        channel, prefix = share.channel, share.source.prefix
+        if channel.input_mode == "FastFile" and key != prefix and not layout.in_folder(prefix, key):
+            raise layout.partial_prefix(channel, share.source.bucket, key)
+
+    def _download(self, items: Iterator[Item]) -> None:
+        try:
+            self._downloader.run(items)
+        except Refused as refused:
+            raise download_failure(refused) from refused
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            free = files.free_bytes(self._settings.ml)
+            raise layout.disk_full(self._needed, free, self._settings.host) from error
+
+
+def _check_names(channels: list[ChannelPlan]) -> None:
+    """A Pipe channel's FIFOs must not be another channel's directory."""
+    for channel in channels:
+        for other in channels:
+            stem, _, number = other.name.rpartition("_")
+            if channel.input_mode == "Pipe" and stem == channel.name and number.isdecimal():
+                raise layout.fifo_taken(channel, other.name)

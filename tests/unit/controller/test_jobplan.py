@@ -1,0 +1,82 @@
+"""What of a job's channels reaches the agent."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from tests.support import objects as o
+from trainyard.api.plan import ChannelPlan
+from trainyard.controller.core.jobplan import job_plan
+from trainyard.controller.core.references import Resolved, Unresolved
+from trainyard.controller.core.snapshot import Options
+
+
+def planned(channel: dict[str, Any], **annotations: str) -> ChannelPlan:
+    source = {"s3URI": "s3://data/train"} | channel.pop("source", {})
+    job = o.job(inputDataConfig=[{"channelName": "train", "dataSource": {"s3DataSource": source}} | channel])
+    assert job.spec is not None, job.problem
+    named = {f"trainyard.dev/{name.replace('_', '-')}": value for name, value in annotations.items()}
+    job = replace(job, annotations=named)
+    resolved = o.snapshot(job).resolution
+    assert isinstance(resolved, Resolved)
+    return job_plan(job, resolved, Options(agent_image="agent:1")).channels[0]
+
+
+def test_a_channel_that_says_nothing_has_sagemakers_defaults() -> None:
+    assert planned({}) == ChannelPlan(name="train", s3_uri="s3://data/train")
+
+
+def test_what_a_manifest_channel_says_is_handed_on() -> None:
+    found = planned({"source": {"s3DataType": "ManifestFile", "s3DataDistributionType": "ShardedByS3Key"}})
+    assert (found.data_type, found.sharded, found.sharding, found.manifest_paths) == (
+        "ManifestFile",
+        True,
+        "objects",
+        "relative",
+    )
+
+
+def test_what_a_pipe_channel_says_is_handed_on() -> None:
+    found = planned(
+        {
+            "source": {"s3DataType": "AugmentedManifestFile", "attributeNames": ["source-ref", "class"]},
+            "inputMode": "Pipe",
+            "compressionType": "Gzip",
+            "recordWrapperType": "RecordIO",
+            "shuffleConfig": {"seed": 7},
+        }
+    )
+    assert (found.input_mode, found.compression, found.record_wrapper, found.shuffle_seed, found.attribute_names) == (
+        "Pipe",
+        "Gzip",
+        "RecordIO",
+        7,
+        ["source-ref", "class"],
+    )
+
+
+def test_the_jobs_own_mode_holds_where_a_channel_has_none() -> None:
+    algorithm = {"trainingImage": o.IMAGE, "trainingInputMode": "FastFile"}
+    source = {"s3DataSource": {"s3URI": "s3://data/x"}}
+    channels = [
+        {"channelName": "a", "dataSource": source},
+        {"channelName": "b", "dataSource": source, "inputMode": "File"},
+    ]
+    job = o.job(algorithmSpecification=algorithm, inputDataConfig=channels)
+    resolved = o.snapshot(job).resolution
+    assert isinstance(resolved, Resolved)
+    found = job_plan(job, resolved, Options(agent_image="agent:1")).channels
+    assert [channel.input_mode for channel in found] == ["FastFile", "File"]
+
+
+def test_annotations_choose_how_channels_are_shared_and_laid_out() -> None:
+    found = planned({"source": {"s3DataType": "ManifestFile"}}, sharding="bytes", manifest_paths="key")
+    assert (found.sharding, found.manifest_paths) == ("bytes", "key")
+
+
+def test_an_annotation_that_chooses_what_there_is_not_says_what_there_is() -> None:
+    job = replace(o.job(), annotations={"trainyard.dev/sharding": "size"})
+    found = o.snapshot(job).resolution
+    assert isinstance(found, Unresolved)
+    assert found.message == "annotation trainyard.dev/sharding is 'size'; write 'objects' or 'bytes', or remove it"

@@ -66,7 +66,9 @@ def test_few_bytes_that_stand_for_many_come_in_pieces() -> None:
     assert max(map(len, pieces)) <= 1 << 20
 
 
-@pytest.mark.parametrize("content", [b"no gzip at all, but plain text", gzip.compress(b"x" * 1000) + b"rest"])
+@pytest.mark.parametrize(
+    "content", [b"no gzip at all, but plain text", gzip.compress(b"x" * 1000) + b"rest"], ids=["text", "more after it"]
+)
 def test_what_is_no_gzip_is_refused(content: bytes) -> None:
     with pytest.raises(ValueError, match="gzip data"):
         unzipped(content, 1000)

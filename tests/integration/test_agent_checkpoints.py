@@ -141,6 +141,17 @@ def test_checkpoints_that_cannot_be_restored_fail_the_job_before_training(one: J
     assert (report.message or "").startswith(f"ClientError: {words}")
 
 
+def test_a_checkpoint_that_arrives_damaged_is_not_restored(one: Job) -> None:
+    one.server.client.put_object(Bucket=one.bucket, Key="ck/step-1", Body=os.urandom(100), ChecksumAlgorithm="CRC32")
+    one.server.damage(one.bucket, "ck/step-1")
+    one.change(download_retry_seconds=1)
+    report = one.pod.stage(code=1)
+    assert report.reason == "DataDownloadFailed"
+    assert one.uri("ck/step-1") in (report.message or "")
+    assert "arrived damaged: its CRC32 is " in (report.message or "")
+    assert local(one.pod) == {}
+
+
 def test_new_changed_and_renamed_files_go_up_and_vanished_ones_go(one: Job) -> None:
     one.put("ck/restored", "ck/old")
     begin(one, {"step-1": b"one", "deep/er/step-1": b"x", "step-2.tmp.sagemaker-ignore": b"half"})

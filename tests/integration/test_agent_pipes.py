@@ -403,6 +403,20 @@ def test_an_object_that_changes_in_the_middle_of_the_stream_never_looks_like_its
     assert reader.result(20) == 100 * MIB
 
 
+def test_a_stream_that_breaks_off_costs_no_checkpoint(one: Job) -> None:
+    one.put("data/a", body=b"no gzip")
+    pipe(one, compression="Gzip")
+    one.put("ck/step-1", body=b"earlier")
+    one.keep_checkpoints(interval=3600)
+    begins(one)
+    blocked_reader(one.pod)
+    wait_for("the refused probe", lambda: refused(one.pod))
+    assert (one.pod.ml / "checkpoints/step-1").read_bytes() == b"earlier"
+    one.pod.write({"step-2": b"written at the end"}, "checkpoints")
+    check_failed(one, "is no complete gzip data")
+    assert one.checkpoints() == {"step-1": b"earlier", "step-2": b"written at the end"}
+
+
 def test_an_object_that_is_no_gzip_fails_the_job_by_name(one: Job) -> None:
     one.put("data/a", body=gzip.compress(b"fine"))
     one.put("data/b", body=gzip.compress(os.urandom(MIB))[:-20])

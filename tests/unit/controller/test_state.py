@@ -77,7 +77,12 @@ def test_a_job_is_new_until_it_has_pods() -> None:
 def test_a_job_that_was_packed_is_as_it_was() -> None:
     status = {"trainingJobStatus": "Stopping", "secondaryStatus": "Stopping", "attempt": 3}
     raw = o.raw_job(status=status | {"hosts": [{"name": "algo-1", "pod": "p"}]}, trainingJobName="Another")
-    raw["metadata"] |= {"annotations": {names.ANNOTATION_DELETE_AFTER_TTL: "true"}, "managedFields": [{}]}
+    ours = {
+        names.ANNOTATION_DELETE_AFTER_TTL: "true",
+        names.ANNOTATION_SHARDING: "bytes",
+        names.ANNOTATION_MANIFEST_PATHS: "key",
+    }
+    raw["metadata"] |= {"annotations": ours, "managedFields": [{}]}
     for found in (raw, o.raw_job(), o.raw_job(status={"hosts": 7}), {}, {"metadata": 7, "spec": [], "status": "x"}):
         packed, job = pack_job(found), parse_job(found)
         assert packed.unpack() == job

@@ -72,7 +72,7 @@ def _commits_unseen(key: Key) -> Callable[[World], None]:
 def _next(scope: Scope, world: World, found: Object) -> Iterator[tuple[str, Life, dict[str, Any]]]:
     stage, order = found.body.life.stage, _ordered(found)
     if stage == kube.TRAINING:
-        yield from _training_ends(scope, found, order)
+        yield from _training_ends(scope, world, found, order)
     elif stage == kube.UPLOADING:
         yield from _uploads(scope, world, found)
     elif stage not in kube.ENDED:
@@ -104,24 +104,35 @@ def _begins(scope: Scope, world: World, found: Object) -> Iterator[tuple[str, Li
         yield after, Life(after), {"trained": True}
 
 
-def _training_ends(scope: Scope, found: Object, order: str) -> Iterator[tuple[str, Life, dict[str, Any]]]:
-    for code in scope.codes:
-        yield from _ends(scope, code, "", {"succeeded": True} if code == 0 else {"trouble": True})
+def _training_ends(scope: Scope, world: World, found: Object, order: str) -> Iterator[tuple[str, Life, dict[str, Any]]]:
+    ends: list[tuple[int, str, dict[str, Any]]] = [
+        (code, "", {"succeeded": True} if code == 0 else {"trouble": True}) for code in scope.codes
+    ]
     if order:
-        yield from _ends(scope, kube.KILLED, order, {"trouble": True})
+        ends.append((kube.KILLED, order, {"trouble": True}))
     elif found.body.deleting:
-        yield from _ends(scope, kube.KILLED, "Deleted", {"trouble": True})
+        ends.append((kube.KILLED, "Deleted", {"trouble": True}))
     elif "limit" in scope.troubles:
-        yield from _ends(scope, kube.KILLED, "MaxRuntimeExceeded", {"limit": True})
+        ends.append((kube.KILLED, "MaxRuntimeExceeded", {"limit": True}))
+    for code, why, fact in ends:
+        told = (kube.UPLOADING,) if kube.UPLOADING in scope.path else _results(scope, world, found)
+        yield from _ends(code, why, fact, told)
 
 
-def _ends(scope: Scope, code: int, why: str, fact: dict[str, Any]) -> Iterator[tuple[str, Life, dict[str, Any]]]:
+def _results(scope: Scope, world: World, found: Object) -> tuple[str, ...]:
+    """An attempt that finds a later one's marker, or the job's result, commits nothing."""
+    return ("Failed",) if scope.fence and world.superseded(found) else scope.results
+
+
+def _ends(
+    code: int, why: str, fact: dict[str, Any], results: tuple[str, ...]
+) -> Iterator[tuple[str, Life, dict[str, Any]]]:
     label = f"training ends with {code}" + (f" ({why})" if why else "")
-    if kube.UPLOADING in scope.path:
-        yield label, Life(kube.UPLOADING, code, "", why), fact
-        return
-    for told in scope.results:
-        yield f"{label}, {told}", Life(kube.OVER, code, told, why), fact | _outcome(told, code, why)
+    for told in results:
+        if told == kube.UPLOADING:
+            yield label, Life(kube.UPLOADING, code, "", why), fact
+        else:
+            yield f"{label}, {told}", Life(kube.OVER, code, told, why), fact | _outcome(told, code, why)
 
 
 def _barrier(scope: Scope, world: World, found: Object) -> bool:
@@ -152,8 +163,11 @@ def _uploads(scope: Scope, world: World, found: Object) -> Iterator[tuple[str, L
         )
     if waits and not found.body.deleting:
         return
-    whole = all(pod.body.life.stage in (kube.UPLOADING, kube.OVER) for pod in others)
-    for told in scope.results if whole or not first else ("Failed",):
+    mine = fact_key(world.manifest(found.body))[:2]
+    made = sum(key[:2] == mine and fact.made > 0 for key, fact in world.facts.items())
+    # The files of a host that has gone are missing, and the result is none that a later attempt would take for the job's.
+    whole = len(others) == made - 1 and all(pod.body.life.stage in (kube.UPLOADING, kube.OVER) for pod in others)
+    for told in _results(scope, world, found) if whole or not first else ("Failed",):
         yield f"upload: {told}", life._replace(stage=kube.OVER, told=told), _outcome(told, life.code, life.why)
 
 

@@ -231,8 +231,8 @@ class World:
         return [found for _, found in self.of(PODS) if fact_key(self.manifest(found.body))[:2] == mine]
 
     def published(self, uid: str) -> set[int]:
-        """The attempts of that job that have committed a result."""
-        return {key[1] for key, fact in self.facts.items() if key[0] == uid and fact.final}
+        """The attempts of that job that have committed a result: algo-1 does, for all hosts."""
+        return {key[1] for key, fact in self.facts.items() if key[0] == uid and key[2] == "algo-1" and fact.final}
 
     def superseded(self, pod: Object) -> bool:
         """The agents' fence: the job has a result, or a later attempt has set its marker, as its staging does."""

@@ -92,7 +92,7 @@ def find_versitygw() -> Path | None:
         return Path(named)
     fallback = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "trainyard"
     cache = Path(os.environ.get("TRAINYARD_CACHE") or fallback)
-    found = sorted(path for path in cache.glob("**/versitygw") if path.is_file() and os.access(path, os.X_OK))
+    found = sorted(path for path in cache.glob("tools/*/versitygw") if path.is_file() and os.access(path, os.X_OK))
     return found[-1] if found else None
 
 

@@ -19,6 +19,14 @@ class StoredObject:
     etag: str
 
 
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a store says of an object, or of one part of it. `opaque`: it is encrypted so that its ETag is no digest of its bytes."""
+
+    size: int
+    opaque: bool
+
+
 @dataclass(frozen=True)
 class Credentials:
     access_key: str
@@ -58,6 +66,10 @@ class ObjectStore(ByteReader, Protocol):
 
     def get_small(self, bucket: str, key: str) -> tuple[bytes, str]:
         """A whole small object and its ETag."""
+        ...
+
+    def about(self, bucket: str, key: str, *, part: int | None = None) -> About:
+        """Of the object, or of the part with that number (from 1) that it was uploaded in."""
         ...
 
     def put(self, bucket: str, key: str, body: Body | FileBody, *, match: str | None = None) -> None:

@@ -57,6 +57,8 @@ class BulkReader:
         with self._lock:
             found = self._stores.get((bucket, credentials))
             if found is None:
+                # Keys that were renewed are not asked for again.
+                self._stores = {known: store for known, store in self._stores.items() if known[0] != bucket}
                 found = self._stores[bucket, credentials] = self._make(bucket, credentials)
             return found
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import http.client
+import select
 import socket
+import struct
+import termios
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -44,6 +49,30 @@ def fault_of(error: Exception) -> StoreFault:
     if type(error).__name__ == "SSLCertVerificationError":
         return StoreFault("tls", detail)
     return StoreFault("connection", detail)
+
+
+def wait_sent(sock: socket.socket, patience: float, moved: Callable[[int], None]) -> None:
+    """Returns when the other side has all that was sent, or has something to say.
+
+    What the kernel has taken may be megabytes, and on a slow line minutes, ahead of what has arrived. Raises TimeoutError after
+    `patience` seconds in which nothing arrived; `moved` is called while something does.
+    """
+    answer = select.poll()
+    answer.register(sock, select.POLLIN | select.POLLHUP | select.POLLERR)
+    left, since = _unsent(sock), time.monotonic()
+    while left and not answer.poll(200):
+        now = _unsent(sock)
+        if now < left:
+            left, since = now, time.monotonic()
+            moved(0)
+        elif time.monotonic() - since > patience:
+            raise TimeoutError("timed out")
+
+
+def _unsent(sock: socket.socket) -> int:
+    """Bytes that the kernel has taken and the other side has not."""
+    count: int = struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, b"\0" * 4))[0]
+    return count
 
 
 class Pool:

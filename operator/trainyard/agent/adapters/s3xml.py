@@ -5,6 +5,7 @@ from __future__ import annotations
 from urllib.parse import unquote_plus
 from xml.etree import ElementTree
 
+from trainyard.agent.errors import NOT_S3, StoreFault
 from trainyard.agent.ports import StoredObject
 
 
@@ -12,6 +13,17 @@ def _parse(content: bytes) -> ElementTree.Element:
     root = ElementTree.fromstring(content)  # noqa: S314 - expat resolves no external entities; the endpoint is the administrator's
     for element in root.iter():
         element.tag = element.tag.rpartition("}")[2]
+    return root
+
+
+def _answer(content: bytes, name: str) -> ElementTree.Element:
+    """The document `name` of an answer that was good. Raises StoreFault: a byte more or less must not pass for another answer."""
+    try:
+        root = _parse(content)
+    except ElementTree.ParseError as error:
+        raise StoreFault("answer", f"no {name}, but {error}", status=200, code=NOT_S3) from error
+    if root.tag != name:
+        raise StoreFault("answer", f"no {name}, but {root.tag[:40]}", status=200, code=NOT_S3)
     return root
 
 
@@ -28,29 +40,39 @@ def error_of(content: bytes) -> tuple[str, str]:
 
 def listing(content: bytes) -> tuple[list[StoredObject], str | None]:
     """Objects of a ListObjectsV2 page that was asked for with encoding-type=url, and the next page's token."""
-    root = _parse(content)
+    root = _answer(content, "ListBucketResult")
     encoded = root.findtext("EncodingType") == "url"
     objects = []
     for item in root.iter("Contents"):
-        key = item.findtext("Key") or ""
-        objects.append(
-            StoredObject(
-                unquote_plus(key, errors="surrogateescape") if encoded else key,
-                int(item.findtext("Size") or 0),
-                item.findtext("ETag") or "",
-            )
-        )
-    more = root.findtext("IsTruncated") == "true"
-    return objects, (root.findtext("NextContinuationToken") if more else None)
+        key, size = item.findtext("Key"), item.findtext("Size") or ""
+        if not key or not size.isdecimal():
+            raise StoreFault("answer", "an object without a key or a size", status=200, code=NOT_S3)
+        name = unquote_plus(key, errors="surrogateescape") if encoded else key
+        objects.append(StoredObject(name, int(size), item.findtext("ETag") or ""))
+    # Objects that are not seen are data that is not trained on: whatever tells of more must be what S3 says.
+    more, after = root.findtext("IsTruncated"), root.findtext("NextContinuationToken")
+    count = root.findtext("KeyCount")
+    if more not in {"true", "false"} or (more == "true" and not after) or count not in {None, str(len(objects))}:
+        raise StoreFault("answer", "a listing that contradicts itself", status=200, code=NOT_S3)
+    return objects, (after if more == "true" else None)
 
 
 def upload_id(content: bytes) -> str:
-    return _parse(content).findtext("UploadId") or ""
+    found = _answer(content, "InitiateMultipartUploadResult").findtext("UploadId")
+    if not found:
+        raise StoreFault("answer", "an upload without an id", status=200, code=NOT_S3)
+    return found
 
 
 def uploads(content: bytes) -> list[tuple[str, str]]:
     """(key, upload id) of unfinished uploads."""
-    return [(item.findtext("Key") or "", item.findtext("UploadId") or "") for item in _parse(content).iter("Upload")]
+    root = _answer(content, "ListMultipartUploadsResult")
+    return [(item.findtext("Key") or "", item.findtext("UploadId") or "") for item in root.iter("Upload")]
+
+
+def completed(content: bytes) -> str:
+    """The ETag of an object whose upload was completed."""
+    return _answer(content, "CompleteMultipartUploadResult").findtext("ETag") or ""
 
 
 def completion(etags: list[str]) -> bytes:

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trainyard.agent.adapters.files import make_directory
+from trainyard.agent.app.proofs import Proofs
 from trainyard.agent.app.store import Patience, Store
-from trainyard.agent.ports import StoredObject
+from trainyard.agent.ports import Body, StoredObject
 
 MIB = 1024 * 1024
 RANGE = 8 * MIB
@@ -56,7 +57,7 @@ class Assembly:
         self._part = part
         self._missing = max(1, -(-item.source.size // RANGE))
         self._lock = threading.Lock()
-        self._file = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+        self._file = os.open(part, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
         os.fchmod(self._file, 0o666)  # any user may write to staged files, whatever the umask says
         if item.source.size > RANGE:
             os.posix_fallocate(self._file, 0, item.source.size)
@@ -66,21 +67,31 @@ class Assembly:
         size = self.item.source.size
         return ((first, min(RANGE, size - first)) for first in range(0, size, RANGE))
 
-    def write(self, first: int, data: bytes | bytearray | memoryview) -> None:
+    @property
+    def file(self) -> int:
+        """The descriptor of what is there so far."""
+        return self._file
+
+    def write(self, first: int, data: Body) -> None:
         view = memoryview(data)
         while view:
             written = os.pwrite(self._file, view, first)
             view, first = view[written:], first + written
 
-    def done(self) -> bool:
-        """One range less to come. True when that was the last: the file is in place."""
+    def fill(self, get: Callable[[int, int], Body]) -> None:
+        """Writes every range anew, as `get` gives it."""
+        for first, length in self.ranges():
+            self.write(first, get(first, length))
+
+    def came(self) -> bool:
+        """One range less to come. True when that was the last."""
         with self._lock:
             self._missing -= 1
-            if self._missing:
-                return False
+            return not self._missing
+
+    def place(self) -> None:
         os.close(self._file)
         self._part.rename(self.item.file)
-        return True
 
 
 class Downloader:
@@ -92,6 +103,7 @@ class Downloader:
         self._patience = patience
         self._progress = progress
         self._budget = Budget(IN_MEMORY)
+        self._proofs = Proofs(store, patience)
 
     def run(self, items: Iterable[Item]) -> None:
         """Returns when all files are in place. The first failure (Refused, OSError) ends it."""
@@ -111,7 +123,7 @@ class Downloader:
                 pending.add(pool.submit(self._fetch, assembly, first, length))
                 pending = self._settle(pending, QUEUED)
             if not item.source.size:
-                assembly.done()
+                assembly.place()
                 self._progress(1, 0)
         self._settle(pending, 0)
 
@@ -124,13 +136,21 @@ class Downloader:
         return pending
 
     def _fetch(self, assembly: Assembly, first: int, length: int) -> None:
+        item = assembly.item
+        right = False
         self._budget.take(length)
         try:
-            data = self._store.read(assembly.item.bucket, assembly.item.source, first, length, self._patience)
+            data = self._store.read(item.bucket, item.source, first, length, self._patience)
             assembly.write(first, data)
+            if length == item.source.size:
+                right = self._proofs.of_bytes(item.bucket, item.source, data)
         finally:
             self._budget.give(length)
-        self._progress(1 if assembly.done() else 0, length)
+        if last := assembly.came():
+            if not right:
+                self._proofs.of_file(item.bucket, item.source, assembly.file, assembly.fill)
+            assembly.place()
+        self._progress(int(last), length)
 
 
 class Parents:

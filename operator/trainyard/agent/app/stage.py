@@ -12,7 +12,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote
 
@@ -69,6 +69,9 @@ class Progress:
         self.objects = 0
         self.bytes = 0
         self._listed = 0
+        self._message: str | None = None
+        self.more: Callable[[], dict[str, int]] = dict
+        """Further counts to tell."""
         self.enter(Phase.STAGING)
 
     def add(self, objects: int, size: int) -> None:
@@ -89,12 +92,19 @@ class Progress:
             self._phase = phase
             self._write(message)
 
+    def blocked(self, text: str | None) -> None:
+        """What keeps the data from coming, while it does. The first word stays: the next ones differ in the object's name only."""
+        with self._lock:
+            if bool(text) != bool(self._message):
+                self._write(text)
+
     def _write_now_and_then(self) -> None:
         if time.monotonic() - self._written >= PROGRESS_SECONDS:
-            self._write()
+            self._write(self._message)
 
     def _write(self, message: str | None = None) -> None:
         self._written = time.monotonic()
+        self._message = message
         content = {
             "phase": self._phase.value,
             "began": self._began,
@@ -103,7 +113,7 @@ class Progress:
             "bytes": self.bytes,
             "listed": self._listed,
             "message": message,
-        }
+        } | self.more()
         files.write_whole(self._path, json.dumps(content))
 
 
@@ -117,6 +127,7 @@ class Stage:
         self._store = Store(plan.store, settings.credentials, settings.timing)
         self._shares = Shares(settings.scratch, self._rank, len(plan.hosts))
         self.progress = Progress(settings.stage_progress, began)
+        self.progress.more = self._counts
         self.stopped: StopReason | None = None
         """Why the job had been stopped, if its result is there already."""
 
@@ -134,7 +145,11 @@ class Stage:
         return Result.STAGED
 
     def _patience(self) -> Patience:
-        return Patience(self._plan.download_retry_seconds)
+        timing = self._settings.timing
+        return Patience(self._plan.download_retry_seconds, notify=self.progress.blocked, quiet=timing.blocked_told)
+
+    def _counts(self) -> dict[str, int]:
+        return {"fallbacks": self._store.fallbacks, "damaged": self._store.damaged}
 
     def _configure(self) -> None:
         for name, content in config_files(self._plan, self._settings.host).items():

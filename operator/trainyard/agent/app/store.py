@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import random
 import threading
 import time
@@ -14,13 +15,19 @@ from typing import TypeVar
 
 from trainyard.agent.adapters.credentials import CredentialFiles
 from trainyard.agent.adapters.s3http import S3Http
-from trainyard.agent.core.verdict import Target, Verdict, Who, judge, pause
+from trainyard.agent.core.proof import plain
+from trainyard.agent.core.verdict import EXPIRED, Target, Verdict, Who, judge, pause
 from trainyard.agent.errors import StoreFault
-from trainyard.agent.ports import Body, ByteReader, FileBody, ObjectStore, StoredObject
+from trainyard.agent.ports import About, Body, ByteReader, FileBody, ObjectStore, StoredObject
 from trainyard.agent.timing import Timing
 from trainyard.api.plan import StorePlan
 
+log = logging.getLogger(__name__)
 T = TypeVar("T")
+SPOILT = frozenset({"NoSuchUpload", "InvalidPart", "InvalidPartOrder"})
+"""An upload of which S3 says this has to be made anew."""
+READINGS = 3
+"""So often something is read until its bytes are those of its ETag, or the same ones again."""
 PIECE = 4 * 1024 * 1024
 
 
@@ -50,6 +57,8 @@ class Patience:
     stubborn: bool = False
     notify: Callable[[str | None], None] = lambda _text: None
     """Told each refusal's text, and None when the request got through after all."""
+    quiet: float = 0
+    """A request's refusals in so many seconds from its first are not told: they may pass."""
     enough: threading.Event = field(default_factory=threading.Event)
     """Once set, the next failure of any request is its last."""
 
@@ -57,14 +66,24 @@ class Patience:
 class Store:
     """What the agent does with S3. All methods raise Refused, and are safe for threads."""
 
-    def __init__(self, plan: StorePlan, credentials: Path, timing: Timing) -> None:
+    def __init__(
+        self, plan: StorePlan, credentials: Path, timing: Timing, moved: Callable[[int], None] = lambda _size: None
+    ) -> None:
+        """`moved` is told the size of every block that was sent, from any thread."""
         self._plan = plan
+        self._moved = moved
         self._timing = timing
         self._source = CredentialFiles(credentials, plan.credentials_secret)
         suffix = ".cn" if plan.region.startswith("cn-") else ""
         self._url = plan.endpoint_url or f"https://s3.{plan.region}.amazonaws.com{suffix}"
         self.who = Who(plan.role, plan.credentials_secret, self._url, plan.region)
         self._reached = False
+        self.doubtful: set[str] = set()
+        """URIs that may have unfinished uploads whose ids nobody knows."""
+        self.fallbacks = 0
+        """How often our own engine was asked for what obstore could not bring."""
+        self.damaged = 0
+        """Readings whose bytes were not those of the object's ETag."""
 
     def _virtual(self, bucket: str) -> bool:
         if self._plan.addressing_style != "auto":
@@ -77,7 +96,7 @@ class Store:
         return {
             virtual: S3Http(
                 self._url, self._plan.region, virtual, self._source,
-                connect_timeout=self._timing.connect, read_timeout=self._timing.read,
+                connect_timeout=self._timing.connect, read_timeout=self._timing.read, moved=self._moved,
             )
             for virtual in (False, True)
         }  # fmt: skip
@@ -103,19 +122,23 @@ class Store:
             if after is None:
                 return
 
-    def read(self, bucket: str, item: StoredObject, first: int, length: int, patience: Patience) -> Body:
-        """Bytes of the listed version of an object, exactly as many as asked for."""
+    def read(
+        self, bucket: str, item: StoredObject, first: int, length: int, patience: Patience, *, fast: bool = True
+    ) -> Body:
+        """Bytes of the listed version of an object, exactly as many as asked for. `fast`: by obstore first, where it can."""
         whole = first == 0 and length == item.size
         wanted: dict[str, int] = {} if whole else {"first": first, "length": length}
         from trainyard.agent.adapters.bulk import takes  # noqa: PLC0415 - only staging needs it
 
-        if takes(item.key):
+        if fast and takes(item.key):
             try:
                 body = self._bulk[self._virtual(bucket)].get(bucket, item.key, etag=item.etag, **wanted)
                 if len(body) == length:
                     return body
-            except StoreFault:
-                pass  # the other engine finds out why, and is patient
+                self._fell_back(bucket, item.key, f"{len(body)} bytes came instead of {length}")
+            except StoreFault as fault:
+                # The other engine finds out why, and is patient.
+                self._fell_back(bucket, item.key, fault.detail)
 
         def get(http: ObjectStore) -> Body:
             body = http.get(bucket, item.key, etag=item.etag, **wanted)
@@ -125,14 +148,40 @@ class Store:
 
         return self._try(Target("read", bucket, item.key), patience, get)
 
-    def read_small(self, bucket: str, key: str, patience: Patience) -> tuple[bytes, str] | None:
-        """A small object and its ETag; None if there is none."""
+    def _fell_back(self, bucket: str, key: str, why: str) -> None:
+        self.fallbacks += 1
+        if (
+            self.fallbacks & (self.fallbacks - 1) == 0
+        ):  # the first, second, fourth ... : a bad day must not fill the log
+            log.warning("obstore cannot read s3://%s/%s (%s); number %d", bucket, key, why, self.fallbacks)
+
+    def about(self, bucket: str, key: str, *, part: int | None = None) -> About | None:
+        """None where the store does not say."""
         try:
-            return self._try(Target("read", bucket, key), patience, lambda http: http.get_small(bucket, key))
-        except Refused as refused:
-            if refused.fault.missing:
-                return None
-            raise
+            return self._try(
+                Target("read", bucket, key),
+                Patience(self._timing.unreachable),
+                lambda http: http.about(bucket, key, part=part),
+            )
+        except Refused:
+            return None
+
+    def read_small(self, bucket: str, key: str, patience: Patience) -> tuple[bytes, str] | None:
+        """A small object and its ETag; None if there is none. Read again if its bytes are not those of its ETag."""
+        readings: list[bytes] = []
+        while True:
+            try:
+                body, etag = self._try(Target("read", bucket, key), patience, lambda http: http.get_small(bucket, key))
+            except Refused as refused:
+                if refused.fault.missing:
+                    return None
+                raise
+            digest = plain(etag)
+            right = digest is None or hashlib.md5(body, usedforsecurity=False).hexdigest() == digest
+            # What comes twice is so: there are stores whose ETags are no digests.
+            if right or body in readings or len(readings) == READINGS:
+                return body, etag
+            readings.append(body)
 
     def there(self, bucket: str, key: str, patience: Patience) -> bool:
         """Is there an object? Asked by reading a byte: a right that the agent has, unlike that to list."""
@@ -164,13 +213,39 @@ class Store:
             digest.update(piece)
         return digest.hexdigest() == body.sha256
 
+    def ends(self, bucket: str, key: str, size: int, tail: bytes, patience: Patience) -> bool:
+        """Has an object that size, and these last bytes? Asked again before no is the answer."""
+        for _ in range(READINGS):
+            try:
+                get = partial(_piece, bucket, key, size - len(tail), len(tail) + 1)
+                if self._try(Target("read", bucket, key), patience, get) == tail:
+                    return True
+            except Refused as refused:
+                if not refused.fault.missing and refused.fault.status != 416:
+                    raise
+        return False
+
+    def spoilt(self, bucket: str, key: str, why: str) -> Refused:
+        """The refusal of an upload that has to be made anew."""
+        fault = StoreFault("answer", why, status=404, code="NoSuchUpload")
+        return Refused(judge(fault, Target("write", bucket, key), self.who), fault)
+
     def put(
         self, bucket: str, key: str, body: Body | FileBody, patience: Patience, *, match: str | None = None
     ) -> None:
         self._try(Target("write", bucket, key), patience, lambda http: http.put(bucket, key, body, match=match))
 
     def start_upload(self, bucket: str, key: str, patience: Patience) -> str:
-        return self._try(Target("write", bucket, key), patience, lambda http: http.start_upload(bucket, key))
+        """Its id. Where an answer was lost there may be another one: the key is then in `doubtful`."""
+
+        def start(http: ObjectStore) -> str:
+            try:
+                return http.start_upload(bucket, key)
+            except StoreFault:
+                self.doubtful.add(f"s3://{bucket}/{key}")
+                raise
+
+        return self._try(Target("write", bucket, key), patience, start)
 
     def put_part(self, bucket: str, key: str, upload: str, *, number: int, body: Body, patience: Patience) -> str:
         return self._try(
@@ -191,6 +266,7 @@ class Store:
         http = self._http[self._virtual(target.bucket)]
         failing_since = 0.0
         attempt = 0
+        told = False
         while True:
             attempt += 1
             try:
@@ -202,11 +278,13 @@ class Store:
                 failing = time.monotonic() - failing_since
                 if self._hopeless(fault, target, verdict, patience, failing):
                     raise Refused(verdict, fault) from fault
-                patience.notify(verdict.text)
+                if failing >= patience.quiet:
+                    patience.notify(verdict.text)
+                    told = True
                 self._wait(attempt, patience, failing)
             else:
                 self._reached = True
-                if attempt > 1:
+                if told:
                     patience.notify(None)
                 return answer
 
@@ -218,8 +296,11 @@ class Store:
         if fault.missing and target.verb == "read":
             return True
         if patience.stubborn:
-            # A condition that failed stays so, and an upload that is gone does not come back.
-            return fault.status == 412 or fault.code == "NoSuchUpload"
+            # A condition that failed stays so, and an upload that is gone or spoilt does not come back.
+            return fault.status == 412 or fault.code in SPOILT
+        if fault.code in EXPIRED:
+            # The next ones may be there already, and the kubelet needs its time to show them.
+            return failing >= self._timing.renewal
         # An endpoint that answered before is down for a while; one that never did is misspelt.
         return verdict.lasting or (verdict.unreached and not self._reached and failing >= self._timing.unreachable)
 

@@ -36,6 +36,8 @@ class Worker:
         self.work = Work.IDLE
         self.refusal: str | None = None
         self.refusals = 0
+        self.sent = 0
+        """Bytes of artifacts that the present process has sent, repeats included."""
         self.answer: dict[str, Any] = {}
         """The last event of `committed` or `failed`."""
 
@@ -148,6 +150,8 @@ class Worker:
                 self.refusal = str(event["message"])
             case "going":
                 self._progress()
+            case "busy":
+                self.sent = int(event["sent"])
             case "taken_back" if self._taking_back:
                 self._taking_back.set()
             case "failed" if command == "prepare":

@@ -89,7 +89,12 @@ def judge(fault: StoreFault, target: Target, who: Who) -> Verdict:
             )
             return Verdict(True, Reason.DATA_DOWNLOAD_FAILED, text)
     text = f"{target.uri} cannot be reached: {who.endpoint} does not answer ({fault.detail})"
-    return Verdict(False, Reason.DATA_DOWNLOAD_FAILED, text)
+    if fault.kind == "damaged":
+        text = (
+            f"{target.uri} does not arrive as it was uploaded ({fault.detail}): {who.endpoint} or the network before it "
+            f"damages it; compare it with its original, and upload it again"
+        )
+    return Verdict(fault.kind == "damaged", Reason.DATA_DOWNLOAD_FAILED, text)
 
 
 def _no_credentials(fault: StoreFault, who: Who) -> str:

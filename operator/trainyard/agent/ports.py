@@ -32,6 +32,8 @@ class Credentials:
     access_key: str
     secret_key: str
     token: str = ""
+    expires: float | None = None
+    """Seconds since the epoch; None: nobody says."""
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,10 @@ PATH_REPORT: Final = "/report"  # token: Report as JSON
 PATH_TRAINING_ENDED: Final = "/training-ended"  # token, POST TrainingEnd: the annotation's content, sooner
 PATH_PRESTOP: Final = "/prestop"  # open, GET by the kubelet: the pod ends, or is being deleted
 
+PATH_CREDENTIALS: Final = (
+    "/credentials"  # a token of its own, from the pod itself: the role's credentials, for training
+)
+
 STOP_GRACE_SECONDS: Final = 120  # SIGTERM to SIGKILL, SageMaker's figure
 LIVENESS_PERIOD_SECONDS: Final = 2
 LIVENESS_THRESHOLD: Final = 15  # x period = 30 s: spans a sidecar restarted twice
@@ -73,6 +77,11 @@ FAILURE_REASON_CHARS: Final = 1024
 def agent_token(job_uid: str, attempt: int) -> str:
     """The bearer token of an attempt's sidecars; training knows neither of its ingredients."""
     return hashlib.sha256(f"trainyard/{job_uid}/{attempt}".encode()).hexdigest()
+
+
+def credentials_token(job_uid: str, attempt: int) -> str:
+    """What training shows to get the role's credentials; it opens nothing else, and nothing from outside of the pod."""
+    return hashlib.sha256(f"trainyard/credentials/{job_uid}/{attempt}".encode()).hexdigest()
 
 
 def cut_utf8(text: str, limit: int) -> str:

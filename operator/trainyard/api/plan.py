@@ -69,6 +69,8 @@ class Plan(Model):
     channels: list[ChannelPlan] = Field(default_factory=list)
     s3_output_path: str
     store: StorePlan
+    training_credentials: bool = False
+    """Training may ask the sidecar for the role's credentials."""
     max_runtime_seconds: int = 86400
     stop_grace_seconds: int = 120
     download_retry_seconds: int = 900

@@ -88,7 +88,7 @@ class S3Access(Model):
 
 
 class ExecutionRoleSpec(Model):
-    """The identity with which a job's data is moved. Only the agent's containers carry it, never training."""
+    """The identity with which a job's data is moved, and which its program has, unless trainingCredentials is none."""
 
     role_arn: str | None = Field(
         default=None,
@@ -109,6 +109,11 @@ class ExecutionRoleSpec(Model):
         max_length=63,
         description="Service account of the pods. Default: default.",
         examples=["training"],
+    )
+    training_credentials: Literal["role", "none"] = Field(
+        default="role",
+        description="What the training program gets. role: the credentials of this role, as on SageMaker, where AWS's SDKs look for"
+        " them (AWS_CONTAINER_CREDENTIALS_FULL_URI). none: no credentials, and no S3 endpoint.",
     )
     security_mode: Literal["baseline", "restricted"] | None = Field(
         default=None,

@@ -102,6 +102,36 @@ def test_only_the_agent_sees_credentials_plan_and_orders(case: str) -> None:
         assert pod["spec"]["automountServiceAccountToken"] is False
 
 
+def lent(**role: Any) -> dict[str, str]:
+    """What of training's environment speaks of AWS, its region apart."""
+    found = made(o.snapshot(o.job(), roles=(o.role(**role),))).pods[0]
+    entries = {entry["name"]: entry["value"] for entry in containers(found)["training"]["env"]}
+    return {name: value for name, value in entries.items() if name.startswith(("AWS_", "S3_")) and name != "AWS_REGION"}
+
+
+SERVER = {"endpointURL": "http://s3.storage.svc:9000", "region": "eu-central-1"}
+
+
+def test_training_is_told_where_its_roles_credentials_and_its_server_are() -> None:
+    found = lent(s3=SERVER)
+    assert found.pop("AWS_CONTAINER_AUTHORIZATION_TOKEN") == names.credentials_token(o.job().uid, o.job().attempt)
+    assert found == {
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"http://127.0.0.1:{names.AGENT_PORT}/credentials",
+        "AWS_DEFAULT_REGION": "eu-central-1",
+        "AWS_ENDPOINT_URL_S3": SERVER["endpointURL"],
+        "S3_ENDPOINT_URL": SERVER["endpointURL"],
+    }
+
+
+def test_training_finds_no_key_token_or_endpoint_where_none_is_lent() -> None:
+    assert lent(s3=SERVER, trainingCredentials="none") == {}
+    pod = made(o.snapshot(o.job(), roles=(o.role(trainingCredentials="none"),))).pods[0]
+    assert "secret" not in json.dumps(containers(pod)["training"]).lower()
+    plan = made(o.snapshot(o.job(), roles=(o.role(trainingCredentials="none"),))).plan
+    assert plan is not None
+    assert Plan.model_validate_json(plan["data"]["plan.json"]).training_credentials is False
+
+
 def test_the_storage_volume_does_not_hide_the_image_s_own_code() -> None:
     training = containers(made(CASES["one-host"]).pods[0])["training"]
     assert "/opt/ml" not in [mount["mountPath"] for mount in training["volumeMounts"]]

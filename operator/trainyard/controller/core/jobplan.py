@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from trainyard.api.plan import ChannelPlan, Host, JobIdentity, Plan, StorePlan
+from trainyard.api.platform import ExecutionRoleSpec
+from trainyard.api.trainingjob import TrainingJobSpec
 from trainyard.controller.core import limits, naming
 from trainyard.controller.core.job import Job
 from trainyard.controller.core.quantity import GIBIBYTE
@@ -18,6 +20,11 @@ def address(job: Job, host: str, count: int, options: Options) -> str:
         return LOOPBACK
     service = naming.service_name(job.name, job.uid, job.attempt)
     return f"{host}.{service}.{job.namespace}.svc.{options.cluster_domain}."
+
+
+def lends(spec: TrainingJobSpec, role: ExecutionRoleSpec) -> bool:
+    """Does training get the role's credentials?"""
+    return role.training_credentials == "role" and not spec.enable_network_isolation
 
 
 def job_plan(job: Job, resolved: Resolved, options: Options) -> Plan:
@@ -63,6 +70,7 @@ def job_plan(job: Job, resolved: Resolved, options: Options) -> Plan:
             addressing_style=role.s3.addressing_style,
             credentials_secret=role.credentials_secret_ref.name if role.credentials_secret_ref else None,
         ),
+        training_credentials=lends(spec, role),
         max_runtime_seconds=limits.remaining_runtime(job),
         download_retry_seconds=role.download_retry_seconds,
         upload_hold_seconds=role.upload_hold_seconds,

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from trainyard.api import names
+from trainyard.api.platform import ExecutionRoleSpec
 from trainyard.api.trainingjob import TrainingJobSpec
 from trainyard.controller.core import naming
 from trainyard.controller.core.children import Manifest, metadata
 from trainyard.controller.core.job import Job
+from trainyard.controller.core.jobplan import LOOPBACK, lends
 from trainyard.controller.core.quantity import from_bytes, from_millicores
 from trainyard.controller.core.references import Resolved
 from trainyard.controller.core.snapshot import Options
@@ -205,7 +207,7 @@ def _training(job: Job, spec: TrainingJobSpec, resolved: Resolved, security: _Se
         container["args"] = ["train"]
     region = resolved.role.s3.region
     platform = {"TRAINING_JOB_NAME": job.training_job_name, "TRAINING_JOB_ARN": job.arn(region), "AWS_REGION": region}
-    environment = platform | spec.environment
+    environment = platform | _lent(job, spec, resolved.role) | spec.environment
     extended = dict(share.extended)
     return container | {
         "env": [{"name": name, "value": literal(value)} for name, value in environment.items()],
@@ -226,6 +228,21 @@ def _training(job: Job, spec: TrainingJobSpec, resolved: Resolved, security: _Se
             _mount(VOLUME_SHM, "/dev/shm"),  # noqa: S108 - the contract's path, on a volume of its own
         ],
     }
+
+
+def _lent(job: Job, spec: TrainingJobSpec, role: ExecutionRoleSpec) -> dict[str, str]:
+    """Where AWS's SDKs find the role's credentials, and AWS's toolkit and boto3 the S3 server."""
+    if not lends(spec, role):
+        return {}
+    where = f"http://{LOOPBACK}:{names.AGENT_PORT}{names.PATH_CREDENTIALS}"
+    lent = {
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI": where,
+        "AWS_CONTAINER_AUTHORIZATION_TOKEN": names.credentials_token(job.uid, job.attempt),
+        "AWS_DEFAULT_REGION": role.s3.region,
+    }
+    if (endpoint := role.s3.endpoint_url) is not None:
+        lent |= {"S3_ENDPOINT_URL": endpoint, "AWS_ENDPOINT_URL_S3": endpoint}
+    return lent
 
 
 def _annotation_item(path: str, annotation: str) -> Manifest:

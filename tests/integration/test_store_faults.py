@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -247,6 +249,65 @@ def test_a_bucket_that_is_not_where_it_should_be_fails_at_once(
     reason, message = failure(one)
     assert (reason, time.monotonic() - began < 15) == ("NoSuchBucket", True)
     assert words in message
+
+
+class Stranger(BaseHTTPRequestHandler):
+    """Gives everybody the same bytes, and an ETag to them."""
+
+    def do_GET(self) -> None:
+        body = b"not yours"
+        self.send_response(200)
+        self.send_header("content-length", str(len(body)))
+        self.send_header("etag", '"of a stranger"')
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.mark.parametrize("name", ["plain", "ünusual"], ids=["obstore", "own engine"])
+def test_a_redirect_to_another_host_brings_nothing_from_there(one: Job, proxy: FaultProxy, name: str) -> None:
+    data(one, {name: len(b"not yours")})
+    one.change(download_retry_seconds=60)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Stranger) as stranger:
+        threading.Thread(target=stranger.serve_forever, daemon=True).start()
+        elsewhere = f"http://127.0.0.1:{stranger.server_port}/b/k"
+        proxy.faults.append(Fault(GET_DATA, None, answer=(307, "TemporaryRedirect"), location=elsewhere))
+        reason, message = failure(one)
+        stranger.shutdown()
+    assert reason == "NoSuchBucket"
+    assert "is not in region us-east-1" in message
+    assert staged(one) == {}
+
+
+def limited(one: Job, **addresses: list[str]) -> None:
+    one.change(store=one.plan.store.model_copy(update=addresses))
+
+
+def test_an_endpoint_where_none_may_be_hears_nothing(one: Job, proxy: FaultProxy) -> None:
+    data(one, {"x": 10})
+    limited(one, denied_addresses=["127.0.0.0/8"])
+    reason, message = failure(one)
+    assert reason == "AccessDenied"
+    assert f"the S3 endpoint {proxy.url} is at 127.0.0.1, where the operator's settings" in message
+    assert proxy.requests == []
+
+
+def test_an_endpoint_is_judged_by_what_its_name_resolves_to(one: Job, proxy: FaultProxy) -> None:
+    data(one, {"x": 10})
+    url = proxy.url.replace("127.0.0.1", "localhost")
+    limited(one, denied_addresses=["127.0.0.0/8", "::1/128"])
+    one.change(store=one.plan.store.model_copy(update={"endpoint_url": url}))
+    assert failure(one)[0] == "AccessDenied"
+    assert proxy.requests == []
+
+
+def test_an_administrator_may_allow_what_is_denied_around_it(one: Job) -> None:
+    content = data(one, {"x": 10})
+    limited(one, denied_addresses=["127.0.0.0/8"], allowed_addresses=["127.0.0.1/32"])
+    one.pod.stage()
+    assert staged(one) == content
 
 
 # Uploads

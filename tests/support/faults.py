@@ -38,6 +38,8 @@ class Fault:
     skip: int = 0
     chance: float = 1.0
     answer: tuple[int, str] | None = None
+    location: str = ""
+    """Where an `answer` sends its client to."""
     reset: Literal["before", "after"] | None = None
     down: Literal["cut", "flip", "stall", "slow"] | None = None
     up: Literal["cut", "flip", "stall", "slow"] | None = None
@@ -168,7 +170,7 @@ class FaultProxy:
         if fault.answer:
             async for _ in _body(client[0], request):
                 pass
-            client[1].write(_made_up(*fault.answer))
+            client[1].write(_made_up(*fault.answer, fault.location))
             await client[1].drain()
             return True
         upstream.write(request.encode())
@@ -252,10 +254,10 @@ async def _pass_on(body: Blocks, what: str | None, fault: Fault, writer: asyncio
             await writer.drain()
 
 
-def _made_up(status: int, code: str) -> bytes:
-    body = (
-        f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>made up by the proxy</Message></Error>"
-        if code
-        else ""
+def _made_up(status: int, code: str, location: str) -> bytes:
+    text = f"<Error><Code>{code}</Code><Message>made up by the proxy</Message></Error>" if code else ""
+    headers = [("content-type", "application/xml"), ("content-length", str(len(text)))]
+    return (
+        _Head(f"HTTP/1.1 {status} Made Up", headers + ([("location", location)] if location else [])).encode()
+        + text.encode()
     )
-    return f"HTTP/1.1 {status} Made Up\r\ncontent-type: application/xml\r\ncontent-length: {len(body)}\r\n\r\n{body}".encode()

@@ -15,7 +15,7 @@ from typing import ClassVar, Literal
 from trainyard.api.reasons import Reason
 from trainyard.api.report import StopReason
 
-FaultKind = Literal["answer", "dns", "refused", "connection", "timeout", "tls", "credentials", "damaged"]
+FaultKind = Literal["answer", "dns", "refused", "connection", "timeout", "tls", "credentials", "damaged", "forbidden"]
 NOT_S3 = "NotS3"
 """The code of an answer that ought to be a document of S3's and is none, or not a whole one."""
 

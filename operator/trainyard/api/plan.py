@@ -57,6 +57,9 @@ class StorePlan(Model):
     region: str = "us-east-1"
     addressing_style: Literal["auto", "path", "virtual"] = "auto"
     credentials_secret: str | None = None
+    denied_addresses: list[str] = Field(default_factory=list)
+    """Networks, as ADDRESS/BITS, in which an endpoint may not be unless one of `allowed_addresses` has it."""
+    allowed_addresses: list[str] = Field(default_factory=list)
 
 
 class Plan(Model):

@@ -64,6 +64,24 @@ class SecretReference(Model):
     )
 
 
+class ConfigMapKey(Model):
+    """One entry of a ConfigMap of the same namespace."""
+
+    name: str = Field(
+        pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$",
+        max_length=253,
+        description="Name of the ConfigMap.",
+        examples=["company-ca"],
+    )
+    key: str = Field(
+        default="ca.crt",
+        pattern=r"^[-._a-zA-Z0-9]+$",
+        max_length=253,
+        description="Its key that holds the certificates, as PEM.",
+        examples=["ca.crt"],
+    )
+
+
 class S3Access(Model):
     """How to reach S3."""
 
@@ -84,6 +102,10 @@ class S3Access(Model):
     addressing_style: Literal["auto", "path", "virtual"] = Field(
         default="auto",
         description="path: bucket in the path; virtual: bucket in the host name; auto: path for other servers than AWS.",
+    )
+    ca_bundle_config_map_ref: ConfigMapKey | None = Field(
+        default=None,
+        description="Certificates of the authorities that the endpoint's certificate is of, beside the public ones.",
     )
 
 

@@ -132,6 +132,25 @@ def test_training_finds_no_key_token_or_endpoint_where_none_is_lent() -> None:
     assert Plan.model_validate_json(plan["data"]["plan.json"]).training_credentials is False
 
 
+def test_the_authorities_of_a_role_are_trusted_by_the_agent_and_named_to_training() -> None:
+    server = SERVER | {"caBundleConfigMapRef": {"name": "company", "key": "root.pem"}}
+    for lends, trusting in (("role", True), ("none", False)):
+        pod = made(o.snapshot(o.job(), roles=(o.role(s3=server, trainingCredentials=lends),))).pods[0]
+        found = containers(pod)
+        for name in (names.CONTAINER_SIDECAR, names.CONTAINER_STAGE):
+            assert {"name": "SSL_CERT_FILE", "value": names.CA_FILE} in found[name]["env"]
+            assert names.CA_DIR in [mount["mountPath"] for mount in found[name]["volumeMounts"]]
+        training = found[names.CONTAINER_TRAINING]
+        assert ({"name": "AWS_CA_BUNDLE", "value": names.CA_FILE} in training["env"]) is trusting
+        assert (names.CA_DIR in [mount["mountPath"] for mount in training["volumeMounts"]]) is trusting
+        (volume,) = [volume for volume in pod["spec"]["volumes"] if volume["name"] == "ca"]
+        assert volume["configMap"] == {
+            "name": "company",
+            "items": [{"key": "root.pem", "path": "ca.crt"}],
+            "optional": True,
+        }
+
+
 def test_the_storage_volume_does_not_hide_the_image_s_own_code() -> None:
     training = containers(made(CASES["one-host"]).pods[0])["training"]
     assert "/opt/ml" not in [mount["mountPath"] for mount in training["volumeMounts"]]

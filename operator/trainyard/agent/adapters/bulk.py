@@ -46,7 +46,11 @@ class BulkReader:
         if length is not None:
             options["range"] = (first, first + length)
         try:
-            return memoryview(obstore.get(self._store(bucket), key, options=cast("Any", options)).bytes())
+            found = obstore.get(self._store(bucket), key, options=cast("Any", options))
+            # It follows redirects, and then the answer is whoever's: that of the object has the ETag that was asked for.
+            if etag and found.meta.get("e_tag") != etag:
+                raise StoreFault("connection", f"an answer with ETag {found.meta.get('e_tag')} instead of {etag}")
+            return memoryview(found.bytes())
         except StoreFault:
             raise
         except Exception as error:

@@ -78,7 +78,8 @@ def _unsent(sock: socket.socket) -> int:
 class Pool:
     """Idle connections, the latest used first. Safe for threads; at most as many as are in use at once."""
 
-    def __init__(self, connect_timeout: float, read_timeout: float) -> None:
+    def __init__(self, connect_timeout: float, read_timeout: float, admits: Callable[[str], bool]) -> None:
+        self._admits = admits
         self._connect_timeout = connect_timeout
         self._read_timeout = read_timeout
         self._idle: dict[tuple[bool, str], list[http.client.HTTPConnection]] = {}
@@ -107,6 +108,10 @@ class Pool:
         make = http.client.HTTPSConnection if secure else http.client.HTTPConnection
         connection = make(host, timeout=self._connect_timeout, blocksize=BLOCK)
         connection.connect()
+        # Asked of the address that was connected to, whatever the name resolves to at other times; nothing was sent yet.
+        if not self._admits(address := connection.sock.getpeername()[0]):
+            connection.close()
+            raise StoreFault("forbidden", address)
         connection.sock.settimeout(self._read_timeout)
         connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return connection

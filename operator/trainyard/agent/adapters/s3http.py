@@ -47,15 +47,17 @@ class S3Http:
         connect_timeout: float = 5,
         read_timeout: float = 60,
         moved: Callable[[int], None] = lambda _size: None,
+        admits: Callable[[str], bool] = lambda _address: True,
     ) -> None:
-        """`virtual`: the bucket is part of the host name. `moved` is told the size of every block that was sent."""
+        """`virtual`: the bucket is part of the host name. `moved` is told the size of every block that was sent.
+        `admits`: may an address be spoken to?"""
         self._endpoint = Endpoint.parse(endpoint_url)
         self._region = region
         self._virtual = virtual
         self._credentials = credentials
         self._moved = moved
         self._read_timeout = read_timeout
-        self._pool = Pool(connect_timeout, read_timeout)
+        self._pool = Pool(connect_timeout, read_timeout, admits)
 
     def list_page(self, bucket: str, prefix: str, after: str | None) -> tuple[list[StoredObject], str | None]:
         query = [("list-type", "2"), ("prefix", prefix), ("encoding-type", "url")]
@@ -67,7 +69,10 @@ class S3Http:
         headers = {"if-match": etag} if etag else {}
         if length is not None:
             headers["range"] = f"bytes={first}-{first + length - 1}"
-        return self._send("GET", bucket, key, headers=headers).body
+        answer = self._send("GET", bucket, key, headers=headers)
+        if etag and answer.etag != etag:
+            raise StoreFault("answer", f"ETag {answer.etag} came", status=412, code="PreconditionFailed")
+        return answer.body
 
     def get_small(self, bucket: str, key: str) -> tuple[bytes, str]:
         answer = self._send("GET", bucket, key)

@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from trainyard.agent.adapters.credentials import CredentialFiles
 from trainyard.agent.adapters.s3http import S3Http
+from trainyard.agent.core.addresses import admission
 from trainyard.agent.core.proof import plain
 from trainyard.agent.core.verdict import EXPIRED, Target, Verdict, Who, judge, pause
 from trainyard.agent.errors import StoreFault
@@ -93,10 +94,11 @@ class Store:
 
     @cached_property
     def _http(self) -> dict[bool, ObjectStore]:
+        admits = admission(self._plan.denied_addresses, self._plan.allowed_addresses)
         return {
             virtual: S3Http(
                 self._url, self._plan.region, virtual, self._source,
-                connect_timeout=self._timing.connect, read_timeout=self._timing.read, moved=self._moved,
+                connect_timeout=self._timing.connect, read_timeout=self._timing.read, moved=self._moved, admits=admits,
             )
             for virtual in (False, True)
         }  # fmt: skip

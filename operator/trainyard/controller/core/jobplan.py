@@ -69,6 +69,8 @@ def job_plan(job: Job, resolved: Resolved, options: Options) -> Plan:
             region=role.s3.region,
             addressing_style=role.s3.addressing_style,
             credentials_secret=role.credentials_secret_ref.name if role.credentials_secret_ref else None,
+            denied_addresses=list(options.denied_addresses),
+            allowed_addresses=list(options.allowed_addresses),
         ),
         training_credentials=lends(spec, role),
         max_runtime_seconds=limits.remaining_runtime(job),

@@ -20,6 +20,9 @@ VOLUME_ML, VOLUME_SHM, VOLUME_STATE, VOLUME_TOOLS = "ml", "shm", "state", "tools
 _WEB_IDENTITY_SKIPS = "eks.amazonaws.com/skip-containers"
 _NO_IDENTITY = (names.CONTAINER_PREFETCH, names.CONTAINER_TRAINING, names.CONTAINER_HOLD)
 VOLUME_PLAN, VOLUME_PODINFO, VOLUME_CREDENTIALS = "plan", "podinfo", "credentials"
+VOLUME_CA = "ca"
+# Both kinds of TLS in the agent read these two, and so trust the role's authorities beside those of the image.
+_TRUST = {"SSL_CERT_FILE": names.CA_FILE, "SSL_CERT_DIR": "/etc/ssl/certs"}
 PODTOOL = f"{names.TOOLS_DIR}/podtool"
 # The kubelet waits this long for an answer; a busy sidecar on a full node is slow, not dead.
 LIVENESS_TIMEOUT_SECONDS = 5
@@ -129,6 +132,10 @@ def _agent(name: str, host: str, resolved: Resolved, security: _Security, option
     ]
     if resolved.role.credentials_secret_ref is not None:
         mounts.append(_mount(VOLUME_CREDENTIALS, names.CREDENTIALS_DIR, read_only=True))
+    trust = {}
+    if resolved.role.s3.ca_bundle_config_map_ref is not None:
+        mounts.append(_mount(VOLUME_CA, names.CA_DIR, read_only=True))
+        trust = _TRUST
     return {
         "name": name,
         "image": options.agent_image,
@@ -137,6 +144,7 @@ def _agent(name: str, host: str, resolved: Resolved, security: _Security, option
         "env": [
             {"name": names.ENV_HOST, "value": host},
             {"name": "TMPDIR", "value": f"{names.STATE_DIR}/tmp"},  # noqa: S108 - on a volume of the pod's own
+            *({"name": name, "value": value} for name, value in trust.items()),
         ],
         "securityContext": security.agent(),
         "volumeMounts": mounts,
@@ -207,7 +215,8 @@ def _training(job: Job, spec: TrainingJobSpec, resolved: Resolved, security: _Se
         container["args"] = ["train"]
     region = resolved.role.s3.region
     platform = {"TRAINING_JOB_NAME": job.training_job_name, "TRAINING_JOB_ARN": job.arn(region), "AWS_REGION": region}
-    environment = platform | _lent(job, spec, resolved.role) | spec.environment
+    lent = _lent(job, spec, resolved.role)
+    environment = platform | lent | spec.environment
     extended = dict(share.extended)
     return container | {
         "env": [{"name": name, "value": literal(value)} for name, value in environment.items()],
@@ -226,6 +235,7 @@ def _training(job: Job, spec: TrainingJobSpec, resolved: Resolved, security: _Se
         "volumeMounts": [
             *(_mount(VOLUME_ML, path, sub_path=sub_path) for sub_path, path in names.ML_SUBPATHS.items()),
             _mount(VOLUME_SHM, "/dev/shm"),  # noqa: S108 - the contract's path, on a volume of its own
+            *([_mount(VOLUME_CA, names.CA_DIR, read_only=True)] if "AWS_CA_BUNDLE" in lent else []),
         ],
     }
 
@@ -242,6 +252,8 @@ def _lent(job: Job, spec: TrainingJobSpec, role: ExecutionRoleSpec) -> dict[str,
     }
     if (endpoint := role.s3.endpoint_url) is not None:
         lent |= {"S3_ENDPOINT_URL": endpoint, "AWS_ENDPOINT_URL_S3": endpoint}
+    if role.s3.ca_bundle_config_map_ref is not None:
+        lent["AWS_CA_BUNDLE"] = names.CA_FILE
     return lent
 
 
@@ -269,4 +281,7 @@ def _volumes(job: Job, spec: TrainingJobSpec, resolved: Resolved) -> list[dict[s
     if (secret := resolved.role.credentials_secret_ref) is not None:
         # Optional: a missing Secret is reported by the agent; a mandatory one would hang the mount without a word.
         volumes.append({"name": VOLUME_CREDENTIALS, "secret": {"secretName": secret.name, "optional": True}})
+    if (bundle := resolved.role.s3.ca_bundle_config_map_ref) is not None:
+        item = {"key": bundle.key, "path": names.CA_FILE.rpartition("/")[2]}
+        volumes.append({"name": VOLUME_CA, "configMap": {"name": bundle.name, "items": [item], "optional": True}})
     return volumes

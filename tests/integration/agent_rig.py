@@ -251,6 +251,7 @@ class Pod:
                 f"--plan={self.root / 'plan.json'}",
             ),
             *(f"--podinfo={self.root / 'podinfo'}", f"--credentials={self.job.credentials}"),
+            f"--identity={self.root / 'identity'}",
             *(f"--termination-log={self.root / log}", f"--bind={self.host.address}", f"--port={self.job.port}"),
             f"--timing={json.dumps(asdict(self.job.timing))}",
         ]

@@ -49,6 +49,15 @@ class ChannelPlan(Model):
     content_type: str | None = None
 
 
+class WebIdentityPlan(Model):
+    """AssumeRoleWithWebIdentity: asked of whom, for what. The token is a file."""
+
+    role_arn: str
+    sts_endpoint_url: str
+    duration_seconds: int
+    session_name: str
+
+
 class StorePlan(Model):
     """How to reach S3. `credentials_secret` is only for error messages: the files are mounted."""
 
@@ -57,6 +66,7 @@ class StorePlan(Model):
     region: str = "us-east-1"
     addressing_style: Literal["auto", "path", "virtual"] = "auto"
     credentials_secret: str | None = None
+    web_identity: WebIdentityPlan | None = None
     denied_addresses: list[str] = Field(default_factory=list)
     """Networks, as ADDRESS/BITS, in which an endpoint may not be unless one of `allowed_addresses` has it."""
     allowed_addresses: list[str] = Field(default_factory=list)

@@ -109,6 +109,38 @@ class S3Access(Model):
     )
 
 
+class WebIdentity(Model):
+    """Credentials of an STS, for a token of the pods' service account."""
+
+    role_arn: str = Field(
+        pattern=r"^arn:[!-~]+$",
+        max_length=2048,
+        description="Role to assume with AssumeRoleWithWebIdentity. Its trust policy must name the cluster's token issuer.",
+        examples=["arn:aws:iam::123456789012:role/training-data"],
+    )
+    audience: str = Field(
+        default="sts.amazonaws.com",
+        min_length=1,
+        max_length=253,
+        description="Audience of the token.",
+        examples=["sts.amazonaws.com"],
+    )
+    sts_endpoint_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^/\s]+/?$",
+        max_length=1024,
+        description="Endpoint of an STS other than that of AWS in the role's region, as S3 servers of one's own have it.",
+        examples=["https://sts.storage.svc:9443"],
+    )
+    duration_seconds: int = Field(
+        default=3600,
+        ge=900,
+        le=43200,
+        description="How long a set of credentials is asked for, in seconds. It is renewed before that ends.",
+        examples=[3600],
+    )
+
+
 class ExecutionRoleSpec(Model):
     """The identity with which a job's data is moved, and which its program has, unless trainingCredentials is none."""
 
@@ -124,6 +156,11 @@ class ExecutionRoleSpec(Model):
         default=None,
         description="Secret with the keys AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, if need be, AWS_SESSION_TOKEN."
         " Without it the agent uses the service account's web identity.",
+    )
+    web_identity: WebIdentity | None = Field(
+        default=None,
+        description="In place of credentialsSecretRef: credentials of an STS, for a token of the service account that is mounted into"
+        " the agent's containers alone, and renewed.",
     )
     service_account_name: str | None = Field(
         default=None,

@@ -151,6 +151,28 @@ def test_the_authorities_of_a_role_are_trusted_by_the_agent_and_named_to_trainin
         }
 
 
+def test_the_token_for_an_sts_is_the_agents_alone() -> None:
+    identity = {"roleARN": "arn:aws:iam::123456789012:role/data", "audience": "storage", "durationSeconds": 900}
+    found = made(o.snapshot(o.job(), roles=(o.role(credentialsSecretRef=None, webIdentity=identity),)))
+    pod = found.pods[0]
+    holders = {
+        name
+        for name, container in containers(pod).items()
+        if names.IDENTITY_DIR in [mount["mountPath"] for mount in container["volumeMounts"]]
+    }
+    assert holders == {names.CONTAINER_SIDECAR, names.CONTAINER_STAGE}
+    (volume,) = [volume for volume in pod["spec"]["volumes"] if volume["name"] == "identity"]
+    (source,) = volume["projected"]["sources"]
+    assert source["serviceAccountToken"] == {"audience": "storage", "expirationSeconds": 3600, "path": "token"}
+    assert pod["spec"]["automountServiceAccountToken"] is False
+    assert found.plan is not None
+    plan = Plan.model_validate_json(found.plan["data"]["plan.json"]).store.web_identity
+    assert plan is not None
+    assert (plan.role_arn, plan.duration_seconds) == ("arn:aws:iam::123456789012:role/data", 900)
+    assert plan.sts_endpoint_url == "https://sts.eu-central-1.amazonaws.com"
+    assert plan.session_name == f"trainyard-{o.job().namespace}-{o.job().name}"[:64]
+
+
 def test_the_storage_volume_does_not_hide_the_image_s_own_code() -> None:
     training = containers(made(CASES["one-host"]).pods[0])["training"]
     assert "/opt/ml" not in [mount["mountPath"] for mount in training["volumeMounts"]]

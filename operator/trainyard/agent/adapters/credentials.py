@@ -31,6 +31,10 @@ class CredentialFiles:
         self._kept = time.monotonic(), found
         return found
 
+    def renew(self) -> None:
+        """S3 says that they have expired: look again at once."""
+        self._kept = None
+
     def in_files(self) -> Credentials | None:
         """Those of the Secret; None where none is named and none is there. Raises StoreFault, as above."""
         access, secret = self._read(ACCESS_KEY), self._read(SECRET_KEY)

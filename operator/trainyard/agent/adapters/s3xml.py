@@ -1,12 +1,13 @@
-"""The few XML documents of S3's API."""
+"""The few XML documents of S3's API, and of its STS."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from urllib.parse import unquote_plus
 from xml.etree import ElementTree
 
 from trainyard.agent.errors import NOT_S3, StoreFault
-from trainyard.agent.ports import StoredObject
+from trainyard.agent.ports import Credentials, StoredObject
 
 
 def _parse(content: bytes) -> ElementTree.Element:
@@ -73,6 +74,26 @@ def uploads(content: bytes) -> list[tuple[str, str]]:
 def completed(content: bytes) -> str:
     """The ETag of an object whose upload was completed."""
     return _answer(content, "CompleteMultipartUploadResult").findtext("ETag") or ""
+
+
+def session(content: bytes) -> Credentials:
+    """What AssumeRoleWithWebIdentity gave."""
+    root = _answer(content, "AssumeRoleWithWebIdentityResponse")
+    found = {element.tag: (element.text or "").strip() for element in root.iter()}
+    try:
+        expires = datetime.fromisoformat(found["Expiration"]).timestamp()
+        return Credentials(found["AccessKeyId"], found["SecretAccessKey"], found["SessionToken"], expires)
+    except (KeyError, ValueError) as error:
+        raise StoreFault("answer", f"a session without {error}", status=200, code=NOT_S3) from error
+
+
+def session_error(content: bytes) -> str:
+    """Code and message of an STS's error document, or what else it says."""
+    try:
+        found = {element.tag: (element.text or "").strip() for element in _parse(content).iter()}
+    except ElementTree.ParseError:
+        return content[:100].decode("utf-8", "replace")
+    return f"{found.get('Code', '')}: {found.get('Message', '')}"
 
 
 def completion(etags: list[str]) -> bytes:

@@ -15,7 +15,9 @@ from datetime import UTC, datetime
 from trainyard.agent.adapters import clock
 from trainyard.agent.adapters.credentials import CredentialFiles
 from trainyard.agent.adapters.server import Reply, Request
+from trainyard.agent.app.identity import Source, source
 from trainyard.agent.app.settings import Settings
+from trainyard.agent.core.addresses import admission
 from trainyard.agent.core.verdict import Target, Who, judge
 from trainyard.agent.errors import StoreFault
 from trainyard.agent.ports import Credentials
@@ -33,10 +35,18 @@ class Lending:
         self._settings = settings
         self._lends = plan.training_credentials
         self._who = Who(
-            plan.store.role, plan.store.credentials_secret, plan.store.endpoint_url or "AWS", plan.store.region
+            plan.store.role,
+            plan.store.credentials_secret,
+            plan.store.endpoint_url or "AWS",
+            plan.store.region,
+            web_identity=plan.store.web_identity is not None,
         )
         self._token = credentials_token(plan.job.uid, plan.job.attempt).encode()
         self._files = CredentialFiles(settings.credentials, plan.store.credentials_secret)
+        self._identity: Source | None = None
+        if plan.store.web_identity is not None:
+            admits = admission(plan.store.denied_addresses, plan.store.allowed_addresses)
+            self._identity = source(plan.store, settings.credentials, settings.identity, settings.timing, admits)
         self._asking = asyncio.Lock()
         self._kept: Credentials | None = None
 
@@ -47,7 +57,10 @@ class Lending:
         if not hmac.compare_digest(request.headers.get("authorization", "").encode(), self._token):
             return _refusal(401, "AccessDenied", "the Authorization header is not AWS_CONTAINER_AUTHORIZATION_TOKEN")
         try:
-            found = self._files.in_files() or await self._ambient()
+            if self._identity is not None:
+                found = await asyncio.to_thread(self._identity)
+            else:
+                found = self._files.in_files() or await self._ambient()
         except StoreFault as fault:
             return _refusal(503, "NoCredentials", judge(fault, Target("read", ""), self._who).text)
         expires = found.expires or clock.wall().timestamp() + ASK_AGAIN

@@ -53,7 +53,7 @@ class Publisher:
         self._plan = plan
         self._tell = tell
         pulse = Pulse(tell)
-        self._store = Store(plan.store, settings.credentials, settings.timing, moved=pulse)
+        self._store = Store(plan.store, settings.credentials, settings.timing, identity=settings.identity, moved=pulse)
         self._patience = Patience(math.inf, stubborn=True, notify=self._notify, enough=enough or threading.Event())
         self._begun = Begun(self._store, settings.uploads)
         hosts = Peers(plan, settings.port, settings.timing.connect)

@@ -124,7 +124,7 @@ class Stage:
         self._settings = settings
         self._plan = plan
         self._rank = plan.rank(settings.host)
-        self._store = Store(plan.store, settings.credentials, settings.timing)
+        self._store = Store(plan.store, settings.credentials, settings.timing, identity=settings.identity)
         self._shares = Shares(settings.scratch, self._rank, len(plan.hosts))
         self.progress = Progress(settings.stage_progress, began)
         self.progress.more = self._counts

@@ -9,18 +9,19 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from trainyard.agent.adapters.credentials import CredentialFiles
-from trainyard.agent.adapters.s3http import S3Http
+from trainyard.agent.app.engines import Engines
+from trainyard.agent.app.identity import source
 from trainyard.agent.core.addresses import admission
 from trainyard.agent.core.proof import plain
 from trainyard.agent.core.verdict import EXPIRED, Target, Verdict, Who, judge, pause
 from trainyard.agent.errors import StoreFault
-from trainyard.agent.ports import About, Body, ByteReader, FileBody, ObjectStore, StoredObject
+from trainyard.agent.ports import About, Body, FileBody, ObjectStore, StoredObject
 from trainyard.agent.timing import Timing
+from trainyard.api import names
 from trainyard.api.plan import StorePlan
 
 log = logging.getLogger(__name__)
@@ -68,16 +69,22 @@ class Store:
     """What the agent does with S3. All methods raise Refused, and are safe for threads."""
 
     def __init__(
-        self, plan: StorePlan, credentials: Path, timing: Timing, moved: Callable[[int], None] = lambda _size: None
+        self,
+        plan: StorePlan,
+        credentials: Path,
+        timing: Timing,
+        *,
+        identity: Path = Path(names.IDENTITY_DIR),
+        moved: Callable[[int], None] = lambda _size: None,
     ) -> None:
         """`moved` is told the size of every block that was sent, from any thread."""
-        self._plan = plan
-        self._moved = moved
         self._timing = timing
-        self._source = CredentialFiles(credentials, plan.credentials_secret)
-        suffix = ".cn" if plan.region.startswith("cn-") else ""
-        self._url = plan.endpoint_url or f"https://s3.{plan.region}.amazonaws.com{suffix}"
-        self.who = Who(plan.role, plan.credentials_secret, self._url, plan.region)
+        admits = admission(plan.denied_addresses, plan.allowed_addresses)
+        self._source = source(plan, credentials, identity, timing, admits)
+        self._engines = Engines(plan, self._source, timing, moved=moved, admits=admits)
+        self.who = Who(
+            plan.role, plan.credentials_secret, self._engines.url, plan.region, web_identity=bool(plan.web_identity)
+        )
         self._reached = False
         self.doubtful: set[str] = set()
         """URIs that may have unfinished uploads whose ids nobody knows."""
@@ -85,35 +92,6 @@ class Store:
         """How often our own engine was asked for what obstore could not bring."""
         self.damaged = 0
         """Readings whose bytes were not those of the object's ETag."""
-
-    def _virtual(self, bucket: str) -> bool:
-        if self._plan.addressing_style != "auto":
-            return self._plan.addressing_style == "virtual"
-        # A dot in the name breaks the certificate's wildcard; servers of one's own rarely have wildcard names.
-        return self._plan.endpoint_url is None and "." not in bucket
-
-    @cached_property
-    def _http(self) -> dict[bool, ObjectStore]:
-        admits = admission(self._plan.denied_addresses, self._plan.allowed_addresses)
-        return {
-            virtual: S3Http(
-                self._url, self._plan.region, virtual, self._source,
-                connect_timeout=self._timing.connect, read_timeout=self._timing.read, moved=self._moved, admits=admits,
-            )
-            for virtual in (False, True)
-        }  # fmt: skip
-
-    @cached_property
-    def _bulk(self) -> dict[bool, ByteReader]:
-        from trainyard.agent.adapters.bulk import BulkReader  # noqa: PLC0415 - only staging needs it
-
-        return {
-            virtual: BulkReader(
-                self._url, self._plan.region, virtual, self._source,
-                connect_timeout=self._timing.connect, read_timeout=self._timing.read,
-            )
-            for virtual in (False, True)
-        }  # fmt: skip
 
     def objects(self, bucket: str, prefix: str, patience: Patience) -> Iterator[StoredObject]:
         after: str | None = None
@@ -134,7 +112,7 @@ class Store:
 
         if fast and takes(item.key):
             try:
-                body = self._bulk[self._virtual(bucket)].get(bucket, item.key, etag=item.etag, **wanted)
+                body = self._engines.fast(bucket).get(bucket, item.key, etag=item.etag, **wanted)
                 if len(body) == length:
                     return body
                 self._fell_back(bucket, item.key, f"{len(body)} bytes came instead of {length}")
@@ -265,7 +243,7 @@ class Store:
         return self._try(Target("list", bucket, key), Patience(0), lambda http: http.list_uploads(bucket, key))
 
     def _try(self, target: Target, patience: Patience, request: Callable[[ObjectStore], T]) -> T:
-        http = self._http[self._virtual(target.bucket)]
+        http = self._engines.own(target.bucket)
         failing_since = 0.0
         attempt = 0
         told = False
@@ -276,6 +254,8 @@ class Store:
             except StoreFault as fault:
                 self._reached = self._reached or (fault.kind in {"answer", "timeout"} and not fault.foreign)
                 verdict = judge(fault, target, self.who)
+                if fault.code in EXPIRED:
+                    self._source.renew()
                 failing_since = failing_since or time.monotonic()
                 failing = time.monotonic() - failing_since
                 if self._hopeless(fault, target, verdict, patience, failing):

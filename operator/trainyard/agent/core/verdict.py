@@ -43,6 +43,7 @@ class Who:
     secret: str | None
     endpoint: str
     region: str
+    web_identity: bool = False
 
     @property
     def keys(self) -> str:
@@ -109,6 +110,11 @@ def judge(fault: StoreFault, target: Target, who: Who) -> Verdict:
 
 
 def _no_credentials(fault: StoreFault, who: Who) -> str:
+    if who.web_identity:
+        return (
+            f'the ExecutionRole for role "{who.role}" gets no credentials for its service account: {fault.detail}. Correct its '
+            f"spec.webIdentity, or the trust policy of the role that it names"
+        )
     if who.secret:
         return (
             f'Secret "{who.secret}" of the ExecutionRole for role "{who.role}" is missing or has no key {fault.code}; '

@@ -20,7 +20,8 @@ VOLUME_ML, VOLUME_SHM, VOLUME_STATE, VOLUME_TOOLS = "ml", "shm", "state", "tools
 _WEB_IDENTITY_SKIPS = "eks.amazonaws.com/skip-containers"
 _NO_IDENTITY = (names.CONTAINER_PREFETCH, names.CONTAINER_TRAINING, names.CONTAINER_HOLD)
 VOLUME_PLAN, VOLUME_PODINFO, VOLUME_CREDENTIALS = "plan", "podinfo", "credentials"
-VOLUME_CA = "ca"
+VOLUME_CA, VOLUME_IDENTITY = "ca", "identity"
+IDENTITY_SECONDS = 3600  # the kubelet renews a token when 80 % of its time is over
 # Both kinds of TLS in the agent read these two, and so trust the role's authorities beside those of the image.
 _TRUST = {"SSL_CERT_FILE": names.CA_FILE, "SSL_CERT_DIR": "/etc/ssl/certs"}
 PODTOOL = f"{names.TOOLS_DIR}/podtool"
@@ -132,6 +133,8 @@ def _agent(name: str, host: str, resolved: Resolved, security: _Security, option
     ]
     if resolved.role.credentials_secret_ref is not None:
         mounts.append(_mount(VOLUME_CREDENTIALS, names.CREDENTIALS_DIR, read_only=True))
+    if resolved.role.web_identity is not None:
+        mounts.append(_mount(VOLUME_IDENTITY, names.IDENTITY_DIR, read_only=True))
     trust = {}
     if resolved.role.s3.ca_bundle_config_map_ref is not None:
         mounts.append(_mount(VOLUME_CA, names.CA_DIR, read_only=True))
@@ -281,6 +284,9 @@ def _volumes(job: Job, spec: TrainingJobSpec, resolved: Resolved) -> list[dict[s
     if (secret := resolved.role.credentials_secret_ref) is not None:
         # Optional: a missing Secret is reported by the agent; a mandatory one would hang the mount without a word.
         volumes.append({"name": VOLUME_CREDENTIALS, "secret": {"secretName": secret.name, "optional": True}})
+    if (identity := resolved.role.web_identity) is not None:
+        token = {"audience": identity.audience, "expirationSeconds": IDENTITY_SECONDS, "path": names.IDENTITY_TOKEN}
+        volumes.append({"name": VOLUME_IDENTITY, "projected": {"sources": [{"serviceAccountToken": token}]}})
     if (bundle := resolved.role.s3.ca_bundle_config_map_ref) is not None:
         item = {"key": bundle.key, "path": names.CA_FILE.rpartition("/")[2]}
         volumes.append({"name": VOLUME_CA, "configMap": {"name": bundle.name, "items": [item], "optional": True}})

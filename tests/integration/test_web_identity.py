@@ -105,6 +105,13 @@ def test_an_sts_that_refuses_is_quoted(one: Job, proxy: FaultProxy) -> None:
     assert "spec.webIdentity" in (report.message or "")
 
 
+def test_an_sts_where_no_endpoint_may_be_gets_no_token(one: Job, proxy: FaultProxy) -> None:
+    one.change(store=one.plan.store.model_copy(update={"denied_addresses": ["127.0.0.0/8"]}))
+    report = one.pod.stage(code=1)
+    assert f"the STS at {proxy.url} is at 127.0.0.1, which s3.deniedAddresses forbid" in (report.message or "")
+    assert proxy.requests == []
+
+
 def test_a_token_that_is_not_there_is_named(one: Job) -> None:
     (one.pod.root / "identity/token").unlink()
     report = one.pod.stage(code=1)

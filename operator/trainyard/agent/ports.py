@@ -19,6 +19,11 @@ class StoredObject:
     etag: str
 
 
+def bare_etag(etag: str) -> str:
+    """An ETag as it can be compared: servers quote it in one place and not in another, and proxies mark it as weak."""
+    return etag.removeprefix("W/").strip('"')
+
+
 @dataclass(frozen=True, slots=True)
 class About:
     """What a store says of an object, or of one part of it. `opaque`: it is encrypted so that its ETag is no digest of its bytes."""

@@ -11,7 +11,7 @@ import obstore
 from obstore.store import S3Store
 
 from trainyard.agent.errors import StoreFault
-from trainyard.agent.ports import Body, Credentials
+from trainyard.agent.ports import Body, Credentials, bare_etag
 
 
 def takes(key: str) -> bool:
@@ -48,8 +48,8 @@ class BulkReader:
         try:
             found = obstore.get(self._store(bucket), key, options=cast("Any", options))
             # It follows redirects, and then the answer is whoever's: that of the object has the ETag that was asked for.
-            if etag and found.meta.get("e_tag") != etag:
-                raise StoreFault("connection", f"an answer with ETag {found.meta.get('e_tag')} instead of {etag}")
+            if etag and bare_etag(came := found.meta.get("e_tag") or "") != bare_etag(etag):
+                raise StoreFault("connection", f"an answer with ETag {came} instead of {etag}")
             return memoryview(found.bytes())
         except StoreFault:
             raise

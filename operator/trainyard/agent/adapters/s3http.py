@@ -17,7 +17,7 @@ from trainyard.agent.adapters import s3xml
 from trainyard.agent.adapters.connections import BLOCK, Endpoint, Pool, fault_of, wait_sent
 from trainyard.agent.adapters.sigv4 import encode_key, encode_query, signed_headers
 from trainyard.agent.errors import StoreFault
-from trainyard.agent.ports import About, Body, Credentials, FileBody, StoredObject
+from trainyard.agent.ports import About, Body, Credentials, FileBody, StoredObject, bare_etag
 
 Query = Sequence[tuple[str, str]]
 DETAIL_BYTES = 300
@@ -70,7 +70,7 @@ class S3Http:
         if length is not None:
             headers["range"] = f"bytes={first}-{first + length - 1}"
         answer = self._send("GET", bucket, key, headers=headers)
-        if etag and answer.etag != etag:
+        if etag and answer.etag and bare_etag(answer.etag) != bare_etag(etag):
             raise StoreFault("answer", f"ETag {answer.etag} came", status=412, code="PreconditionFailed")
         return answer.body
 

@@ -98,6 +98,9 @@ class WebIdentity:
                 response = connection.getresponse()
                 status, body = response.status, response.read()
                 connection.close()
+        except StoreFault as fault:
+            # Where no endpoint may be, no STS may be either.
+            raise StoreFault("credentials", f"{where} is at {fault.detail}, which s3.deniedAddresses forbid") from fault
         except (OSError, http.client.HTTPException) as error:
             raise StoreFault("connection", f"{where}: {fault_of(error).detail}") from error
         if status == 200:

@@ -11,7 +11,7 @@ from trainyard.agent.app.store import READINGS, Patience, Refused, Store
 from trainyard.agent.core import proof
 from trainyard.agent.core.verdict import Target, judge
 from trainyard.agent.errors import StoreFault
-from trainyard.agent.ports import Body, StoredObject
+from trainyard.agent.ports import Body, StoredObject, bare_etag
 
 log = logging.getLogger(__name__)
 BLOCK = 1024 * 1024
@@ -53,16 +53,14 @@ class Proofs:
             return
         readings: list[str] = []
         while (found := _etag(file, wanted.part)) != wanted.etag:
-            if found in readings and self._may_be(bucket, item):
-                # The same bytes twice, in a bucket whose ETags were right for no object: they are no digests here.
+            if not readings and self._encrypted(bucket, item):
                 self._opaque.add(bucket)
-                log.warning(
-                    "ETags in bucket %s are no digests: what comes from it is checked for its length only", bucket
-                )
                 return
-            if len(readings) == READINGS:
-                raise self._refusal(bucket, item)
             readings.append(found)
+            if len(readings) > READINGS:
+                if len(set(readings)) == 1 and self._says_nothing(bucket, wanted):
+                    return
+                raise self._refusal(bucket, item)
             self._store.damaged += 1
             log.warning("s3://%s/%s came damaged, and is fetched again", bucket, item.key)
             again(lambda first, length: self._store.read(bucket, item, first, length, self._patience, fast=False))
@@ -79,14 +77,21 @@ class Proofs:
         # Parts need not be of one size. Those that clients make are.
         if first is None or not proof.fits(item.size, first.size, count):
             return None
-        return _Wanted(item.etag.strip('"'), first.size)
+        return _Wanted(bare_etag(item.etag), first.size)
 
-    def _may_be(self, bucket: str, item: StoredObject) -> bool:
-        """May the ETag be none of these bytes although nothing damaged them?"""
-        if proof.parts(item.etag) or bucket not in self._proven:
-            return True
+    def _encrypted(self, bucket: str, item: StoredObject) -> bool:
+        """With a key by which the ETag is no digest?"""
         about = self._store.about(bucket, item.key)
         return about is not None and about.opaque
+
+    def _says_nothing(self, bucket: str, wanted: _Wanted) -> bool:
+        """The same bytes each time: may the ETag be no digest of theirs? Parts may have been of other sizes than the first one."""
+        if wanted.part is None:
+            if bucket in self._proven:
+                return False
+            self._opaque.add(bucket)
+            log.warning("ETags in bucket %s are no digests: what comes from it is checked for its length only", bucket)
+        return True
 
     def _refusal(self, bucket: str, item: StoredObject) -> Refused:
         fault = StoreFault("damaged", f"ETag {item.etag}, read {READINGS + 1} times")

@@ -8,19 +8,21 @@ from __future__ import annotations
 import hashlib
 import re
 
+from trainyard.agent.ports import bare_etag
+
 _PLAIN = re.compile(r"[0-9a-f]{32}")
 _COMPOSITE = re.compile(r"[0-9a-f]{32}-([1-9][0-9]*)")
 
 
 def plain(etag: str) -> str | None:
     """The MD5 (hex) that an object's bytes must have; None for an ETag of another form."""
-    bare = etag.strip('"')
+    bare = bare_etag(etag)
     return bare if _PLAIN.fullmatch(bare) else None
 
 
 def parts(etag: str) -> int | None:
     """How many parts the object was uploaded in; None for an ETag of another form."""
-    found = _COMPOSITE.fullmatch(etag.strip('"'))
+    found = _COMPOSITE.fullmatch(bare_etag(etag))
     return int(found[1]) if found else None
 
 

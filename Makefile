@@ -18,7 +18,7 @@ help: ## this list
 setup: ## everything the work needs, into .venv and a cache outside the checkout
 	@$(SETUP)
 
-$(STAMP): requirements/dev.txt pyproject.toml hack/setup.py hack/versions.py hack/base.py hack/tools.py $(wildcard hack/health/*)
+$(STAMP): requirements/dev.txt requirements/moto.txt pyproject.toml hack/setup.py hack/versions.py hack/base.py hack/tools.py $(wildcard hack/health/* hack/rclone/*)
 	@$(SETUP)
 
 demo: cluster-up images ## train XGBoost on the local cluster, as a user would

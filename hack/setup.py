@@ -10,7 +10,7 @@ from pathlib import Path
 
 from hack import base, choice, shell, tools, versions
 from hack.console import Problem, guarded, say, step
-from hack.paths import REPO, cache
+from hack.paths import REPO
 
 VENV = REPO / ".venv"
 STAMP = VENV / ".trainyard-setup"
@@ -38,27 +38,13 @@ def python_environment() -> None:
     if record.exists() and record.read_text() == wanted:
         return
     with step("installing the Python environment", "1 minute"):
-        uv = _uv()
+        uv = tools.uv()
         if not (VENV / "bin" / "python").exists():
             shell.run(uv, "venv", "--clear", "--python", sys.executable, VENV)
         python = ("--python", VENV / "bin" / "python")
         shell.run(uv, "pip", "sync", *python, "--require-hashes", LOCK)
         shell.run(uv, "pip", "install", *python, "--no-deps", "--no-build-isolation", "--editable", REPO)
         shell.write(record, wanted)
-
-
-def _uv() -> Path:
-    directory = cache() / "tools" / f"uv-{versions.UV}"
-    if not directory.exists():
-        # Not through a draft that is renamed: a virtual environment knows its own place. The program comes last.
-        draft = directory.with_name(f"{directory.name}-environment")
-        shell.run(sys.executable, "-m", "venv", draft)
-        shell.run(draft / "bin" / "python", "-m", "pip", "install", "--quiet", f"uv=={versions.UV}")
-        with shell.whole(directory) as complete:
-            complete.mkdir()
-            shutil.copy2(draft / "bin" / "uv", complete)
-        shutil.rmtree(draft)
-    return directory / "uv"
 
 
 def debian_packages() -> None:

@@ -4,6 +4,7 @@ import functools
 import hashlib
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from hack.console import Problem, step
 from hack.paths import REPO, cache
 
 STATIC = {"CGO_ENABLED": "0"}
+MOTO_LOCK = REPO / "requirements" / "moto.txt"
 COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-proxy", "kube-scheduler", "kubectl", "kubelet")
 
 
@@ -56,6 +58,21 @@ def _installed(package: str, version: str) -> Callable[[Path], None]:
     return build
 
 
+def uv() -> Path:
+    """The installer of Python packages, of the version that wrote the locks."""
+    directory = cache() / "tools" / f"uv-{versions.UV}"
+    if not directory.exists():
+        # Not through a draft that is renamed: a virtual environment knows its own place. The program comes last.
+        draft = directory.with_name(f"{directory.name}-environment")
+        shell.run(sys.executable, "-m", "venv", draft)
+        shell.run(draft / "bin" / "python", "-m", "pip", "install", "--quiet", f"uv=={versions.UV}")
+        with shell.whole(directory) as complete:
+            complete.mkdir()
+            shutil.copy2(draft / "bin" / "uv", complete)
+        shutil.rmtree(draft)
+    return directory / "uv"
+
+
 def _source_key(directory: Path, prefix: str = "") -> str:
     content = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(directory.glob("*"))))
     return f"{prefix}{content.hexdigest()[:8]}"
@@ -84,6 +101,17 @@ def _ours(name: str, expect: str = "") -> Tool:
     return Tool(name, _source_key(source), build, expect)
 
 
+def _rclone(directory: Path) -> None:
+    source = REPO / "hack" / "rclone"
+    shell.run("go", "build", "-trimpath", "-ldflags=-s -w", "-o", directory / "rclone", ".", cwd=source, env=STATIC)
+
+
+def _moto(directory: Path) -> None:
+    """A directory for PYTHONPATH: its packages are none of the project's."""
+    python = ("--python", sys.executable)
+    shell.run(uv(), "pip", "install", "--quiet", *python, "--require-hashes", "--target", directory, "-r", MOTO_LOCK)
+
+
 KUBERNETES = Tool(
     "kubernetes",
     _source_key(REPO / "hack" / "kubernetes", f"{versions.KUBERNETES}-"),
@@ -98,13 +126,16 @@ VERSITYGW = Tool(
     _installed("github.com/versity/versitygw/cmd/versitygw", versions.VERSITYGW),
     "1 minute",
 )
+RCLONE = Tool("rclone", _source_key(REPO / "hack" / "rclone", f"{versions.RCLONE}-"), _rclone, "2 minutes")
+MOTO = Tool("moto", hashlib.sha256(MOTO_LOCK.read_bytes()).hexdigest()[:8], _moto, "20 seconds")
 PAUSE = _ours("pause")
 # Only for tests: the algorithms by which kstatus, Flux and Argo CD read a status.
 HEALTH = _ours("health", "1 minute")
 KIND = Tool("kind", versions.KIND, _installed("sigs.k8s.io/kind", versions.KIND), "1 minute")
 # Only for the benchmark of the controller, which asks for it itself.
 KWOK = Tool("kwok", versions.KWOK, _installed("sigs.k8s.io/kwok/cmd/kwok", versions.KWOK), "2 minutes")
-EVERYWHERE = (HELM, VERSITYGW, HEALTH)
+# RCLONE and MOTO are S3 servers other than the one that everything else is tested with: `trainyard doctor s3` tells them apart.
+EVERYWHERE = (HELM, VERSITYGW, HEALTH, RCLONE, MOTO)
 NEEDED = {"native": (KUBERNETES, PAUSE, COREDNS, *EVERYWHERE), "kind": (KIND, *EVERYWHERE)}
 
 

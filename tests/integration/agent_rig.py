@@ -94,7 +94,7 @@ def find_versitygw() -> Path | None:
         return Path(named)
     fallback = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "trainyard"
     cache = Path(os.environ.get("TRAINYARD_CACHE") or fallback)
-    found = sorted(path for path in cache.glob("**/versitygw") if path.is_file() and os.access(path, os.X_OK))
+    found = sorted(path for path in cache.glob("tools/*/versitygw") if path.is_file() and os.access(path, os.X_OK))
     return found[-1] if found else None
 
 
@@ -269,6 +269,7 @@ class Pod:
                 f"--plan={self.root / 'plan.json'}",
             ),
             *(f"--podinfo={self.root / 'podinfo'}", f"--credentials={self.job.credentials}"),
+            f"--identity={self.root / 'identity'}",
             *(f"--termination-log={self.root / log}", f"--bind={self.host.address}", f"--port={self.job.port}"),
             f"--timing={json.dumps(asdict(self.job.timing))}",
         ]

@@ -267,7 +267,7 @@ def test_a_stuck_upload_process_is_given_up_and_leaves_nothing_behind(server: S3
     with job(server, tmp_path, f"b-{uuid4().hex}") as one:
         proxy = Proxy(server, limit=20_000_000)
         one.change(store=one.plan.store.model_copy(update={"endpoint_url": proxy.url}))
-        one.timing = replace(one.timing, quiet=1)
+        one.timing = replace(one.timing, quiet=3)
         begin(one, {"big": os.urandom(40_000_000)})
         one.pod.training_ends()
         assert proxy.held.wait(30)

@@ -1,4 +1,4 @@
-"""`python -m trainyard.agent ROLE`: stage and sidecar are containers; upload, mirror, archive and pipe are the sidecar's helpers."""
+"""`python -m trainyard.agent ROLE`: stage and sidecar are containers; upload, mirror, archive, pipe and credentials are the sidecar's helpers."""
 
 from __future__ import annotations
 
@@ -33,6 +33,8 @@ def main() -> int:
             from trainyard.agent.app.share import main  # noqa: PLC0415
 
             return main(settings, *rest)
+        case "credentials":
+            from trainyard.agent.app.lending import main as run  # noqa: PLC0415
         case _:
             sys.stderr.write("usage: python -m trainyard.agent stage | sidecar\n")
             return 2

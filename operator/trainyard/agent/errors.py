@@ -15,7 +15,9 @@ from typing import ClassVar, Literal
 from trainyard.api.reasons import Reason
 from trainyard.api.report import StopReason
 
-FaultKind = Literal["answer", "dns", "refused", "connection", "timeout", "tls", "credentials"]
+FaultKind = Literal["answer", "dns", "refused", "connection", "timeout", "tls", "credentials", "damaged", "forbidden"]
+NOT_S3 = "NotS3"
+"""The code of an answer that ought to be a document of S3's and is none, or not a whole one."""
 
 
 def readable(text: str) -> str:
@@ -73,8 +75,8 @@ class StoreFault(Exception):  # noqa: N818 - facts, not yet an error
 
     @property
     def foreign(self) -> bool:
-        """A 404 that S3 did not write: of a proxy whose server is away, or of a web server."""
-        return self.status == 404 and not self.code
+        """An answer that S3 did not write: of a proxy whose server is away, or of a web server."""
+        return self.code == NOT_S3 or (self.status == 404 and not self.code)
 
 
 class PeerFault(Exception):  # noqa: N818 - facts, not yet an error

@@ -30,11 +30,26 @@ class Reference:
     key: str
 
 
+def bare_etag(etag: str) -> str:
+    """An ETag as it can be compared: servers quote it in one place and not in another, and proxies mark it as weak."""
+    return etag.removeprefix("W/").strip('"')
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a store says of an object, or of one part of it. `opaque`: it is encrypted so that its ETag is no digest of its bytes."""
+
+    size: int
+    opaque: bool
+
+
 @dataclass(frozen=True)
 class Credentials:
     access_key: str
     secret_key: str
     token: str = ""
+    expires: float | None = None
+    """Seconds since the epoch; None: nobody says."""
 
 
 @dataclass(frozen=True)
@@ -59,10 +74,6 @@ class ByteReader(Protocol):
         """`length` bytes from `first` on (None: all), of the version with that ETag. Raises StoreFault."""
         ...
 
-    def get_start(self, bucket: str, key: str, length: int) -> tuple[Body, StoredObject]:
-        """Up to `length` bytes of an object, and which one it is. Raises StoreFault."""
-        ...
-
 
 class ObjectStore(ByteReader, Protocol):
     """What is asked of S3. One attempt per call: whether to try again is decided above. All raise StoreFault."""
@@ -71,12 +82,20 @@ class ObjectStore(ByteReader, Protocol):
         """Up to 1,000 objects whose key starts with `prefix`, and the token of the next page."""
         ...
 
+    def get_start(self, bucket: str, key: str, length: int) -> tuple[Body, StoredObject]:
+        """Up to `length` bytes of an object, and which one it is."""
+        ...
+
     def head(self, bucket: str, key: str) -> StoredObject:
-        """Size and ETag of one object."""
+        """Size, ETag and checksum of one object."""
         ...
 
     def get_small(self, bucket: str, key: str) -> tuple[bytes, str]:
         """A whole small object and its ETag."""
+        ...
+
+    def about(self, bucket: str, key: str, *, part: int | None = None) -> About:
+        """Of the object, or of the part with that number (from 1) that it was uploaded in."""
         ...
 
     def put(self, bucket: str, key: str, body: Body | FileBody, *, match: str | None = None) -> None:

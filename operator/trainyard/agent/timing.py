@@ -44,6 +44,10 @@ class Timing:
     """For so long it is taken for true that no later attempt has marked the place, while checkpoints are written."""
     unreachable: float = 20
     """An endpoint that was never reached is given up after so long."""
+    renewal: float = 120
+    """Credentials that have expired are given up after so long: the kubelet shows a renewed Secret within about 90 s."""
+    blocked_told: float = 10
+    """Staging says why it is blocked once a request has failed for so long."""
     backoff_first: float = 0.2
     backoff_most: float = 10
     connect: float = 5

@@ -48,6 +48,10 @@ PODINFO_DIR: Final = f"{AGENT_DIR}/podinfo"  # downward API: the two annotations
 PODINFO_STOP: Final = "stop"
 PODINFO_TRAINING_ENDED: Final = "training-ended"
 CREDENTIALS_DIR: Final = f"{AGENT_DIR}/credentials"  # the ExecutionRole's Secret, a file per key
+IDENTITY_DIR: Final = f"{AGENT_DIR}/identity"  # the service account's token for an STS
+IDENTITY_TOKEN: Final = "token"  # noqa: S105 - a file's name
+CA_DIR: Final = f"{AGENT_DIR}/ca"  # also in training: the authorities of the S3 endpoint
+CA_FILE: Final = f"{CA_DIR}/ca.crt"
 RELEASE_FILE: Final = f"{STATE_DIR}/release"  # `hold` waits for it
 PODTOOL: Final = "/usr/local/bin/podtool"  # in the agent image
 ENV_HOST: Final = "TRAINYARD_HOST"  # algo-<n>, set on the agent's containers
@@ -68,6 +72,10 @@ PATH_REPORT: Final = "/report"  # token: Report as JSON
 PATH_TRAINING_ENDED: Final = "/training-ended"  # token, POST TrainingEnd: the annotation's content, sooner
 PATH_PRESTOP: Final = "/prestop"  # open, GET by the kubelet: the pod ends, or is being deleted
 
+PATH_CREDENTIALS: Final = (
+    "/credentials"  # a token of its own, from the pod itself: the role's credentials, for training
+)
+
 STOP_GRACE_SECONDS: Final = 120  # SIGTERM to SIGKILL, SageMaker's figure
 LIVENESS_PERIOD_SECONDS: Final = 2
 LIVENESS_THRESHOLD: Final = 15  # x period = 30 s: spans a sidecar restarted twice
@@ -80,6 +88,11 @@ FAILURE_REASON_CHARS: Final = 1024
 def agent_token(job_uid: str, attempt: int) -> str:
     """The bearer token of an attempt's sidecars; training knows neither of its ingredients."""
     return hashlib.sha256(f"trainyard/{job_uid}/{attempt}".encode()).hexdigest()
+
+
+def credentials_token(job_uid: str, attempt: int) -> str:
+    """What training shows to get the role's credentials; it opens nothing else, and nothing from outside of the pod."""
+    return hashlib.sha256(f"trainyard/credentials/{job_uid}/{attempt}".encode()).hexdigest()
 
 
 def cut_utf8(text: str, limit: int) -> str:

@@ -70,6 +70,15 @@ class CheckpointPlan(Model):
     interval_seconds: float = 60
 
 
+class WebIdentityPlan(Model):
+    """AssumeRoleWithWebIdentity: asked of whom, for what. The token is a file."""
+
+    role_arn: str
+    sts_endpoint_url: str
+    duration_seconds: int
+    session_name: str
+
+
 class StorePlan(Model):
     """How to reach S3. `credentials_secret` is only for error messages: the files are mounted."""
 
@@ -78,6 +87,10 @@ class StorePlan(Model):
     region: str = "us-east-1"
     addressing_style: Literal["auto", "path", "virtual"] = "auto"
     credentials_secret: str | None = None
+    web_identity: WebIdentityPlan | None = None
+    denied_addresses: list[str] = Field(default_factory=list)
+    """Networks, as ADDRESS/BITS, in which an endpoint may not be unless one of `allowed_addresses` has it."""
+    allowed_addresses: list[str] = Field(default_factory=list)
 
 
 class Plan(Model):
@@ -91,6 +104,8 @@ class Plan(Model):
     checkpoints: CheckpointPlan | None = None
     s3_output_path: str
     store: StorePlan
+    training_credentials: bool = False
+    """Training may ask the sidecar for the role's credentials."""
     max_runtime_seconds: int = 86400
     stop_grace_seconds: int = 120
     download_retry_seconds: int = 900

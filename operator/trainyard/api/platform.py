@@ -64,6 +64,24 @@ class SecretReference(Model):
     )
 
 
+class ConfigMapKey(Model):
+    """One entry of a ConfigMap of the same namespace."""
+
+    name: str = Field(
+        pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$",
+        max_length=253,
+        description="Name of the ConfigMap.",
+        examples=["company-ca"],
+    )
+    key: str = Field(
+        default="ca.crt",
+        pattern=r"^[-._a-zA-Z0-9]+$",
+        max_length=253,
+        description="Its key that holds the certificates, as PEM.",
+        examples=["ca.crt"],
+    )
+
+
 class S3Access(Model):
     """How to reach S3."""
 
@@ -85,10 +103,46 @@ class S3Access(Model):
         default="auto",
         description="path: bucket in the path; virtual: bucket in the host name; auto: path for other servers than AWS.",
     )
+    ca_bundle_config_map_ref: ConfigMapKey | None = Field(
+        default=None,
+        description="Certificates of the authorities that the endpoint's certificate is of, beside the public ones.",
+    )
+
+
+class WebIdentity(Model):
+    """Credentials of an STS, for a token of the pods' service account."""
+
+    role_arn: str = Field(
+        pattern=r"^arn:[!-~]+$",
+        max_length=2048,
+        description="Role to assume with AssumeRoleWithWebIdentity. Its trust policy must name the cluster's token issuer.",
+        examples=["arn:aws:iam::123456789012:role/training-data"],
+    )
+    audience: str = Field(
+        default="sts.amazonaws.com",
+        min_length=1,
+        max_length=253,
+        description="Audience of the token.",
+        examples=["sts.amazonaws.com"],
+    )
+    sts_endpoint_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^/\s]+/?$",
+        max_length=1024,
+        description="Endpoint of an STS other than that of AWS in the role's region, as S3 servers of one's own have it.",
+        examples=["https://sts.storage.svc:9443"],
+    )
+    duration_seconds: int = Field(
+        default=3600,
+        ge=900,
+        le=43200,
+        description="How long a set of credentials is asked for, in seconds. It is renewed before that ends.",
+        examples=[3600],
+    )
 
 
 class ExecutionRoleSpec(Model):
-    """The identity with which a job's data is moved. Only the agent's containers carry it, never training."""
+    """The identity with which a job's data is moved, and which its program has, unless trainingCredentials is none."""
 
     role_arn: str | None = Field(
         default=None,
@@ -103,12 +157,22 @@ class ExecutionRoleSpec(Model):
         description="Secret with the keys AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and, if need be, AWS_SESSION_TOKEN."
         " Without it the agent uses the service account's web identity.",
     )
+    web_identity: WebIdentity | None = Field(
+        default=None,
+        description="In place of credentialsSecretRef: credentials of an STS, for a token of the service account that is mounted into"
+        " the agent's containers alone, and renewed.",
+    )
     service_account_name: str | None = Field(
         default=None,
         pattern=DNS_LABEL,
         max_length=63,
         description="Service account of the pods. Default: default.",
         examples=["training"],
+    )
+    training_credentials: Literal["role", "none"] = Field(
+        default="role",
+        description="What the training program gets. role: the credentials of this role, as on SageMaker, where AWS's SDKs look for"
+        " them (AWS_CONTAINER_CREDENTIALS_FULL_URI). none: no credentials, and no S3 endpoint.",
     )
     security_mode: Literal["baseline", "restricted"] | None = Field(
         default=None,

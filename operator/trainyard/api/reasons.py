@@ -31,6 +31,7 @@ class Reason(StrEnum):
     PULLING_IMAGE = "PullingImage"  # the training image is on its way
     IMAGE_PULL_FAILING = "ImagePullFailing"  # it cannot be pulled so far; retried
     STAGING = "Staging"  # input data is on its way
+    DOWNLOAD_BLOCKED = "DownloadBlocked"  # S3 keeps failing; retried until downloadRetrySeconds end
     WAITING_FOR_HOSTS = "WaitingForHosts"  # this host is staged, others are not
     TRAINING = "Training"  # every training container runs
     UPLOADING = "Uploading"  # training has ended; artifacts are on their way

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import socket
 import uuid
+from ipaddress import ip_network
 from typing import Literal
 
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from trainyard.api.names import DELETION_BUDGET_SECONDS
@@ -16,6 +17,10 @@ from trainyard.controller.core.snapshot import Options
 def _own_identity() -> str:
     """Of a process outside a cluster: unique, so that two on one machine are never taken for one."""
     return f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}"
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(item.strip() for item in text.split(",") if item.strip())
 
 
 class Settings(BaseSettings):
@@ -38,6 +43,8 @@ class Settings(BaseSettings):
         default_factory=_own_identity, validation_alias=AliasChoices("TRAINYARD_IDENTITY", "POD_NAME")
     )
     watch_namespaces: str = ""
+    s3_denied_addresses: str = ""
+    s3_allowed_addresses: str = ""
     metrics_from_logs: bool = True
     metrics_from_logs_streams: int = Field(default=100, ge=1, le=1000)
     metrics_from_logs_series: int = Field(default=2000, ge=0, le=100_000)
@@ -55,7 +62,14 @@ class Settings(BaseSettings):
     @property
     def namespaces(self) -> tuple[str, ...]:
         """Empty: all."""
-        return tuple(sorted({name.strip() for name in self.watch_namespaces.split(",") if name.strip()}))
+        return tuple(sorted(set(_listed(self.watch_namespaces))))
+
+    @field_validator("s3_denied_addresses", "s3_allowed_addresses")
+    @classmethod
+    def _are_networks(cls, value: str) -> str:
+        for network in _listed(value):
+            ip_network(network)  # its error names what is wrong
+        return value
 
     def options(self) -> Options:
         return Options(
@@ -69,4 +83,6 @@ class Settings(BaseSettings):
             cluster_domain=self.cluster_domain,
             deletion_budget=self.deletion_budget_seconds,
             metrics_from_logs=self.metrics_from_logs,
+            denied_addresses=_listed(self.s3_denied_addresses),
+            allowed_addresses=_listed(self.s3_allowed_addresses),
         )

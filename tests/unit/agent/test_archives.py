@@ -15,7 +15,7 @@ import pytest
 
 from tests.unit.agent.builders import plan
 from trainyard.agent.app import archives
-from trainyard.agent.app.archives import Archives
+from trainyard.agent.app.archives import Archives, Pulse
 from trainyard.agent.app.begun import Begun
 from trainyard.agent.app.multipart import ObjectWriter
 from trainyard.agent.app.pack import TRAILER
@@ -95,7 +95,15 @@ def collect(tmp_path: Path, hosts: Hosts, count: int) -> Archives:
     store = Store(job.store, tmp_path, TIMING)
     begun = Begun(store, settings.uploads)
     patience = Patience(math.inf)
-    built = Archives(settings, store, begun, patience=patience, hosts=cast("Peers", hosts), tell=lambda *_, **__: None)
+    built = Archives(
+        settings,
+        store,
+        begun,
+        patience=patience,
+        hosts=cast("Peers", hosts),
+        tell=lambda *_, **__: None,
+        pulse=Pulse(lambda *_, **__: None),
+    )
     built.fill({"model": job.model_uri}, job.hosts)
     return built
 

@@ -45,7 +45,7 @@ class Scripted:
 
 def store(http: Scripted) -> Store:
     made = Store(StorePlan(role="r", endpoint_url="http://s3"), Path("/none"), TIMING)
-    made.__dict__["_http"] = {False: http, True: http}
+    made._engines.__dict__["_own"] = {False: http, True: http}
     return made
 
 

@@ -40,6 +40,7 @@ def test_the_reasons_that_warn_are_those_that_say_what_to_do() -> None:
         Reason.PODS_REFUSED,
         Reason.UNSCHEDULABLE,
         Reason.IMAGE_PULL_FAILING,
+        Reason.DOWNLOAD_BLOCKED,
         Reason.UPLOAD_BLOCKED,
         Reason.NAME_SHADOWED,
         Reason.POD_ALTERED,

@@ -114,6 +114,77 @@ def test_only_the_agent_sees_credentials_plan_and_orders(case: str) -> None:
         assert pod["spec"]["automountServiceAccountToken"] is False
 
 
+def lent(**role: Any) -> dict[str, str]:
+    """What of training's environment speaks of AWS, its region apart."""
+    found = made(o.snapshot(o.job(), roles=(o.role(**role),))).pods[0]
+    entries = {entry["name"]: entry["value"] for entry in containers(found)["training"]["env"]}
+    return {name: value for name, value in entries.items() if name.startswith(("AWS_", "S3_")) and name != "AWS_REGION"}
+
+
+SERVER = {"endpointURL": "http://s3.storage.svc:9000", "region": "eu-central-1"}
+
+
+def test_training_is_told_where_its_roles_credentials_and_its_server_are() -> None:
+    found = lent(s3=SERVER)
+    assert found.pop("AWS_CONTAINER_AUTHORIZATION_TOKEN") == names.credentials_token(o.job().uid, o.job().attempt)
+    assert found == {
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI": f"http://127.0.0.1:{names.AGENT_PORT}/credentials",
+        "AWS_DEFAULT_REGION": "eu-central-1",
+        "AWS_ENDPOINT_URL_S3": SERVER["endpointURL"],
+        "S3_ENDPOINT_URL": SERVER["endpointURL"],
+    }
+
+
+def test_training_finds_no_key_token_or_endpoint_where_none_is_lent() -> None:
+    assert lent(s3=SERVER, trainingCredentials="none") == {}
+    pod = made(o.snapshot(o.job(), roles=(o.role(trainingCredentials="none"),))).pods[0]
+    assert "secret" not in json.dumps(containers(pod)["training"]).lower()
+    plan = made(o.snapshot(o.job(), roles=(o.role(trainingCredentials="none"),))).plan
+    assert plan is not None
+    assert Plan.model_validate_json(plan["data"]["plan.json"]).training_credentials is False
+
+
+def test_the_authorities_of_a_role_are_trusted_by_the_agent_and_named_to_training() -> None:
+    server = SERVER | {"caBundleConfigMapRef": {"name": "company", "key": "root.pem"}}
+    for lends, trusting in (("role", True), ("none", False)):
+        pod = made(o.snapshot(o.job(), roles=(o.role(s3=server, trainingCredentials=lends),))).pods[0]
+        found = containers(pod)
+        for name in (names.CONTAINER_SIDECAR, names.CONTAINER_STAGE):
+            assert {"name": "SSL_CERT_FILE", "value": names.CA_FILE} in found[name]["env"]
+            assert names.CA_DIR in [mount["mountPath"] for mount in found[name]["volumeMounts"]]
+        training = found[names.CONTAINER_TRAINING]
+        assert ({"name": "AWS_CA_BUNDLE", "value": names.CA_FILE} in training["env"]) is trusting
+        assert (names.CA_DIR in [mount["mountPath"] for mount in training["volumeMounts"]]) is trusting
+        (volume,) = [volume for volume in pod["spec"]["volumes"] if volume["name"] == "ca"]
+        assert volume["configMap"] == {
+            "name": "company",
+            "items": [{"key": "root.pem", "path": "ca.crt"}],
+            "optional": True,
+        }
+
+
+def test_the_token_for_an_sts_is_the_agents_alone() -> None:
+    identity = {"roleARN": "arn:aws:iam::123456789012:role/data", "audience": "storage", "durationSeconds": 900}
+    found = made(o.snapshot(o.job(), roles=(o.role(credentialsSecretRef=None, webIdentity=identity),)))
+    pod = found.pods[0]
+    holders = {
+        name
+        for name, container in containers(pod).items()
+        if names.IDENTITY_DIR in [mount["mountPath"] for mount in container["volumeMounts"]]
+    }
+    assert holders == {names.CONTAINER_SIDECAR, names.CONTAINER_STAGE}
+    (volume,) = [volume for volume in pod["spec"]["volumes"] if volume["name"] == "identity"]
+    (source,) = volume["projected"]["sources"]
+    assert source["serviceAccountToken"] == {"audience": "storage", "expirationSeconds": 3600, "path": "token"}
+    assert pod["spec"]["automountServiceAccountToken"] is False
+    assert found.plan is not None
+    plan = Plan.model_validate_json(found.plan["data"]["plan.json"]).store.web_identity
+    assert plan is not None
+    assert (plan.role_arn, plan.duration_seconds) == ("arn:aws:iam::123456789012:role/data", 900)
+    assert plan.sts_endpoint_url == "https://sts.eu-central-1.amazonaws.com"
+    assert plan.session_name == f"trainyard-{o.job().namespace}-{o.job().name}"[:64]
+
+
 def test_the_storage_volume_does_not_hide_the_image_s_own_code() -> None:
     training = containers(made(CASES["one-host"]).pods[0])["training"]
     assert "/opt/ml" not in [mount["mountPath"] for mount in training["volumeMounts"]]

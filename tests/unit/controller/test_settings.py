@@ -28,6 +28,15 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
     assert (options.reference_timeout, options.metrics_from_logs) == (15, False)
 
 
+def test_networks_are_checked_when_the_operator_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRAINYARD_AGENT_IMAGE", "agent:1")
+    monkeypatch.setenv("TRAINYARD_S3_DENIED_ADDRESSES", "10.0.0.0/8, fd00::/8")
+    assert Settings().options().denied_addresses == ("10.0.0.0/8", "fd00::/8")
+    monkeypatch.setenv("TRAINYARD_S3_ALLOWED_ADDRESSES", "10.0.0.1/8")
+    with pytest.raises(ValidationError, match="has host bits set"):
+        Settings()
+
+
 def test_nonsense_is_refused_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRAINYARD_AGENT_IMAGE", "agent:1")
     monkeypatch.setenv("TRAINYARD_DEFAULT_SECURITY_MODE", "privileged")

@@ -28,4 +28,8 @@ def ambient_credentials() -> Credentials:
         raise StoreFault("credentials", f"{type(error).__name__}: {error}") from error
     if frozen is None:
         raise StoreFault("credentials", "botocore's chain found none")
-    return Credentials(frozen.access_key, frozen.secret_key, frozen.token or "")
+    # No public way to ask: credentials that are not renewed have none.
+    expires = getattr(found, "_expiry_time", None)
+    return Credentials(
+        frozen.access_key, frozen.secret_key, frozen.token or "", expires.timestamp() if expires is not None else None
+    )

@@ -11,7 +11,7 @@ import obstore
 from obstore.store import S3Store
 
 from trainyard.agent.errors import StoreFault
-from trainyard.agent.ports import Body, Credentials, StoredObject
+from trainyard.agent.ports import Body, Credentials, bare_etag
 
 
 def takes(key: str) -> bool:
@@ -46,17 +46,11 @@ class BulkReader:
         if length is not None:
             options["range"] = (first, first + length)
         try:
-            return memoryview(obstore.get(self._store(bucket), key, options=cast("Any", options)).bytes())
-        except StoreFault:
-            raise
-        except Exception as error:
-            raise StoreFault("connection", f"{type(error).__name__}") from error
-
-    def get_start(self, bucket: str, key: str, length: int) -> tuple[Body, StoredObject]:
-        try:
-            result = obstore.get(self._store(bucket), key, options={"range": (0, length)})
-            found = StoredObject(key, int(result.meta["size"]), result.meta["e_tag"] or "")
-            return memoryview(result.bytes()), found
+            found = obstore.get(self._store(bucket), key, options=cast("Any", options))
+            # It follows redirects, and then the answer is whoever's: that of the object has the ETag that was asked for.
+            if etag and bare_etag(came := found.meta.get("e_tag") or "") != bare_etag(etag):
+                raise StoreFault("connection", f"an answer with ETag {came} instead of {etag}")
+            return memoryview(found.bytes())
         except StoreFault:
             raise
         except Exception as error:
@@ -67,6 +61,8 @@ class BulkReader:
         with self._lock:
             found = self._stores.get((bucket, credentials))
             if found is None:
+                # Keys that were renewed are not asked for again.
+                self._stores = {known: store for known, store in self._stores.items() if known[0] != bucket}
                 found = self._stores[bucket, credentials] = self._make(bucket, credentials)
             return found
 

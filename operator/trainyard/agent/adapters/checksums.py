@@ -71,4 +71,4 @@ class Verifier:
         if self._digest is None:
             return ""
         found = base64.b64encode(self._digest.digest()).decode()
-        return "" if found == self._value else f"arrived damaged: its {self._name} is {found}, and S3 has {self._value}"
+        return "" if found == self._value else f"its {self._name} is {found}, and S3 has {self._value}"

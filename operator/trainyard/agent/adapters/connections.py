@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import http.client
+import select
 import socket
+import struct
+import termios
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -46,10 +51,35 @@ def fault_of(error: Exception) -> StoreFault:
     return StoreFault("connection", detail)
 
 
+def wait_sent(sock: socket.socket, patience: float, moved: Callable[[int], None]) -> None:
+    """Returns when the other side has all that was sent, or has something to say.
+
+    What the kernel has taken may be megabytes, and on a slow line minutes, ahead of what has arrived. Raises TimeoutError after
+    `patience` seconds in which nothing arrived; `moved` is called while something does.
+    """
+    answer = select.poll()
+    answer.register(sock, select.POLLIN | select.POLLHUP | select.POLLERR)
+    left, since = _unsent(sock), time.monotonic()
+    while left and not answer.poll(200):
+        now = _unsent(sock)
+        if now < left:
+            left, since = now, time.monotonic()
+            moved(0)
+        elif time.monotonic() - since > patience:
+            raise TimeoutError("timed out")
+
+
+def _unsent(sock: socket.socket) -> int:
+    """Bytes that the kernel has taken and the other side has not."""
+    count: int = struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, b"\0" * 4))[0]
+    return count
+
+
 class Pool:
     """Idle connections, the latest used first. Safe for threads; at most as many as are in use at once."""
 
-    def __init__(self, connect_timeout: float, read_timeout: float) -> None:
+    def __init__(self, connect_timeout: float, read_timeout: float, admits: Callable[[str], bool]) -> None:
+        self._admits = admits
         self._connect_timeout = connect_timeout
         self._read_timeout = read_timeout
         self._idle: dict[tuple[bool, str], list[http.client.HTTPConnection]] = {}
@@ -78,6 +108,10 @@ class Pool:
         make = http.client.HTTPSConnection if secure else http.client.HTTPConnection
         connection = make(host, timeout=self._connect_timeout, blocksize=BLOCK)
         connection.connect()
+        # Asked of the address that was connected to, whatever the name resolves to at other times; nothing was sent yet.
+        if not self._admits(address := connection.sock.getpeername()[0]):
+            connection.close()
+            raise StoreFault("forbidden", address)
         connection.sock.settimeout(self._read_timeout)
         connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return connection

@@ -31,12 +31,22 @@ class CredentialFiles:
         self._kept = time.monotonic(), found
         return found
 
-    def _find(self) -> Credentials:
+    def renew(self) -> None:
+        """S3 says that they have expired: look again at once."""
+        self._kept = None
+
+    def in_files(self) -> Credentials | None:
+        """Those of the Secret; None where none is named and none is there. Raises StoreFault, as above."""
         access, secret = self._read(ACCESS_KEY), self._read(SECRET_KEY)
         if access and secret:
             return Credentials(access, secret, self._read(TOKEN))
         if self._secret or access or secret:
             raise StoreFault("credentials", "empty or missing", code=SECRET_KEY if access else ACCESS_KEY)
+        return None
+
+    def _find(self) -> Credentials:
+        if (found := self.in_files()) is not None:
+            return found
         # Importing botocore takes as long as a small job's whole staging: only where it is needed.
         from trainyard.agent.adapters.ambient import ambient_credentials  # noqa: PLC0415
 

@@ -8,14 +8,16 @@ from __future__ import annotations
 import hashlib
 import http.client
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from email.message import Message
 
 from trainyard.agent.adapters import checksums, s3xml
-from trainyard.agent.adapters.connections import Endpoint, Pool, fault_of
+from trainyard.agent.adapters.connections import BLOCK, Endpoint, Pool, fault_of, wait_sent
 from trainyard.agent.adapters.sigv4 import encode_key, encode_query, signed_headers
 from trainyard.agent.errors import StoreFault
-from trainyard.agent.ports import Body, Credentials, FileBody, StoredObject
+from trainyard.agent.ports import About, Body, Credentials, FileBody, StoredObject, bare_etag
 
 Query = Sequence[tuple[str, str]]
 DETAIL_BYTES = 300
@@ -25,11 +27,11 @@ DETAIL_BYTES = 300
 class Answer:
     status: int
     body: bytes
-    headers: http.client.HTTPMessage
+    headers: Message
 
     @property
     def etag(self) -> str:
-        return self.headers.get("etag", "")
+        return str(self.headers.get("etag", ""))
 
 
 class S3Http:
@@ -44,13 +46,18 @@ class S3Http:
         *,
         connect_timeout: float = 5,
         read_timeout: float = 60,
+        moved: Callable[[int], None] = lambda _size: None,
+        admits: Callable[[str], bool] = lambda _address: True,
     ) -> None:
-        """`virtual`: the bucket is part of the host name."""
+        """`virtual`: the bucket is part of the host name. `moved` is told the size of every block that was sent.
+        `admits`: may an address be spoken to?"""
         self._endpoint = Endpoint.parse(endpoint_url)
         self._region = region
         self._virtual = virtual
         self._credentials = credentials
-        self._pool = Pool(connect_timeout, read_timeout)
+        self._moved = moved
+        self._read_timeout = read_timeout
+        self._pool = Pool(connect_timeout, read_timeout, admits)
 
     def list_page(self, bucket: str, prefix: str, after: str | None) -> tuple[list[StoredObject], str | None]:
         query = [("list-type", "2"), ("prefix", prefix), ("encoding-type", "url")]
@@ -62,12 +69,11 @@ class S3Http:
         headers = {"if-match": etag} if etag else {}
         if length is not None:
             headers["range"] = f"bytes={first}-{first + length - 1}"
-            return self._send("GET", bucket, key, headers=headers).body
-        answer = self._send("GET", bucket, key, headers=headers | checksums.MODE)
-        verifier = checksums.Verifier(checksums.answered(answer.headers))
-        verifier.add(answer.body)
-        if fault := verifier.fault():
-            raise StoreFault("connection", fault)
+        answer = self._send("GET", bucket, key, headers=headers | ({} if length is not None else checksums.MODE))
+        if etag and answer.etag and bare_etag(answer.etag) != bare_etag(etag):
+            raise StoreFault("answer", f"ETag {answer.etag} came", status=412, code="PreconditionFailed")
+        if length is None:
+            _verify(answer)
         return answer.body
 
     def get_start(self, bucket: str, key: str, length: int) -> tuple[Body, StoredObject]:
@@ -92,8 +98,15 @@ class S3Http:
         return StoredObject(key, size, answer.etag, checksums.answered(answer.headers))
 
     def get_small(self, bucket: str, key: str) -> tuple[bytes, str]:
-        answer = self._send("GET", bucket, key)
+        answer = self._send("GET", bucket, key, headers=checksums.MODE)
+        _verify(answer)
         return answer.body, answer.etag
+
+    def about(self, bucket: str, key: str, *, part: int | None = None) -> About:
+        headers = self._send("HEAD", bucket, key, [("partNumber", str(part))] if part else ()).headers
+        encrypted = str(headers.get("x-amz-server-side-encryption", "")).startswith("aws:kms")
+        own_key = "x-amz-server-side-encryption-customer-algorithm" in headers
+        return About(int(headers.get("content-length") or 0), opaque=encrypted or own_key)
 
     def put(self, bucket: str, key: str, body: Body | FileBody, *, match: str | None = None) -> None:
         condition = {} if match is None else {"if-match": match} if match else {"if-none-match": "*"}
@@ -103,7 +116,8 @@ class S3Http:
         self._send("DELETE", bucket, key)
 
     def start_upload(self, bucket: str, key: str) -> str:
-        return s3xml.upload_id(self._send("POST", bucket, key, [("uploads", "")]).body)
+        # Never sent twice in silence: one that was answered into a dead connection exists, and nobody would look for it.
+        return s3xml.upload_id(self._send("POST", bucket, key, [("uploads", "")], once=True).body)
 
     def put_part(self, bucket: str, key: str, upload: str, number: int, body: Body) -> str:
         return self._send("PUT", bucket, key, [("partNumber", str(number)), ("uploadId", upload)], body=body).etag
@@ -114,6 +128,7 @@ class S3Http:
         code, message = s3xml.error_of(answer.body)
         if code:
             raise StoreFault("answer", message[:DETAIL_BYTES], status=500, code=code)
+        s3xml.completed(answer.body)
 
     def abort_upload(self, bucket: str, key: str, upload: str) -> None:
         self._send("DELETE", bucket, key, [("uploadId", upload)])
@@ -131,6 +146,7 @@ class S3Http:
         *,
         headers: dict[str, str] | None = None,
         body: Body | FileBody = b"",
+        once: bool = False,
     ) -> Answer:
         credentials = self._credentials()
         host = f"{bucket}.{self._endpoint.host}" if self._virtual else self._endpoint.host
@@ -148,7 +164,7 @@ class S3Http:
             moment=moment,
         )
         target = f"{path}?{encode_query(query)}" if query else path
-        for fresh in (False, True):
+        for fresh in (True,) if once else (False, True):
             answer = self._attempt(method, host, target, signed, body, fresh=fresh)
             if answer is not None:
                 return _checked(answer)
@@ -158,13 +174,18 @@ class S3Http:
         self, method: str, host: str, target: str, headers: dict[str, str], body: Body | FileBody, *, fresh: bool
     ) -> Answer | None:
         """None: the connection was an old one and is dead; nothing was answered."""
-        used = False
+        used = sent = False
         try:
             with self._pool.connection(self._endpoint.secure, host, fresh=fresh) as (connection, used):
-                _write(connection, method, target, headers, body)
+                # A server that refuses may answer and hang up before it has read the whole body: what it said is the answer.
+                with suppress(BrokenPipeError, ConnectionResetError):
+                    _write(connection, method, target, headers, body, moved=self._moved)
+                    sent = True
+                if sent and body:
+                    wait_sent(connection.sock, self._read_timeout, self._moved)
                 response = connection.getresponse()
                 answer = Answer(response.status, response.read(), response.headers)
-                if response.will_close:
+                if response.will_close or not sent:
                     connection.close()
                 return answer
         except (ConnectionError, http.client.RemoteDisconnected, http.client.BadStatusLine) as error:
@@ -176,7 +197,13 @@ class S3Http:
 
 
 def _write(
-    connection: http.client.HTTPConnection, method: str, target: str, headers: dict[str, str], body: Body | FileBody
+    connection: http.client.HTTPConnection,
+    method: str,
+    target: str,
+    headers: dict[str, str],
+    body: Body | FileBody,
+    *,
+    moved: Callable[[int], None],
 ) -> None:
     connection.putrequest(method, target, skip_host=True, skip_accept_encoding=True)
     size = body.size if isinstance(body, FileBody) else len(body)
@@ -185,11 +212,21 @@ def _write(
     for name, value in headers.items():
         connection.putheader(name, value)
     connection.endheaders()
+    # In pieces: the time limit of a socket is one for all that is sent at once, however slowly it goes.
+    for block in _blocks(body):
+        connection.send(block)
+        moved(len(block))
+
+
+def _blocks(body: Body | FileBody) -> Iterator[Body]:
     if isinstance(body, FileBody):
         with body.path.open("rb") as file:
-            connection.send(file)
-    elif size:
-        connection.send(body)
+            while block := file.read(BLOCK):
+                yield block
+        return
+    view = memoryview(body)
+    for first in range(0, len(view), BLOCK):
+        yield view[first : first + BLOCK]
 
 
 def _checked(answer: Answer) -> Answer:
@@ -197,3 +234,11 @@ def _checked(answer: Answer) -> Answer:
         return answer
     code, message = s3xml.error_of(answer.body)
     raise StoreFault("answer", message[:DETAIL_BYTES] or f"HTTP {answer.status}", status=answer.status, code=code)
+
+
+def _verify(answer: Answer) -> None:
+    """Of a whole object."""
+    verifier = checksums.Verifier(checksums.answered(answer.headers))
+    verifier.add(answer.body)
+    if fault := verifier.fault():
+        raise StoreFault("damaged", fault)

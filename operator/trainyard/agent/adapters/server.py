@@ -8,6 +8,7 @@ import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
+from ipaddress import ip_address
 from urllib.parse import parse_qsl, urlsplit
 
 log = logging.getLogger(__name__)
@@ -24,6 +25,8 @@ class Request:
     headers: Mapping[str, str]
     """Names in lower case."""
     body: bytes
+    local: bool = False
+    """It came from this host, or pod."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ async def serve(handler: Handler, bind: str, port: int) -> list[asyncio.Server]:
 
 async def _exchange(handler: Handler, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     async with asyncio.timeout(PATIENCE_SECONDS):
-        request = await _read(reader)
+        request = await _read(reader, _is_local(writer))
     if request is None:
         reply = Reply(400)
     else:
@@ -78,7 +81,12 @@ async def _exchange(handler: Handler, reader: asyncio.StreamReader, writer: asyn
                 await writer.drain()
 
 
-async def _read(reader: asyncio.StreamReader) -> Request | None:
+def _is_local(writer: asyncio.StreamWriter) -> bool:
+    peer = writer.get_extra_info("peername")
+    return bool(peer) and ip_address(peer[0]).is_loopback
+
+
+async def _read(reader: asyncio.StreamReader, local: bool) -> Request | None:
     """None for what is no request, or too large a one."""
     head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
     try:
@@ -92,4 +100,4 @@ async def _read(reader: asyncio.StreamReader) -> Request | None:
     if not 0 <= size <= BODY_BYTES:
         return None
     parts = urlsplit(target)
-    return Request(method, parts.path, dict(parse_qsl(parts.query)), headers, await reader.readexactly(size))
+    return Request(method, parts.path, dict(parse_qsl(parts.query)), headers, await reader.readexactly(size), local)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -25,6 +26,25 @@ from trainyard.api.plan import Host
 from trainyard.api.reasons import Reason
 
 BUSY_SECONDS = 5.0
+
+
+class Pulse:
+    """Tells now and then that something moves, and how many bytes were sent so far. Safe for threads."""
+
+    def __init__(self, tell: Callable[..., None]) -> None:
+        self._tell = tell
+        self._lock = threading.Lock()
+        self._said = 0.0
+        self._sent = 0
+
+    def __call__(self, sent: int = 0) -> None:
+        with self._lock:
+            self._sent += sent
+            now = time.monotonic()
+            if now - self._said < BUSY_SECONDS:
+                return
+            self._said = now
+        self._tell("busy", sent=self._sent)
 
 
 @dataclass
@@ -64,6 +84,7 @@ class Archives:
         patience: Patience,
         hosts: peers.Peers,
         tell: Callable[..., None],
+        pulse: Pulse,
     ) -> None:
         self._settings = settings
         self._store = store
@@ -71,7 +92,7 @@ class Archives:
         self._patience = patience
         self._peers = hosts
         self._tell = tell
-        self._said = 0.0
+        self._pulse = pulse
         self.built: dict[str, Built] = {}
         self.lost: set[str] = set()
 
@@ -142,7 +163,7 @@ class Archives:
 
         def write(data: bytes) -> None:
             writer.write(gzip.add(data))
-            self._busy()
+            self._pulse()
 
         try:
             with listed.open("w") as lines:
@@ -173,10 +194,3 @@ class Archives:
             print_of_tree = packer.add_stream(cast("IO[bytes]", heard), host.name)  # it is only read from
         absences.came(host.name)
         return print_of_tree
-
-    def _busy(self) -> None:
-        """A sign of life while files are read, now and then."""
-        now = time.monotonic()
-        if now - self._said >= BUSY_SECONDS:
-            self._said = now
-            self._tell("busy")

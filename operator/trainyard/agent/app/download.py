@@ -9,11 +9,11 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainyard.agent.adapters import checksums
 from trainyard.agent.adapters.files import make_directory
+from trainyard.agent.app.proofs import Proofs
 from trainyard.agent.app.store import Patience, Store
 from trainyard.agent.core import layout
-from trainyard.agent.ports import StoredObject
+from trainyard.agent.ports import Body, StoredObject
 
 MIB = 1024 * 1024
 RANGE = 8 * MIB
@@ -58,7 +58,7 @@ class Assembly:
         self._part = part
         self._missing = max(1, -(-item.source.size // RANGE))
         self._lock = threading.Lock()
-        self._file = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+        self._file = os.open(part, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
         os.fchmod(self._file, 0o666)  # any user may write to staged files, whatever the umask says
         if item.source.size > RANGE:
             os.posix_fallocate(self._file, 0, item.source.size)
@@ -68,30 +68,30 @@ class Assembly:
         size = self.item.source.size
         return ((first, min(RANGE, size - first)) for first in range(0, size, RANGE))
 
-    def write(self, first: int, data: bytes | bytearray | memoryview) -> None:
+    @property
+    def file(self) -> int:
+        """The descriptor of what is there so far."""
+        return self._file
+
+    def write(self, first: int, data: Body) -> None:
         view = memoryview(data)
         while view:
             written = os.pwrite(self._file, view, first)
             view, first = view[written:], first + written
 
-    def done(self) -> bool:
+    def fill(self, get: Callable[[int, int], Body]) -> None:
+        """Writes every range anew, as `get` gives it."""
+        for first, length in self.ranges():
+            self.write(first, get(first, length))
+
+    def came(self) -> bool:
         """One range less to come. True when that was the last."""
         with self._lock:
             self._missing -= 1
-            if self._missing:
-                return False
-        os.close(self._file)
-        return True
-
-    def verify(self, wanted: str) -> str:
-        """What is wrong with the bytes of a whole file; empty: nothing. It is read from memory, where it was just written."""
-        verifier = checksums.Verifier(wanted)
-        with self._part.open("rb") as file:
-            while block := file.read(MIB):
-                verifier.add(block)
-        return verifier.fault()
+            return not self._missing
 
     def place(self) -> None:
+        os.close(self._file)
         self._part.rename(self.item.file)
 
 
@@ -112,6 +112,7 @@ class Downloader:
         self._progress = progress
         self._placed = placed
         self._budget = Budget(IN_MEMORY)
+        self._proofs = Proofs(store, patience)
 
     def run(self, items: Iterable[Item]) -> None:
         """Returns when all files are in place. The first failure (Refused, OSError, or one of `items`) ends it; after
@@ -136,7 +137,6 @@ class Downloader:
                 pending.add(pool.submit(self._fetch, assembly, first, length))
                 pending = self._settle(pending, QUEUED)
             if not item.source.size:
-                assembly.done()
                 self._place(assembly)
                 self._progress(1, 0)
         self._settle(pending, 0)
@@ -150,30 +150,26 @@ class Downloader:
         return pending
 
     def _fetch(self, assembly: Assembly, first: int, length: int) -> None:
+        item = assembly.item
         self._budget.take(length)
         try:
-            data = self._store.read(assembly.item.bucket, assembly.item.source, first, length, self._patience)
-            assembly.write(first, data)
+            assembly.write(first, self._read(item, first, length))
         finally:
             self._budget.give(length)
-        whole = assembly.done()
-        if whole:
-            self._verify(assembly)
+        if last := assembly.came():
+            if length < item.source.size:  # what comes at once is proven as it is read
+                self._proofs.of_file(item.bucket, item.source, assembly.file, assembly.fill)
             self._place(assembly)
-        self._progress(int(whole), length)
+        self._progress(int(last), length)
+
+    def _read(self, item: Item, first: int, length: int) -> Body:
+        if length == item.source.size:
+            return self._proofs.read(item.bucket, item.source)
+        return self._store.read(item.bucket, item.source, first, length, self._patience)
 
     def _place(self, assembly: Assembly) -> None:
         assembly.place()
         self._placed(assembly.item)
-
-    def _verify(self, assembly: Assembly) -> None:
-        """An object of one request was verified by it."""
-        item = assembly.item
-        if not item.source.checksum or item.source.size <= RANGE:
-            return
-        wanted = self._store.head(item.bucket, item.source.key, self._patience)
-        if wanted.etag == item.source.etag and (fault := assembly.verify(wanted.checksum)):
-            raise layout.damaged(f"s3://{item.bucket}/{item.source.key}", fault)
 
 
 class Parents:

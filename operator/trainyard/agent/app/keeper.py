@@ -63,7 +63,7 @@ class Keeper:
         self._prefix = mirror.prefix_of(key)
         output_bucket, output = split_s3_uri(plan.output_uri)
         self._output = output if output_bucket == self._bucket else None
-        self._store = Store(plan.store, settings.credentials, settings.timing)
+        self._store = Store(plan.store, settings.credentials, settings.timing, identity=settings.identity)
         self._guard = fence.Guard(self._store, plan, settings.timing.fence_age)
         self._begun = Begun(self._store, settings.checkpoint_uploads)
         self._ledger = Ledger(settings.ledger)

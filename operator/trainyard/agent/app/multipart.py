@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from trainyard.agent.app.store import Patience, Refused, Store
 from trainyard.agent.core.archive import PartPlan
 
+TAIL = 64
 Remember = Callable[[str, str, str], None]
 """Called with bucket, key and id of an upload that was started; with an empty id when it is over."""
 
@@ -26,6 +27,8 @@ class Prepared:
     upload: str
     etags: list[str]
     body: bytes
+    tail: bytes
+    """Its last bytes: an archive's checksum is in them."""
 
     @property
     def uri(self) -> str:
@@ -36,19 +39,18 @@ class Prepared:
         if not self.upload:
             store.put(self.bucket, self.key, self.body, patience)
             return
+        answered = True
         try:
             store.complete_upload(self.bucket, self.key, self.upload, self.etags, patience)
         except Refused as refused:
-            # Done before, and only the answer was lost?
-            if refused.fault.code != "NoSuchUpload" or not self._visible(store, patience):
+            if refused.fault.code != "NoSuchUpload":
                 raise
+            answered = False  # done before, and only the answer was lost?
+        # Also after a yes: there are servers that say it of an upload that is gone, if only another object has its key.
+        if not store.ends(self.bucket, self.key, self.size, self.tail, patience):
+            said = "its completion was confirmed, but another object has its key" if answered else "it is gone"
+            raise store.spoilt(self.bucket, self.key, said)
         remember(self.bucket, self.key, "")
-
-    def _visible(self, store: Store, patience: Patience) -> bool:
-        return any(
-            item.key == self.key and item.size == self.size and item.etag.strip('"').endswith(f"-{len(self.etags)}")
-            for item in store.objects(self.bucket, self.key, patience)
-        )
 
 
 class ObjectWriter:
@@ -70,11 +72,13 @@ class ObjectWriter:
         self._pool = ThreadPoolExecutor(max(1, plan.in_flight))
         self._digest = hashlib.sha256()
         self._size = 0
+        self._tail = b""
 
     def write(self, data: bytes) -> None:
         """Raises Refused, of this part or an earlier one."""
         self._digest.update(data)
         self._size += len(data)
+        self._tail = (self._tail + data[-TAIL:])[-TAIL:]
         view = memoryview(data)
         while view:
             room = self._plan.size - len(self._buffer)
@@ -97,6 +101,7 @@ class ObjectWriter:
             self._upload,
             self._etags,
             bytes(self._buffer),
+            self._tail,
         )
 
     def abort(self) -> None:

@@ -22,6 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from trainyard.agent.adapters import fifo, files
 from trainyard.agent.app.catalogue import Catalogue
 from trainyard.agent.app.fence import download_failure
+from trainyard.agent.app.proofs import Proofs
 from trainyard.agent.app.settings import Settings
 from trainyard.agent.app.store import Patience, Refused, Store
 from trainyard.agent.app.stream import Stream
@@ -47,6 +48,7 @@ class Feeder:
         self._catalogue = Catalogue(settings.pipes, channel)
         self._store = store
         self._patience = Patience(plan.download_retry_seconds)
+        self._proofs = Proofs(store, self._patience)
         self._ahead = AHEAD // len(plan.piped(settings.host))
         self._pool = ThreadPoolExecutor(WORKERS)
 
@@ -59,7 +61,9 @@ class Feeder:
 
     def _feed(self, epoch: int) -> None:
         path = self._settings.fifo(self._channel, epoch)
-        stream = Stream(self._store, self._patience, self._pool, self._catalogue, epoch, ahead=self._ahead)
+        stream = Stream(
+            self._store, self._patience, self._pool, self._catalogue, epoch, ahead=self._ahead, proofs=self._proofs
+        )
         fifo.make(path, self._settings.staging)
         if epoch:
             self._settings.fifo(self._channel, epoch - 1).unlink(missing_ok=True)
@@ -110,7 +114,7 @@ def main(settings: Settings) -> int:
     threading.stack_size(THREAD_STACK)
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
     plan = Plan.model_validate_json(settings.plan.read_bytes())
-    store = Store(plan.store, settings.credentials, settings.timing)
+    store = Store(plan.store, settings.credentials, settings.timing, identity=settings.identity)
     files.make_directory(settings.staging, 0o700)
     for channel in plan.piped(settings.host):
         feeder = Feeder(settings, plan, store, channel)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from trainyard.agent.adapters import clock, files
@@ -24,6 +25,9 @@ class Progress:
         self.objects = 0
         self.bytes = 0
         self._listed = 0
+        self._message: str | None = None
+        self.more: Callable[[], dict[str, int]] = dict
+        """Further counts to tell."""
         self.enter(Phase.STAGING)
 
     def add(self, objects: int, size: int) -> None:
@@ -49,12 +53,19 @@ class Progress:
             self._phase = phase
             self._write(message)
 
+    def blocked(self, text: str | None) -> None:
+        """What keeps the data from coming, while it does. The first word stays: the next ones differ in the object's name only."""
+        with self._lock:
+            if bool(text) != bool(self._message):
+                self._write(text)
+
     def _write_now_and_then(self) -> None:
         if time.monotonic() - self._written >= PROGRESS_SECONDS:
-            self._write()
+            self._write(self._message)
 
     def _write(self, message: str | None = None) -> None:
         self._written = time.monotonic()
+        self._message = message
         content = {
             "phase": self._phase.value,
             "entered": clock.now(),
@@ -62,5 +73,5 @@ class Progress:
             "bytes": self.bytes,
             "listed": self._listed,
             "message": message,
-        }
+        } | self.more()
         files.write_whole(self._path, json.dumps(content))

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from trainyard.agent.app import fence
-from trainyard.agent.app.archives import Archives, Built
+from trainyard.agent.app.archives import Archives, Built, Pulse
 from trainyard.agent.app.begun import Begun
 from trainyard.agent.app.peers import Peers
 from trainyard.agent.app.settings import SEEN_AS, Settings
-from trainyard.agent.app.store import Patience, Refused, Store
+from trainyard.agent.app.store import READINGS, SPOILT, Patience, Refused, Store
 from trainyard.agent.core import manifest
 from trainyard.agent.errors import PlatformFailure
 from trainyard.agent.ports import FileBody
@@ -26,6 +26,8 @@ from trainyard.api.reasons import Reason
 
 log = logging.getLogger(__name__)
 TREES = ("model", "output")
+TRIES = 5
+"""So often the artifacts are sent before an upload that others abort fails the job."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +52,14 @@ class Publisher:
         self._settings = settings
         self._plan = plan
         self._tell = tell
-        self._store = Store(plan.store, settings.credentials, settings.timing)
+        pulse = Pulse(tell)
+        self._store = Store(plan.store, settings.credentials, settings.timing, identity=settings.identity, moved=pulse)
         self._patience = Patience(math.inf, stubborn=True, notify=self._notify, enough=enough or threading.Event())
         self._begun = Begun(self._store, settings.uploads)
         hosts = Peers(plan, settings.port, settings.timing.connect)
-        self._archives = Archives(settings, self._store, self._begun, patience=self._patience, hosts=hosts, tell=tell)
+        self._archives = Archives(
+            settings, self._store, self._begun, patience=self._patience, hosts=hosts, tell=tell, pulse=pulse
+        )
         self._clean = False
         settings.scratch.mkdir(parents=True, exist_ok=True)
 
@@ -66,18 +71,16 @@ class Publisher:
         self._tell("prepared")
 
     def commit(self, job: Job) -> None:
-        try:
+        for left in reversed(range(TRIES)):
             try:
                 self._commit(job)
+                break
             except Refused as refused:
-                if refused.fault.code != "NoSuchUpload":
-                    raise
-                # A lifecycle rule, or another job on its way out, has aborted it.
+                if refused.fault.code not in SPOILT or not left:
+                    raise fence.upload_failure(refused) from refused
+                # A lifecycle rule, or another job on its way out, has aborted it; or a part's ETag came damaged.
                 log.warning("%s; once more from the beginning", refused)
                 self.abandon()
-                self._commit(job)
-        except Refused as refused:
-            raise fence.upload_failure(refused) from refused
         self._committed(job)
 
     def _commit(self, job: Job) -> None:
@@ -86,6 +89,7 @@ class Publisher:
         self._fill_final(job)
         fence.ensure(self._store, self._plan, self._patience, "before its artifacts were complete")
         self._show(self._uris)
+        self._begun.abort_all(self._store.doubtful)
         self._write_manifest(job)
 
     def share(self, job: Job) -> None:
@@ -95,6 +99,7 @@ class Publisher:
         try:
             self._fill(uris, [self._plan.host(self._settings.host)])
             self._show(uris)
+            self._begun.abort_all(self._store.doubtful)
         except Refused as refused:
             raise fence.upload_failure(refused) from refused
         self._committed(job)
@@ -162,12 +167,14 @@ class Publisher:
             self._compose(job, file.write)
         body = FileBody.of(path)
         bucket, key = split_s3_uri(self._plan.manifest_uri)
-        self._store.put(bucket, key, body, self._patience)
-        if not self._store.same(bucket, key, body, self._patience):
-            raise PlatformFailure(
-                Reason.ARTIFACT_UPLOAD_FAILED,
-                f"{self._plan.manifest_uri} was written but reads differently: another writer, or a faulty store.",
-            )
+        for _ in range(READINGS):
+            self._store.put(bucket, key, body, self._patience)
+            if self._store.same(bucket, key, body, self._patience):
+                return
+        raise PlatformFailure(
+            Reason.ARTIFACT_UPLOAD_FAILED,
+            f"{self._plan.manifest_uri} was written {READINGS} times but reads differently: another writer, or a faulty store.",
+        )
 
     def _compose(self, job: Job, write: Callable[[str], object]) -> None:
         """The manifest piece by piece: its list of files may be longer than memory should hold."""

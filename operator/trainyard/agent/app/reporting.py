@@ -112,6 +112,8 @@ def _news(sidecar: Sidecar, phase: Phase, stage: dict[str, Any]) -> dict[str, An
     if phase in {Phase.TRAINING, Phase.UPLOADING} and sidecar.checkpoints is not None and sidecar.checkpoints.refusal:
         reason = Reason.UPLOAD_BLOCKED if phase is Phase.UPLOADING else Reason.CHECKPOINTS_NOT_KEPT
         return {"reason": reason.value, "message": sidecar.checkpoints.refusal}
+    if phase is Phase.STAGING and stage.get("message"):
+        return {"reason": Reason.DOWNLOAD_BLOCKED.value, "message": stage["message"]}
     if phase is Phase.WAITING:
         return {"reason": Reason.WAITING_FOR_HOSTS.value, "message": stage.get("message")}
     if phase is Phase.UPLOADING and sidecar.hosts.unreachable:
@@ -186,8 +188,11 @@ def metrics(sidecar: Sidecar) -> str:
     values = {
         "trainyard_agent_staged_objects": stage.get("objects", 0),
         "trainyard_agent_staged_bytes": stage.get("bytes", 0),
+        "trainyard_agent_staging_fallbacks_total": stage.get("fallbacks", 0),
+        "trainyard_agent_staging_damaged_total": stage.get("damaged", 0),
         "trainyard_agent_liveness_requests_total": sidecar.probes,
         "trainyard_agent_upload_refusals_total": sidecar.worker.refusals,
+        "trainyard_agent_sent_bytes": sidecar.worker.sent,
         "trainyard_agent_upload_restarts_total": sidecar.worker.deaths,
         "trainyard_agent_done": int(sidecar.final is not None),
     }

@@ -1,4 +1,5 @@
-"""The sidecar's HTTP face: open for the kubelet's probes, with the attempt's token for operator and peers."""
+"""The sidecar's HTTP face: open for the kubelet's probes, with the attempt's token for operator and peers, and with one
+of its own for training."""
 
 from __future__ import annotations
 
@@ -14,6 +15,7 @@ from pydantic import ValidationError
 from trainyard.agent.adapters.server import Reply, Request
 from trainyard.agent.adapters.tree import Tree
 from trainyard.agent.app import peers
+from trainyard.agent.app.lending import Lending
 from trainyard.agent.app.settings import SEEN_AS
 from trainyard.api import names
 from trainyard.api.report import TrainingEnd
@@ -30,6 +32,7 @@ class Routes:
 
     def __init__(self, sidecar: Sidecar, token: str) -> None:
         self._sidecar = sidecar
+        self._lending = Lending(sidecar.settings, sidecar.plan)
         self._token = token.encode()
         self._open: dict[tuple[str, str], Callable[[Request], Reply]] = {
             ("GET", names.PATH_LIVE): self._live,
@@ -53,6 +56,8 @@ class Routes:
         where = (request.method, request.path)
         if free := self._open.get(where):
             return free(request)
+        if where == ("GET", names.PATH_CREDENTIALS):
+            return await self._lending(request)
         guarded = self._closed.get(where)
         if guarded is None:
             return Reply(404)

@@ -58,8 +58,9 @@ class Stage:
         self._settings = settings
         self._plan = plan
         self._rank = plan.rank(settings.host)
-        self._store = Store(plan.store, settings.credentials, settings.timing)
+        self._store = Store(plan.store, settings.credentials, settings.timing, identity=settings.identity)
         self.progress = Progress(settings.stage_progress)
+        self.progress.more = self._counts
         self._input = Input(settings, plan, self._store, self._patience(), self.progress)
         self.stopped: StopReason | None = None
         """Why the job had been stopped, if its result is there already."""
@@ -78,7 +79,11 @@ class Stage:
         return Result.STAGED
 
     def _patience(self) -> Patience:
-        return Patience(self._plan.download_retry_seconds)
+        timing = self._settings.timing
+        return Patience(self._plan.download_retry_seconds, notify=self.progress.blocked, quiet=timing.blocked_told)
+
+    def _counts(self) -> dict[str, int]:
+        return {"fallbacks": self._store.fallbacks, "damaged": self._store.damaged}
 
     def _configure(self) -> None:
         for name, content in config_files(self._plan, self._settings.host).items():

@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import random
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
-from trainyard.agent.adapters.credentials import CredentialFiles
-from trainyard.agent.adapters.s3http import S3Http
-from trainyard.agent.core.verdict import Target, Verdict, Who, judge, pause
+from trainyard.agent.app.engines import Engines
+from trainyard.agent.app.identity import source
+from trainyard.agent.core.addresses import admission
+from trainyard.agent.core.proof import plain
+from trainyard.agent.core.verdict import EXPIRED, Target, Verdict, Who, judge, pause
 from trainyard.agent.errors import StoreFault
-from trainyard.agent.ports import Body, ByteReader, FileBody, ObjectStore, StoredObject
+from trainyard.agent.ports import About, Body, FileBody, ObjectStore, StoredObject
 from trainyard.agent.timing import Timing
+from trainyard.api import names
 from trainyard.api.plan import StorePlan
 
+log = logging.getLogger(__name__)
 T = TypeVar("T")
+SPOILT = frozenset({"NoSuchUpload", "InvalidPart", "InvalidPartOrder"})
+"""An upload of which S3 says this has to be made anew."""
+READINGS = 3
+"""So often something is read until its bytes are those of its ETag, or the same ones again."""
 PIECE = 4 * 1024 * 1024
 
 
@@ -51,6 +60,8 @@ class Patience:
     stubborn: bool = False
     notify: Callable[[str | None], None] = lambda _text: None
     """Told each refusal's text, and None when the request got through after all."""
+    quiet: float = 0
+    """A request's refusals in so many seconds from its first are not told: they may pass."""
     enough: threading.Event = field(default_factory=threading.Event)
     """Once set, the next failure of any request is its last."""
 
@@ -58,42 +69,30 @@ class Patience:
 class Store:
     """What the agent does with S3. All methods raise Refused, and are safe for threads."""
 
-    def __init__(self, plan: StorePlan, credentials: Path, timing: Timing) -> None:
-        self._plan = plan
+    def __init__(
+        self,
+        plan: StorePlan,
+        credentials: Path,
+        timing: Timing,
+        *,
+        identity: Path = Path(names.IDENTITY_DIR),
+        moved: Callable[[int], None] = lambda _size: None,
+    ) -> None:
+        """`moved` is told the size of every block that was sent, from any thread."""
         self._timing = timing
-        self._source = CredentialFiles(credentials, plan.credentials_secret)
-        suffix = ".cn" if plan.region.startswith("cn-") else ""
-        self._url = plan.endpoint_url or f"https://s3.{plan.region}.amazonaws.com{suffix}"
-        self.who = Who(plan.role, plan.credentials_secret, self._url, plan.region)
+        admits = admission(plan.denied_addresses, plan.allowed_addresses)
+        self._source = source(plan, credentials, identity, timing, admits)
+        self._engines = Engines(plan, self._source, timing, moved=moved, admits=admits)
+        self.who = Who(
+            plan.role, plan.credentials_secret, self._engines.url, plan.region, web_identity=bool(plan.web_identity)
+        )
         self._reached = False
-
-    def _virtual(self, bucket: str) -> bool:
-        if self._plan.addressing_style != "auto":
-            return self._plan.addressing_style == "virtual"
-        # A dot in the name breaks the certificate's wildcard; servers of one's own rarely have wildcard names.
-        return self._plan.endpoint_url is None and "." not in bucket
-
-    @cached_property
-    def _http(self) -> dict[bool, ObjectStore]:
-        return {
-            virtual: S3Http(
-                self._url, self._plan.region, virtual, self._source,
-                connect_timeout=self._timing.connect, read_timeout=self._timing.read,
-            )
-            for virtual in (False, True)
-        }  # fmt: skip
-
-    @cached_property
-    def _bulk(self) -> dict[bool, ByteReader]:
-        from trainyard.agent.adapters.bulk import BulkReader  # noqa: PLC0415 - only staging needs it
-
-        return {
-            virtual: BulkReader(
-                self._url, self._plan.region, virtual, self._source,
-                connect_timeout=self._timing.connect, read_timeout=self._timing.read,
-            )
-            for virtual in (False, True)
-        }  # fmt: skip
+        self.doubtful: set[str] = set()
+        """URIs that may have unfinished uploads whose ids nobody knows."""
+        self.fallbacks = 0
+        """How often our own engine was asked for what obstore could not bring."""
+        self.damaged = 0
+        """Readings whose bytes were not those of the object."""
 
     def pages(self, bucket: str, prefix: str, patience: Patience) -> Iterator[list[StoredObject]]:
         """All objects whose key starts with `prefix`, up to 1,000 at a time."""
@@ -108,20 +107,24 @@ class Store:
     def objects(self, bucket: str, prefix: str, patience: Patience) -> Iterator[StoredObject]:
         return chain.from_iterable(self.pages(bucket, prefix, patience))
 
-    def read(self, bucket: str, item: StoredObject, first: int, length: int, patience: Patience) -> Body:
-        """Bytes of the listed version of an object, exactly as many as asked for."""
+    def read(
+        self, bucket: str, item: StoredObject, first: int, length: int, patience: Patience, *, fast: bool = True
+    ) -> Body:
+        """Bytes of the listed version of an object, exactly as many as asked for. `fast`: by obstore first, where it can; it gives
+        no checksum out, while our own engine compares a whole object with the one that S3 has."""
         whole = first == 0 and length == item.size
         wanted: dict[str, int] = {} if whole else {"first": first, "length": length}
         from trainyard.agent.adapters.bulk import takes  # noqa: PLC0415 - only staging needs it
 
-        # The fast engine gives no checksum out; of what comes in several requests the caller has to see to it.
-        if takes(item.key) and not (whole and item.checksum):
+        if fast and takes(item.key):
             try:
-                body = self._bulk[self._virtual(bucket)].get(bucket, item.key, etag=item.etag, **wanted)
+                body = self._engines.fast(bucket).get(bucket, item.key, etag=item.etag, **wanted)
                 if len(body) == length:
                     return body
-            except StoreFault:
-                pass  # the other engine finds out why, and is patient
+                self._fell_back(bucket, item.key, f"{len(body)} bytes came instead of {length}")
+            except StoreFault as fault:
+                # The other engine finds out why, and is patient.
+                self._fell_back(bucket, item.key, fault.detail)
 
         def get(http: ObjectStore) -> Body:
             body = http.get(bucket, item.key, etag=item.etag, **wanted)
@@ -133,39 +136,56 @@ class Store:
 
     def read_start(self, bucket: str, key: str, length: int, patience: Patience) -> tuple[Body, StoredObject]:
         """Up to `length` bytes of an object that no listing has, and which it is."""
-        from trainyard.agent.adapters.bulk import takes  # noqa: PLC0415 - as above
-
-        def whole(found: tuple[Body, StoredObject]) -> bool:
-            return len(found[0]) == min(length, found[1].size)
-
-        if takes(key):
-            try:
-                found = self._bulk[self._virtual(bucket)].get_start(bucket, key, length)
-                if whole(found):
-                    return found
-            except StoreFault:
-                pass
 
         def get(http: ObjectStore) -> tuple[Body, StoredObject]:
-            found = http.get_start(bucket, key, length)
-            if not whole(found):
-                raise StoreFault("connection", f"{len(found[0])} of {found[1].size} bytes came")
-            return found
+            body, found = http.get_start(bucket, key, length)
+            if len(body) != min(length, found.size):
+                raise StoreFault("connection", f"{len(body)} of {found.size} bytes came")
+            return body, found
 
         return self._try(Target("read", bucket, key), patience, get)
 
     def head(self, bucket: str, key: str, patience: Patience) -> StoredObject:
-        """Size and ETag of an object that no listing has."""
+        """Size, ETag and checksum of an object."""
         return self._try(Target("read", bucket, key), patience, lambda http: http.head(bucket, key))
 
-    def read_small(self, bucket: str, key: str, patience: Patience) -> tuple[bytes, str] | None:
-        """A small object and its ETag; None if there is none."""
+    def _fell_back(self, bucket: str, key: str, why: str) -> None:
+        self.fallbacks += 1
+        # The first, second, fourth ...: a bad day must not fill the log.
+        if self.fallbacks & (self.fallbacks - 1) == 0:
+            log.warning("obstore cannot read s3://%s/%s (%s); number %d", bucket, key, why, self.fallbacks)
+
+    def came_damaged(self, uri: str) -> None:
+        self.damaged += 1
+        log.warning("%s came damaged, and is fetched again", uri)
+
+    def about(self, bucket: str, key: str, *, part: int | None = None) -> About | None:
+        """None where the store does not say."""
         try:
-            return self._try(Target("read", bucket, key), patience, lambda http: http.get_small(bucket, key))
-        except Refused as refused:
-            if refused.fault.missing:
-                return None
-            raise
+            return self._try(
+                Target("read", bucket, key),
+                Patience(self._timing.unreachable),
+                lambda http: http.about(bucket, key, part=part),
+            )
+        except Refused:
+            return None
+
+    def read_small(self, bucket: str, key: str, patience: Patience) -> tuple[bytes, str] | None:
+        """A small object and its ETag; None if there is none. Read again if its bytes are not those of its ETag."""
+        readings: list[bytes] = []
+        while True:
+            try:
+                body, etag = self._try(Target("read", bucket, key), patience, lambda http: http.get_small(bucket, key))
+            except Refused as refused:
+                if refused.fault.missing:
+                    return None
+                raise
+            digest = plain(etag)
+            right = digest is None or hashlib.md5(body, usedforsecurity=False).hexdigest() == digest
+            # What comes twice is so: there are stores whose ETags are no digests.
+            if right or body in readings or len(readings) == READINGS:
+                return body, etag
+            readings.append(body)
 
     def there(self, bucket: str, key: str, patience: Patience) -> bool:
         """Is there an object? Asked by reading a byte: a right that the agent has, unlike that to list."""
@@ -197,6 +217,23 @@ class Store:
             digest.update(piece)
         return digest.hexdigest() == body.sha256
 
+    def ends(self, bucket: str, key: str, size: int, tail: bytes, patience: Patience) -> bool:
+        """Has an object that size, and these last bytes? Asked again before no is the answer."""
+        for _ in range(READINGS):
+            try:
+                get = partial(_piece, bucket, key, size - len(tail), len(tail) + 1)
+                if self._try(Target("read", bucket, key), patience, get) == tail:
+                    return True
+            except Refused as refused:
+                if not refused.fault.missing and refused.fault.status != 416:
+                    raise
+        return False
+
+    def spoilt(self, bucket: str, key: str, why: str) -> Refused:
+        """The refusal of an upload that has to be made anew."""
+        fault = StoreFault("answer", why, status=404, code="NoSuchUpload")
+        return Refused(judge(fault, Target("write", bucket, key), self.who), fault)
+
     def put(
         self, bucket: str, key: str, body: Body | FileBody, patience: Patience, *, match: str | None = None
     ) -> None:
@@ -206,7 +243,16 @@ class Store:
         self._try(Target("delete", bucket, key), patience, lambda http: http.delete(bucket, key))
 
     def start_upload(self, bucket: str, key: str, patience: Patience) -> str:
-        return self._try(Target("write", bucket, key), patience, lambda http: http.start_upload(bucket, key))
+        """Its id. Where an answer was lost there may be another one: the key is then in `doubtful`."""
+
+        def start(http: ObjectStore) -> str:
+            try:
+                return http.start_upload(bucket, key)
+            except StoreFault:
+                self.doubtful.add(f"s3://{bucket}/{key}")
+                raise
+
+        return self._try(Target("write", bucket, key), patience, start)
 
     def put_part(self, bucket: str, key: str, upload: str, *, number: int, body: Body, patience: Patience) -> str:
         return self._try(
@@ -224,9 +270,10 @@ class Store:
         return self._try(Target("list", bucket, key), Patience(0), lambda http: http.list_uploads(bucket, key))
 
     def _try(self, target: Target, patience: Patience, request: Callable[[ObjectStore], T]) -> T:
-        http = self._http[self._virtual(target.bucket)]
+        http = self._engines.own(target.bucket)
         failing_since = 0.0
         attempt = 0
+        told = False
         while True:
             attempt += 1
             try:
@@ -234,17 +281,27 @@ class Store:
             except StoreFault as fault:
                 self._reached = self._reached or (fault.kind in {"answer", "timeout"} and not fault.foreign)
                 verdict = judge(fault, target, self.who)
+                if fault.code in EXPIRED:
+                    self._source.renew()
                 failing_since = failing_since or time.monotonic()
                 failing = time.monotonic() - failing_since
-                if self._hopeless(fault, target, verdict, patience, failing):
+                if self._hopeless(fault, target, verdict, patience, failing) and not self._reads_again(fault, attempt):
                     raise Refused(verdict, fault) from fault
-                patience.notify(verdict.text)
+                if fault.kind == "damaged":
+                    self.came_damaged(target.uri)
+                if failing >= patience.quiet:
+                    patience.notify(verdict.text)
+                    told = True
                 self._wait(attempt, patience, failing)
             else:
                 self._reached = True
-                if attempt > 1:
+                if told:
                     patience.notify(None)
                 return answer
+
+    @staticmethod
+    def _reads_again(fault: StoreFault, attempt: int) -> bool:
+        return fault.kind == "damaged" and attempt <= READINGS
 
     def _hopeless(
         self, fault: StoreFault, target: Target, verdict: Verdict, patience: Patience, failing: float
@@ -254,8 +311,11 @@ class Store:
         if fault.missing and target.verb == "read":
             return True
         if patience.stubborn:
-            # A condition that failed stays so, and an upload that is gone does not come back.
-            return fault.status == 412 or fault.code == "NoSuchUpload"
+            # A condition that failed stays so, and an upload that is gone or spoilt does not come back.
+            return fault.status == 412 or fault.code in SPOILT or fault.kind == "damaged"
+        if fault.code in EXPIRED:
+            # The next ones may be there already, and the kubelet needs its time to show them.
+            return failing >= self._timing.renewal
         # An endpoint that answered before is down for a while; one that never did is misspelt.
         return verdict.lasting or (verdict.unreached and not self._reached and failing >= self._timing.unreachable)
 

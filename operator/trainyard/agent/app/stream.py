@@ -10,11 +10,11 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 
-from trainyard.agent.adapters import checksums
 from trainyard.agent.adapters.gzipped import Gunzip
 from trainyard.agent.app.catalogue import Catalogue, stored
+from trainyard.agent.app.proofs import Claim, Proofs
 from trainyard.agent.app.store import Patience, Store
-from trainyard.agent.core import datamanifest, layout, recordio
+from trainyard.agent.core import datamanifest, recordio
 from trainyard.agent.errors import ClientFailure
 from trainyard.agent.ports import UNKNOWN, Body, Reference, StoredObject
 from trainyard.api.reasons import Reason
@@ -46,23 +46,41 @@ class Part:
 
 
 @dataclass(frozen=True)
+class Arrived:
+    """Some bytes, of which object, whose size need not have been known; and with the first of several what all of them must be."""
+
+    body: Body
+    item: StoredObject
+    claim: Claim | None = None
+
+
+@dataclass(frozen=True)
 class Piece:
-    """Some bytes of a part, on their way. `body` gives the object as well, whose size need not have been known."""
+    """Some bytes of a part, on their way."""
 
     part: Part
     first: int
     length: int
-    body: Future[tuple[Body, StoredObject]]
+    body: Future[Arrived]
 
 
 class Stream:
     """One epoch. Fetching begins at once. `blocks` raises Refused and ClientFailure, and nothing is given out after that."""
 
     def __init__(
-        self, store: Store, patience: Patience, pool: Executor, catalogue: Catalogue, epoch: int, *, ahead: int
+        self,
+        store: Store,
+        patience: Patience,
+        pool: Executor,
+        catalogue: Catalogue,
+        epoch: int,
+        *,
+        ahead: int,
+        proofs: Proofs,
     ) -> None:
         """`ahead`: bytes that may be in memory before they are asked for."""
         self._store = store
+        self._proofs = proofs
         self._patience = patience
         self._pool = pool
         self._catalogue = catalogue
@@ -122,19 +140,20 @@ class Stream:
             self._coming.append(Piece(part, first, length, self._pool.submit(self._fetch, part, first, length)))
             self._next = next(self._pieces, None)
 
-    def _fetch(self, part: Part, first: int, length: int) -> tuple[Body, StoredObject]:
+    def _fetch(self, part: Part, first: int, length: int) -> Arrived:
         if part.item.size == UNKNOWN:
-            return self._store.read_start(part.bucket, part.item.key, length, self._patience)
+            body, item = self._store.read_start(part.bucket, part.item.key, length, self._patience)
+            if len(body) == item.size:
+                return Arrived(self._proofs.of_bytes(part.bucket, item, body), item)
+            return Arrived(body, item, self._proofs.claim(part.bucket, item))
         if not length:
-            return part.text, part.item
+            return Arrived(part.text, part.item)
+        if length == part.item.size:
+            return Arrived(self._proofs.read(part.bucket, part.item), part.item)
         body = self._store.read(part.bucket, part.item, first, length, self._patience)
-        if first == 0 and length < part.item.size and part.item.checksum:
-            # What comes in several requests is verified by the checksum of the whole.
-            found = self._store.head(part.bucket, part.item.key, self._patience)
-            return body, found if found.etag == part.item.etag else part.item
-        return body, part.item
+        return Arrived(body, part.item, None if first else self._proofs.claim(part.bucket, part.item))
 
-    def _take(self) -> tuple[Body, StoredObject]:
+    def _take(self) -> Arrived:
         piece = self._coming[0]
         found = piece.body.result()
         self._coming.popleft()
@@ -146,25 +165,24 @@ class Stream:
 
     def _stored_bytes(self, part: Part) -> Iterator[Body]:
         """The part's bytes as they are in S3, from what is on its way."""
-        body, item = self._take()
-        several = len(body) < item.size
-        verifier = checksums.Verifier(item.checksum if several else "")
-        verifier.add(body)
-        yield body
-        read = len(body)
-        while self._coming and self._coming[0].part is part:
-            body, _ = self._take()
+        arrived = self._take()
+        body, item, claim = arrived.body, arrived.item, arrived.claim
+        verifier = claim.verifier() if claim else None
+        read = 0
+        while True:
+            if verifier:
+                verifier.add(body)
             read += len(body)
-            verifier.add(body)
             yield body
-        while read < item.size:  # more than was asked for while the size was unknown
-            length = min(self._range, item.size - read)
-            body = self._store.read(part.bucket, item, read, length, self._patience)
-            read += length
-            verifier.add(body)
-            yield body
-        if fault := verifier.fault():
-            raise layout.damaged(part.uri, fault)
+            if self._coming and self._coming[0].part is part:
+                body = self._take().body
+            elif read < item.size:  # more than was asked for while the size was unknown
+                length = min(self._range, item.size - read)
+                body = self._store.read(part.bucket, item, read, length, self._patience)
+            else:
+                break
+        if claim and verifier and (fault := verifier.fault()):
+            self._proofs.of_stream(part.bucket, item, claim, fault)
 
     def _content(self, part: Part) -> Iterator[Body]:
         return self._unzipped(part, self._stored_bytes(part))
@@ -196,10 +214,10 @@ class Stream:
         if not zipped:
             if part.item.size != UNKNOWN:
                 return part.item.size or len(part.text), self._stored_bytes(part)
-            return self._coming[0].body.result()[1].size, self._stored_bytes(part)
+            return self._coming[0].body.result().item.size, self._stored_bytes(part)
         size = 0
         kept: list[Body] = []
-        _, item = self._coming[0].body.result()
+        item = self._coming[0].body.result().item
         for block in self._content(part):
             size += len(block)
             if size <= IN_MEMORY:

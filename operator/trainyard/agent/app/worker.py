@@ -22,6 +22,8 @@ class Worker(Helper):
         self._sent: str | None = None
         self.blocked_since = blocked_since
         self.work = Work.IDLE
+        self.sent = 0
+        """Bytes of artifacts that the present process has sent, repeats included."""
         self.answer: dict[str, Any] = {}
         """The last event of `committed` or `failed`."""
 
@@ -73,6 +75,8 @@ class Worker(Helper):
                 self.refusal = str(event["message"])
             case "going":
                 self._progress()
+            case "busy":
+                self.sent = int(event["sent"])
             case "taken_back" if self._taking_back:
                 self._taking_back.set()
             case "failed" if command == "prepare":

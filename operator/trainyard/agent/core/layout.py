@@ -186,10 +186,6 @@ def no_objects(channel: ChannelPlan, bucket: str, region: str, role: str) -> Cli
     )
 
 
-def damaged(uri: str, fault: str) -> ClientFailure:
-    return _refusal(f"{uri} {fault}. Write the object again, or see to the network and the store between it and here.")
-
-
 def partial_prefix(channel: ChannelPlan, bucket: str, key: str) -> ClientFailure:
     """SageMaker's own words for FastFile, with what is not in the folder."""
     return _refusal(

@@ -43,6 +43,7 @@ class Who:
     secret: str | None
     endpoint: str
     region: str
+    web_identity: bool = False
 
     @property
     def keys(self) -> str:
@@ -71,28 +72,49 @@ def judge(fault: StoreFault, target: Target, who: Who) -> Verdict:
     """The verdict on one fault. `text` names the object and the fix and fits behind `Data download failed:`."""
     if fault.kind == "answer":
         return _judge_answer(fault, target, who)
+    reason, lasting, unreached = Reason.DATA_DOWNLOAD_FAILED, False, False
     match fault.kind:
         case "credentials":
-            return Verdict(True, Reason.NO_CREDENTIALS, _no_credentials(fault, who))
+            reason, lasting = Reason.NO_CREDENTIALS, True
+            text = _no_credentials(fault, who)
         case "dns":
+            unreached = True
             text = f"the S3 endpoint {who.endpoint} has no address ({fault.detail}): correct spec.s3.endpointURL of the ExecutionRole"
-            return Verdict(False, Reason.DATA_DOWNLOAD_FAILED, text, unreached=True)
         case "refused":
+            unreached = True
             text = (
                 f"the S3 endpoint {who.endpoint} refuses connections ({fault.detail}): start the server, or correct the "
                 f"ExecutionRole's endpoint"
             )
-            return Verdict(False, Reason.DATA_DOWNLOAD_FAILED, text, unreached=True)
-        case "tls":
+        case "forbidden":
+            reason, lasting = Reason.ACCESS_DENIED, True
             text = (
-                f"the S3 endpoint {who.endpoint} has no certificate that can be trusted ({fault.detail}): give it one"
+                f"the S3 endpoint {who.endpoint} is at {fault.detail}, where the operator's settings s3.deniedAddresses allow none: "
+                f"correct spec.s3.endpointURL of the ExecutionRole, or have the address added to s3.allowedAddresses"
             )
-            return Verdict(True, Reason.DATA_DOWNLOAD_FAILED, text)
-    text = f"{target.uri} cannot be reached: {who.endpoint} does not answer ({fault.detail})"
-    return Verdict(False, Reason.DATA_DOWNLOAD_FAILED, text)
+        case "tls":
+            lasting = True
+            text = (
+                f"the S3 endpoint {who.endpoint} has no certificate that can be trusted ({fault.detail}): give it one, or name its "
+                f"authorities in spec.s3.caBundleConfigMapRef of the ExecutionRole"
+            )
+        case "damaged":
+            lasting = True
+            text = (
+                f"{target.uri} arrived damaged: {fault.detail}. Write the object again, or see to the network and the store "
+                f"between it and here ({who.endpoint})"
+            )
+        case _:
+            text = f"{target.uri} cannot be reached: {who.endpoint} does not answer ({fault.detail})"
+    return Verdict(lasting, reason, text, unreached)
 
 
 def _no_credentials(fault: StoreFault, who: Who) -> str:
+    if who.web_identity:
+        return (
+            f'the ExecutionRole for role "{who.role}" gets no credentials for its service account: {fault.detail}. Correct its '
+            f"spec.webIdentity, or the trust policy of the role that it names"
+        )
     if who.secret:
         return (
             f'Secret "{who.secret}" of the ExecutionRole for role "{who.role}" is missing or has no key {fault.code}; '

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 
@@ -21,6 +22,23 @@ def error(text: str) -> None:
 def line(*parts: tuple[str, str]) -> None:
     """A line of data, as (text, style)."""
     _print(Console(), Text.assemble(*[(_safe(text), style) for text, style in parts]))
+
+
+def text(words: str, style: str = "") -> Text:
+    """For a table's cell."""
+    return Text(_safe(words), style)
+
+
+def table(content: Table) -> None:
+    """A table of data: as wide as the terminal, or as its longest line where nobody looks."""
+    out = Console()
+    if out.is_terminal:
+        out.print(content)
+        return
+    out = Console(width=10_000)
+    with out.capture() as made:
+        out.print(content)
+    write("".join(f"{row.rstrip()}\n" for row in made.get().splitlines()))
 
 
 def write(text: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -29,6 +30,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+doctor = typer.Typer(help="Check what jobs will need.", no_args_is_help=True)
+app.add_typer(doctor, name="doctor")
+
+
+class Style(StrEnum):
+    PATH = "path"
+    VIRTUAL = "virtual"
+
+
+class Output(StrEnum):
+    TABLE = "table"
+    JSON = "json"
+
 
 Name = Annotated[str, typer.Argument(help="Name of the TrainingJob.", metavar="NAME", show_default=False)]
 Namespace = Annotated[
@@ -180,6 +195,46 @@ def resume(name: Name, namespace: Namespace = None, context: Context = None, kub
     """Let a suspended job go on, as a new attempt."""
     cluster = _cluster(name, kubeconfig, context)
     raise typer.Exit(jobs.resume(cluster, namespace or cluster.namespace, name))
+
+
+@doctor.command("s3")
+def doctor_s3(
+    *,
+    bucket: Annotated[str, typer.Option("--bucket", help="A bucket to write to.", show_default=False)],
+    endpoint: Annotated[
+        str | None, typer.Option("--endpoint", help="URL of the server. Default: AWS.", show_default=False)
+    ] = None,
+    region: Annotated[str, typer.Option("--region", help="Region to sign requests for.")] = "us-east-1",
+    style: Annotated[
+        Style | None,
+        typer.Option("--style", help="path or virtual. Default: path for other servers than AWS.", show_default=False),
+    ] = None,
+    prefix: Annotated[
+        str, typer.Option("--prefix", help="Below this it writes, and takes away what it wrote.")
+    ] = "trainyard-doctor",
+    ca_bundle: Annotated[
+        Path | None,
+        typer.Option(
+            "--ca-bundle", help="File of the authorities that the server's certificate is of.", show_default=False
+        ),
+    ] = None,
+    profile: Annotated[
+        str | None, typer.Option("--profile", help="Profile of the AWS configuration.", show_default=False)
+    ] = None,
+    output: Annotated[Output, typer.Option("-o", "--output", help="table or json.")] = Output.TABLE,
+) -> None:
+    """Check whether jobs can use an S3 server, and what its differences from S3 mean for them.
+
+    Credentials are those of AWS's tools: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile. The exit code is 1 if jobs do not run.
+    """
+    # Half a second of imports that other commands do without.
+    from trainyard.cli.adapters.s3checks import Checks, Server  # noqa: PLC0415
+    from trainyard.cli.app import doctor as examination  # noqa: PLC0415
+
+    virtual = style is Style.VIRTUAL if style else endpoint is None
+    server = Server(endpoint, bucket, region, virtual, str(ca_bundle) if ca_bundle else None, profile)
+    findings, left = examination.examine(Checks(server, examination.new_prefix(prefix)))
+    raise typer.Exit(examination.show(findings, left, as_json=output is Output.JSON))
 
 
 def _cluster(name: str, kubeconfig: str | None, context: str | None) -> Cluster:

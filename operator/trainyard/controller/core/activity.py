@@ -130,6 +130,9 @@ def staging(snapshot: Snapshot, _decision: Decision) -> Activity | None:
     if not late:
         return None
     told = [(pod, report) for pod in late if (report := snapshot.report(pod)) is not None]
+    for _, report in told:
+        if report.reason == Reason.DOWNLOAD_BLOCKED and report.message:
+            return Activity(Reason.DOWNLOAD_BLOCKED, report.message)
     if any(report.phase is Phase.WAITING for _, report in told):
         busy = [pod for pod, report in told if report.phase is not Phase.WAITING]
         waited = f" for {_hosts(busy)}" if busy else ""

@@ -24,6 +24,7 @@ ACTIONABLE = frozenset(
         Reason.PODS_REFUSED,
         Reason.UNSCHEDULABLE,
         Reason.IMAGE_PULL_FAILING,
+        Reason.DOWNLOAD_BLOCKED,
         Reason.UPLOAD_BLOCKED,
         Reason.NAME_SHADOWED,
         Reason.POD_ALTERED,

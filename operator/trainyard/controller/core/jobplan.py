@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from trainyard.api import names
-from trainyard.api.plan import ChannelPlan, CheckpointPlan, Host, JobIdentity, Plan, StorePlan
+from trainyard.api.plan import ChannelPlan, CheckpointPlan, Host, JobIdentity, Plan, StorePlan, WebIdentityPlan
+from trainyard.api.platform import ExecutionRoleSpec
+from trainyard.api.trainingjob import TrainingJobSpec
 from trainyard.controller.core import limits, naming
 from trainyard.controller.core.job import Job
 from trainyard.controller.core.quantity import GIBIBYTE
 from trainyard.controller.core.references import Resolved
 from trainyard.controller.core.snapshot import Options
 
+SESSION_NAME_CHARS = 64
 LOOPBACK = "127.0.0.1"
 
 
@@ -19,6 +22,25 @@ def address(job: Job, host: str, count: int, options: Options) -> str:
         return LOOPBACK
     service = naming.service_name(job.name, job.uid, job.attempt)
     return f"{host}.{service}.{job.namespace}.svc.{options.cluster_domain}."
+
+
+def _web_identity(job: Job, role: ExecutionRoleSpec) -> WebIdentityPlan | None:
+    if (found := role.web_identity) is None:
+        return None
+    region = role.s3.region
+    suffix = ".cn" if region.startswith("cn-") else ""
+    return WebIdentityPlan(
+        role_arn=found.role_arn,
+        sts_endpoint_url=found.sts_endpoint_url or f"https://sts.{region}.amazonaws.com{suffix}",
+        duration_seconds=found.duration_seconds,
+        # Both are DNS names, whose characters a session's name may have.
+        session_name=f"trainyard-{job.namespace}-{job.name}"[:SESSION_NAME_CHARS],
+    )
+
+
+def lends(spec: TrainingJobSpec, role: ExecutionRoleSpec) -> bool:
+    """Does training get the role's credentials?"""
+    return role.training_credentials == "role" and not spec.enable_network_isolation
 
 
 def job_plan(job: Job, resolved: Resolved, options: Options) -> Plan:
@@ -78,7 +100,11 @@ def job_plan(job: Job, resolved: Resolved, options: Options) -> Plan:
             region=role.s3.region,
             addressing_style=role.s3.addressing_style,
             credentials_secret=role.credentials_secret_ref.name if role.credentials_secret_ref else None,
+            web_identity=_web_identity(job, role),
+            denied_addresses=list(options.denied_addresses),
+            allowed_addresses=list(options.allowed_addresses),
         ),
+        training_credentials=lends(spec, role),
         max_runtime_seconds=limits.remaining_runtime(job),
         download_retry_seconds=role.download_retry_seconds,
         upload_hold_seconds=role.upload_hold_seconds,

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from trainyard.api import names
+from trainyard.api.platform import ExecutionRoleSpec
 from trainyard.api.trainingjob import TrainingJobSpec
 from trainyard.controller.core import naming
 from trainyard.controller.core.children import Manifest, metadata
 from trainyard.controller.core.job import Job
+from trainyard.controller.core.jobplan import LOOPBACK, lends
 from trainyard.controller.core.quantity import from_bytes, from_millicores
 from trainyard.controller.core.references import Resolved
 from trainyard.controller.core.snapshot import Options
@@ -18,6 +20,10 @@ VOLUME_ML, VOLUME_SHM, VOLUME_STATE, VOLUME_TOOLS = "ml", "shm", "state", "tools
 _WEB_IDENTITY_SKIPS = "eks.amazonaws.com/skip-containers"
 _NO_IDENTITY = (names.CONTAINER_PREFETCH, names.CONTAINER_TRAINING, names.CONTAINER_HOLD)
 VOLUME_PLAN, VOLUME_PODINFO, VOLUME_CREDENTIALS = "plan", "podinfo", "credentials"
+VOLUME_CA, VOLUME_IDENTITY = "ca", "identity"
+IDENTITY_SECONDS = 3600  # the kubelet renews a token when 80 % of its time is over
+# Both kinds of TLS in the agent read these two, and so trust the role's authorities beside those of the image.
+_TRUST = {"SSL_CERT_FILE": names.CA_FILE, "SSL_CERT_DIR": "/etc/ssl/certs"}
 PODTOOL = f"{names.TOOLS_DIR}/podtool"
 # The kubelet waits this long for an answer; a busy sidecar on a full node is slow, not dead.
 LIVENESS_TIMEOUT_SECONDS = 5
@@ -133,6 +139,12 @@ def _agent(name: str, host: str, resolved: Resolved, security: _Security, option
     ]
     if resolved.role.credentials_secret_ref is not None:
         mounts.append(_mount(VOLUME_CREDENTIALS, names.CREDENTIALS_DIR, read_only=True))
+    if resolved.role.web_identity is not None:
+        mounts.append(_mount(VOLUME_IDENTITY, names.IDENTITY_DIR, read_only=True))
+    trust = {}
+    if resolved.role.s3.ca_bundle_config_map_ref is not None:
+        mounts.append(_mount(VOLUME_CA, names.CA_DIR, read_only=True))
+        trust = _TRUST
     return {
         "name": name,
         "image": options.agent_image,
@@ -141,6 +153,7 @@ def _agent(name: str, host: str, resolved: Resolved, security: _Security, option
         "env": [
             {"name": names.ENV_HOST, "value": host},
             {"name": "TMPDIR", "value": f"{names.STATE_DIR}/tmp"},  # noqa: S108 - on a volume of the pod's own
+            *({"name": name, "value": value} for name, value in trust.items()),
         ],
         "securityContext": security.agent(),
         "volumeMounts": mounts,
@@ -213,7 +226,8 @@ def _training(job: Job, spec: TrainingJobSpec, resolved: Resolved, security: _Se
         container["args"] = ["train"]
     region = resolved.role.s3.region
     platform = {"TRAINING_JOB_NAME": job.training_job_name, "TRAINING_JOB_ARN": job.arn(region), "AWS_REGION": region}
-    environment = platform | spec.environment
+    lent = _lent(job, spec, resolved.role)
+    environment = platform | lent | spec.environment
     extended = dict(share.extended)
     return container | {
         "env": [{"name": name, "value": literal(value)} for name, value in environment.items()],
@@ -237,6 +251,7 @@ def _training(job: Job, spec: TrainingJobSpec, resolved: Resolved, security: _Se
                 if spec.mode_of(channel) == "FastFile"
             ),
             _mount(VOLUME_SHM, "/dev/shm"),  # noqa: S108 - the contract's path, on a volume of its own
+            *([_mount(VOLUME_CA, names.CA_DIR, read_only=True)] if "AWS_CA_BUNDLE" in lent else []),
         ],
     }
 
@@ -245,6 +260,23 @@ def _storage(spec: TrainingJobSpec) -> dict[str, str]:
     """Sub-paths of the storage volume and where training sees them."""
     kept = spec.checkpoint_config
     return names.ML_SUBPATHS | ({"checkpoints": kept.local_path.rstrip("/")} if kept is not None else {})
+
+
+def _lent(job: Job, spec: TrainingJobSpec, role: ExecutionRoleSpec) -> dict[str, str]:
+    """Where AWS's SDKs find the role's credentials, and AWS's toolkit and boto3 the S3 server."""
+    if not lends(spec, role):
+        return {}
+    where = f"http://{LOOPBACK}:{names.AGENT_PORT}{names.PATH_CREDENTIALS}"
+    lent = {
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI": where,
+        "AWS_CONTAINER_AUTHORIZATION_TOKEN": names.credentials_token(job.uid, job.attempt),
+        "AWS_DEFAULT_REGION": role.s3.region,
+    }
+    if (endpoint := role.s3.endpoint_url) is not None:
+        lent |= {"S3_ENDPOINT_URL": endpoint, "AWS_ENDPOINT_URL_S3": endpoint}
+    if role.s3.ca_bundle_config_map_ref is not None:
+        lent["AWS_CA_BUNDLE"] = names.CA_FILE
+    return lent
 
 
 def _annotation_item(path: str, annotation: str) -> Manifest:
@@ -271,4 +303,10 @@ def _volumes(job: Job, spec: TrainingJobSpec, resolved: Resolved) -> list[dict[s
     if (secret := resolved.role.credentials_secret_ref) is not None:
         # Optional: a missing Secret is reported by the agent; a mandatory one would hang the mount without a word.
         volumes.append({"name": VOLUME_CREDENTIALS, "secret": {"secretName": secret.name, "optional": True}})
+    if (identity := resolved.role.web_identity) is not None:
+        token = {"audience": identity.audience, "expirationSeconds": IDENTITY_SECONDS, "path": names.IDENTITY_TOKEN}
+        volumes.append({"name": VOLUME_IDENTITY, "projected": {"sources": [{"serviceAccountToken": token}]}})
+    if (bundle := resolved.role.s3.ca_bundle_config_map_ref) is not None:
+        item = {"key": bundle.key, "path": names.CA_FILE.rpartition("/")[2]}
+        volumes.append({"name": VOLUME_CA, "configMap": {"name": bundle.name, "items": [item], "optional": True}})
     return volumes

@@ -40,6 +40,9 @@ class Options:
     cluster_domain: str = "cluster.local"
     deletion_budget: int = names.DELETION_BUDGET_SECONDS
     metrics_from_logs: bool = True
+    denied_addresses: tuple[str, ...] = ()
+    allowed_addresses: tuple[str, ...] = ()
+    """Networks in which S3 endpoints may not be, and may be nevertheless."""
 
 
 @dataclass(frozen=True)

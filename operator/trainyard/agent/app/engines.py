@@ -1,0 +1,69 @@
+"""The two engines for one endpoint, each in both styles of address, made when they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+
+from trainyard.agent.adapters.s3http import S3Http
+from trainyard.agent.app.identity import Source
+from trainyard.agent.ports import ByteReader, ObjectStore
+from trainyard.agent.timing import Timing
+from trainyard.api.plan import StorePlan
+
+
+class Engines:
+    """Safe for threads."""
+
+    def __init__(
+        self,
+        plan: StorePlan,
+        source: Source,
+        timing: Timing,
+        *,
+        moved: Callable[[int], None],
+        admits: Callable[[str], bool],
+    ) -> None:
+        self._plan = plan
+        self._source = source
+        self._timing = timing
+        self._moved = moved
+        self._admits = admits
+        suffix = ".cn" if plan.region.startswith("cn-") else ""
+        self.url = plan.endpoint_url or f"https://s3.{plan.region}.amazonaws.com{suffix}"
+
+    def own(self, bucket: str) -> ObjectStore:
+        """For everything; says exactly what failed."""
+        return self._own[self._virtual(bucket)]
+
+    def fast(self, bucket: str) -> ByteReader:
+        """For the bytes of input data."""
+        return self._fast[self._virtual(bucket)]
+
+    def _virtual(self, bucket: str) -> bool:
+        if self._plan.addressing_style != "auto":
+            return self._plan.addressing_style == "virtual"
+        # A dot in the name breaks the certificate's wildcard; servers of one's own rarely have wildcard names.
+        return self._plan.endpoint_url is None and "." not in bucket
+
+    @cached_property
+    def _own(self) -> dict[bool, ObjectStore]:
+        return {
+            virtual: S3Http(
+                self.url, self._plan.region, virtual, self._source,
+                connect_timeout=self._timing.connect, read_timeout=self._timing.read, moved=self._moved, admits=self._admits,
+            )
+            for virtual in (False, True)
+        }  # fmt: skip
+
+    @cached_property
+    def _fast(self) -> dict[bool, ByteReader]:
+        from trainyard.agent.adapters.bulk import BulkReader  # noqa: PLC0415 - only staging needs it
+
+        return {
+            virtual: BulkReader(
+                self.url, self._plan.region, virtual, self._source,
+                connect_timeout=self._timing.connect, read_timeout=self._timing.read,
+            )
+            for virtual in (False, True)
+        }  # fmt: skip

@@ -1,0 +1,194 @@
+"""Are the bytes that came those that S3 has? Asked, in the order of what it costs, of the object's ETag and of its stored checksum.
+
+An object of one request is compared with its ETag, if that is its MD5, which needs no further request. Else, and for one of several
+requests, the checksum that S3 has stored comes first (a HEAD, and cheap arithmetic), and then the ETag, of parts too. What is damaged is
+fetched again by our own engine.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from trainyard.agent.adapters import checksums
+from trainyard.agent.app.store import READINGS, Patience, Refused, Store
+from trainyard.agent.core import proof
+from trainyard.agent.core.verdict import Target, judge
+from trainyard.agent.errors import StoreFault
+from trainyard.agent.ports import Body, StoredObject, bare_etag
+
+log = logging.getLogger(__name__)
+BLOCK = 1024 * 1024
+RANGE = 4 * 1024 * 1024
+Again = Callable[[Callable[[int, int], Body]], None]
+"""Fetches the whole file anew by a function that gives `length` bytes from `first` on."""
+
+
+class Verifier(Protocol):
+    """Takes an object's bytes in order."""
+
+    def add(self, data: Body) -> None: ...
+
+    def fault(self) -> str:
+        """What is wrong with them; empty: nothing."""
+        ...
+
+
+class _ByEtag:
+    def __init__(self, etag: str, part: int | None) -> None:
+        self._etag = etag
+        self._digest = proof.Digest(part)
+
+    def add(self, data: Body) -> None:
+        self._digest.add(memoryview(data))
+
+    def fault(self) -> str:
+        found = self._digest.etag()
+        return "" if found == self._etag else f"its bytes have ETag {found}, and S3 has {self._etag}"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What S3 says of an object's bytes: a checksum (NAME=VALUE), or an ETag, perhaps of parts of `part` bytes each."""
+
+    checksum: str = ""
+    etag: str = ""
+    part: int | None = None
+
+    def verifier(self) -> Verifier:
+        return checksums.Verifier(self.checksum) if self.checksum else _ByEtag(self.etag, self.part)
+
+    def fault(self, blocks: Iterable[Body]) -> str:
+        verifier = self.verifier()
+        for block in blocks:
+            verifier.add(block)
+        return verifier.fault()
+
+
+class Proofs:
+    """Safe for threads: what they share are facts about buckets, of which none is needed in time. All methods raise Refused."""
+
+    def __init__(self, store: Store, patience: Patience) -> None:
+        self._store = store
+        self._patience = patience
+        self._proven: set[str] = set()
+        self._opaque: set[str] = set()
+
+    def read(self, bucket: str, item: StoredObject) -> Body:
+        """A whole object, of a size for one request."""
+        # Where only a checksum tells, our own engine gets it with the bytes, and compares them.
+        fast = self._md5(bucket, item) is not None or not item.checksum
+        body = self._store.read(bucket, item, 0, item.size, self._patience, fast=fast)
+        return self.of_bytes(bucket, item, body) if fast else body
+
+    def of_bytes(self, bucket: str, item: StoredObject, body: Body) -> Body:
+        """A whole object's bytes as they should be, if these are not so."""
+        digest = self._md5(bucket, item)
+        if digest and not Claim(etag=digest).fault([body]):
+            self._proven.add(bucket)
+            return body
+        kept = [body]
+
+        def again() -> None:
+            kept[0] = self._store.read(bucket, item, 0, item.size, self._patience, fast=False)
+
+        claim = self.claim(bucket, item)
+        if claim is None:
+            return body
+        if self._settle(bucket, item, claim, lambda: kept, again) and claim.checksum and digest and kept[0] is body:
+            self._opaque.add(bucket)
+        return kept[0]
+
+    def of_file(self, bucket: str, item: StoredObject, file: int, again: Again) -> None:
+        """Returns when the file (a descriptor) has the object's bytes."""
+        if claim := self.claim(bucket, item):
+            self._settle(bucket, item, claim, lambda: _blocks(file), lambda: again(self._anew(bucket, item)))
+
+    def of_stream(self, bucket: str, item: StoredObject, claim: Claim, fault: str) -> None:
+        """Bytes that are given out already, so that they cannot be fetched again, were found to have that fault."""
+        anew = self._anew(bucket, item)
+
+        def blocks() -> Iterator[Body]:
+            return (anew(first, min(RANGE, item.size - first)) for first in range(0, item.size, RANGE))
+
+        # An ETag need not be a digest: that shows when the object is read once more.
+        if claim.checksum or self._settle(bucket, item, claim, blocks, lambda: None):
+            raise self._refusal(bucket, item, fault)
+
+    def claim(self, bucket: str, item: StoredObject) -> Claim | None:
+        """None: nothing tells what the bytes must be."""
+        if item.checksum:
+            found = self._store.head(bucket, item.key, self._patience)
+            if found.checksum and bare_etag(found.etag) == bare_etag(item.etag):
+                return Claim(checksum=found.checksum)
+        if digest := self._md5(bucket, item):
+            return Claim(etag=digest)
+        if bucket in self._opaque or not (count := proof.parts(item.etag)):
+            return None
+        first = self._store.about(bucket, item.key, part=1)
+        # Parts need not be of one size. Those that clients make are.
+        if first is None or not proof.fits(item.size, first.size, count):
+            return None
+        return Claim(etag=bare_etag(item.etag), part=first.size)
+
+    def _md5(self, bucket: str, item: StoredObject) -> str | None:
+        return None if bucket in self._opaque else proof.plain(item.etag)
+
+    def _anew(self, bucket: str, item: StoredObject) -> Callable[[int, int], Body]:
+        return lambda first, length: self._store.read(bucket, item, first, length, self._patience, fast=False)
+
+    def _settle(
+        self,
+        bucket: str,
+        item: StoredObject,
+        claim: Claim,
+        blocks: Callable[[], Iterable[Body]],
+        again: Callable[[], None],
+    ) -> bool:
+        """Fetches the bytes again until they are as claimed. False: the claim turned out to say nothing."""
+        faults: list[str] = []
+        while fault := claim.fault(blocks()):
+            if claim.etag and not faults and self._encrypted(bucket, item):
+                self._opaque.add(bucket)
+                return False
+            faults.append(fault)
+            if len(faults) > READINGS:
+                if claim.etag and len(set(faults)) == 1 and self._says_nothing(bucket, claim):
+                    return False
+                raise self._refusal(bucket, item, fault)
+            self._store.came_damaged(f"s3://{bucket}/{item.key}")
+            again()
+        if claim.etag:
+            self._proven.add(bucket)
+        return True
+
+    def _encrypted(self, bucket: str, item: StoredObject) -> bool:
+        """With a key by which the ETag is no digest?"""
+        about = self._store.about(bucket, item.key)
+        return about is not None and about.opaque
+
+    def _says_nothing(self, bucket: str, claim: Claim) -> bool:
+        """The same bytes each time: may the ETag be no digest of theirs? Parts may have been of other sizes than the first one."""
+        if claim.part is None:
+            if bucket in self._proven:
+                return False
+            self._opaque.add(bucket)
+            log.warning(
+                "ETags in bucket %s are no digests: what has no checksum is checked for its length only", bucket
+            )
+        return True
+
+    def _refusal(self, bucket: str, item: StoredObject, fault: str) -> Refused:
+        found = StoreFault("damaged", fault)
+        return Refused(judge(found, Target("read", bucket, item.key), self._store.who), found)
+
+
+def _blocks(file: int) -> Iterator[memoryview]:
+    buffer = memoryview(bytearray(BLOCK))
+    at = 0
+    while count := os.preadv(file, [buffer], at):
+        yield buffer[:count]
+        at += count

@@ -1,0 +1,91 @@
+"""An S3 server whose certificate is of an authority of its own: trusted if the role names that, by both engines and by training."""
+
+from __future__ import annotations
+
+import os
+import ssl
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from hack import tools
+from tests.integration.agent_rig import ACCESS_KEY, SECRET_KEY, Job, S3Server, find_versitygw, free_port, job, wait_for
+from tests.support import certificates
+
+
+@pytest.fixture
+def one(tmp_path: Path) -> Iterator[Job]:
+    """Its endpoint speaks TLS; the rig itself reaches the same files without."""
+    binary = find_versitygw()
+    if binary is None:
+        pytest.skip("no versitygw: run `make setup`, or set TRAINYARD_VERSITYGW")
+    files = tmp_path / "s3"
+    files.mkdir()
+    made = certificates.make(tmp_path)
+    port = free_port()
+    plain = S3Server(binary, files)
+    secure = subprocess.Popen(
+        [
+            tools.VERSITYGW.binary, "--port", f"127.0.0.1:{port}", "--cert", made.server, "--key", made.key, "--quiet", "posix", files
+        ],
+        env=os.environ | {"ROOT_ACCESS_KEY_ID": ACCESS_KEY, "ROOT_SECRET_ACCESS_KEY": SECRET_KEY},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        wait_for("the TLS server", lambda: _speaks(port, made.authority))
+        with job(plain, tmp_path, f"b-{uuid4().hex}", url=f"https://127.0.0.1:{port}") as one:
+            one.put("d/plain", "d/ünusual")
+            one.channel("d/")
+            yield one
+    finally:
+        secure.terminate()
+        secure.wait()
+        plain.close()
+
+
+def _speaks(port: int, authority: Path) -> bool:
+    try:
+        ssl.get_server_certificate(("127.0.0.1", port), ca_certs=str(authority), timeout=2)
+    except OSError:
+        return False
+    return True
+
+
+def trust(monkeypatch: pytest.MonkeyPatch, authority: Path) -> None:
+    """As controller.core.pods does."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority))
+    monkeypatch.setenv("SSL_CERT_DIR", "/etc/ssl/certs")
+
+
+def test_an_authority_that_nobody_named_is_not_trusted(one: Job) -> None:
+    report = one.pod.stage(code=1)
+    assert "has no certificate that can be trusted" in (report.message or "")
+    assert "spec.s3.caBundleConfigMapRef" in (report.message or "")
+
+
+def test_the_roles_authority_is_trusted_by_both_engines(
+    one: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trust(monkeypatch, tmp_path / "ca.pem")
+    assert one.pod.stage().objects == 2
+    seen = """
+import sys
+from pathlib import Path
+from trainyard.agent.adapters.bulk import BulkReader
+from trainyard.agent.ports import Credentials
+reader = BulkReader(sys.argv[1], "us-east-1", False, lambda: Credentials(*sys.argv[3:5]))
+print(bytes(reader.get(sys.argv[2], "d/plain")).decode())
+"""
+    url = one.plan.store.endpoint_url or ""
+    done = subprocess.run(
+        [sys.executable, "-c", seen, url, one.bucket, ACCESS_KEY, SECRET_KEY],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == "d/plain\n", done.stderr

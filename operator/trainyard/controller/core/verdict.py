@@ -107,6 +107,8 @@ def verdict(snapshot: Snapshot) -> Verdict:
     already = _already(snapshot)
     if already is not None and already.stop_reason is StopReason.MAX_RUNTIME_EXCEEDED:
         return runtime_exceeded(snapshot, at, committed)
+    if already is not None and already.stop_reason is not None:
+        return stopped(limits.stop_cause(snapshot) or limits.USER_STOP, at, committed)
     if already is not None or (committed and all(code == 0 for code in codes) and not stopping and not ordered):
         return Verdict(
             TrainingJobStatus.COMPLETED,

@@ -52,4 +52,5 @@ def test_a_job_whose_node_dies_is_trained_again_on_another_one(desk: Desk) -> No
     assert (record["reason"], status["hosts"][0]["node"]) == ("Retrying", alive.removeprefix("node/"))
     assert f"node mortal-{desk.namespace}" in record["message"]
     assert job.model() == {"a": b"b"}
-    eventually("the dead node's pod is gone with it", lambda: len(job.pods) == 1, within=60)
+    # The cluster waits 40 s before it believes that a node has gone, and looks every 20 s.
+    eventually("the dead node's pod is gone with it", lambda: len(job.pods) == 1, within=150)

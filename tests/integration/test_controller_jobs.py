@@ -44,16 +44,6 @@ def alone(crds: Kubectl, scratch: str, tmp_path: Path) -> Iterator[OperatorProce
     process.kill()
 
 
-@pytest.fixture
-def undisturbed(crds: Kubectl) -> None:
-    """Writes can be counted only where no installed operator takes part in the work."""
-    installed = json.loads(crds("get", "deployments", "-A", "-l", "app.kubernetes.io/name=trainyard", "-o", "json"))[
-        "items"
-    ]
-    if any(deployment["status"].get("replicas") for deployment in installed):
-        pytest.skip("an operator is installed in this cluster and watches all namespaces")
-
-
 def pods_made(job: Job, count: int) -> list[Manifest]:
     eventually(f"{count} pods", lambda: len(job.pods) == count, within=20, every=0.05)
     return job.pods

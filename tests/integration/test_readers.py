@@ -36,7 +36,7 @@ def namespace(crds: Kubectl) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def jobs(crds: Kubectl, namespace: str) -> list[Manifest]:
+def jobs(crds: Kubectl, namespace: str, undisturbed: None) -> list[Manifest]:
     """In the order of STAGES, as name_of says: created, changed, and the status written."""
     named = {name_of(number): stage.life for number, stage in enumerate(STAGES)}
     crds.apply(*(manifest(life, namespace, name, spec=life.first_spec) for name, life in named.items()))
@@ -53,7 +53,7 @@ def jobs(crds: Kubectl, namespace: str) -> list[Manifest]:
     return [found[name] for name in named]
 
 
-def test_a_job_that_no_operator_has_seen_is_in_progress(crds: Kubectl, scratch: str) -> None:
+def test_a_job_that_no_operator_has_seen_is_in_progress(crds: Kubectl, scratch: str, undisturbed: None) -> None:
     life = Life()
     crds.apply(manifest(life, scratch, "new", spec=life.first_spec))
     # An apiserver that had other CRDs before takes a moment to serve by these.

@@ -95,7 +95,8 @@ def _begins(scope: Scope, world: World, found: Object) -> Iterator[tuple[str, Li
         return
     if scope.fence and world.superseded(found):
         # Its staging finds the result; how the earlier attempt had ended is in it.
-        yield "finds the result of an earlier attempt", Life(kube.STAGE_ENDED, -1, "AlreadyCommitted"), {}
+        why = world.published_why(fact_key(world.manifest(found.body))[0])
+        yield "finds the result of an earlier attempt", Life(kube.STAGE_ENDED, -1, "AlreadyCommitted", why), {}
         return
     after = scope.path[scope.path.index(stage if stage in scope.path else kube.NEW) + 1]
     if after != kube.TRAINING:

@@ -234,6 +234,13 @@ class World:
         """The attempts of that job that have committed a result: algo-1 does, for all hosts."""
         return {key[1] for key, fact in self.facts.items() if key[0] == uid and key[2] == "algo-1" and fact.final}
 
+    def published_why(self, uid: str) -> str:
+        """Why the job whose result is there had been stopped, as its manifest has it; empty if it was not."""
+        facts = [fact for key, fact in self.facts.items() if key[0] == uid and key[2] == "algo-1" and fact.final]
+        if not facts or facts[0].succeeded:
+            return ""
+        return "MaxRuntimeExceeded" if facts[0].limit else "UserRequested"
+
     def superseded(self, pod: Object) -> bool:
         """The agents' fence: the job has a result, or a later attempt has set its marker, as its staging does."""
         uid, attempt, _ = fact_key(self.manifest(pod.body))

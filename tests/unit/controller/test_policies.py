@@ -281,3 +281,12 @@ def test_a_look_at_a_job_costs_as_much_as_it_has_hosts_and_not_their_square(monk
         actions(snapshot, decision)
         reduce(snapshot, decision)
     assert asked[64] <= asked[8] * 9
+
+
+@pytest.mark.parametrize("stop", [True, False])
+def test_a_result_that_was_stopped_stays_a_stopped_one_when_a_later_pod_finds_it(stop: bool) -> None:
+    found = o.stage_failed(result=Result.ALREADY_COMMITTED, stop_reason=StopReason.USER_REQUESTED)
+    snapshot = o.snapshot(o.job(stop=stop), [found])
+    ending = decide(snapshot).verdict
+    assert ending is not None
+    assert (ending.status, ending.secondary, ending.committed) == ("Stopped", "Stopped", True)

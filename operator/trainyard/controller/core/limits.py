@@ -30,6 +30,9 @@ class Cause:
     since: datetime | None = None
 
 
+USER_STOP = Cause(StopReason.USER_REQUESTED, Reason.STOPPED, SecondaryStatus.STOPPED, "Training job stopped")
+
+
 def remaining_runtime(job: Job) -> int:
     """Seconds that earlier attempts have left of maxRuntimeInSeconds, at least 1."""
     limit = job.spec.stopping_condition.max_runtime_in_seconds if job.spec is not None else 1
@@ -64,7 +67,7 @@ def stop_cause(snapshot: Snapshot) -> Cause | None:
     """Why the job is to be stopped; a user's stop outranks the clocks."""
     job, now = snapshot.job, snapshot.now
     if job.stop:
-        return Cause(StopReason.USER_REQUESTED, Reason.STOPPED, SecondaryStatus.STOPPED, "Training job stopped")
+        return USER_STOP
     if job.spec is None:
         return None
     limits = job.spec.stopping_condition

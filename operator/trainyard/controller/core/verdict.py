@@ -96,6 +96,13 @@ def _unproven(snapshot: Snapshot) -> Failure:
     return Failure(silent.host, silent.rank, Reason.INTERNAL_ERROR, text)
 
 
+def _stopped_before(snapshot: Snapshot, why: StopReason, at: datetime, committed: bool) -> Verdict:
+    """The result that was found is that of a job that had been stopped."""
+    if why is StopReason.MAX_RUNTIME_EXCEEDED:
+        return runtime_exceeded(snapshot, at, committed)
+    return stopped(limits.stop_cause(snapshot) or limits.USER_STOP, at, committed)
+
+
 def verdict(snapshot: Snapshot) -> Verdict:
     """For a snapshot whose pods are all settled. Proof first, then stops, then failures; no proof is a failure."""
     committed = committed_report(snapshot) is not None
@@ -105,8 +112,8 @@ def verdict(snapshot: Snapshot) -> Verdict:
     stopping = snapshot.job.status.secondary_status is SecondaryStatus.STOPPING
     ordered = any(evidence.stop_reason(snapshot, pod) is not None for pod in snapshot.pods)
     already = _already(snapshot)
-    if already is not None and already.stop_reason is StopReason.MAX_RUNTIME_EXCEEDED:
-        return runtime_exceeded(snapshot, at, committed)
+    if already is not None and already.stop_reason is not None:
+        return _stopped_before(snapshot, already.stop_reason, at, committed)
     refused = next((failure for pod in snapshot.pods if (failure := not_uploaded(snapshot, pod)) is not None), None)
     done = committed and refused is None and all(code == 0 for code in codes)
     if already is not None or (done and not stopping and not ordered):

@@ -22,11 +22,10 @@ TESTS = Path(__file__).parent
 ALLOWED_CONTEXTS = {"trainyard-native", "kind-trainyard"}
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_itemcollected(item: pytest.Item) -> None:
     """`make test` has two processes: what uses the cluster stays together in one, one test after the other."""
-    for item in items:
-        if item.path.relative_to(TESTS).parts[0] in ("integration", "e2e"):
-            item.add_marker(pytest.mark.xdist_group("cluster"))
+    if item.path.relative_to(TESTS).parts[0] in ("integration", "e2e"):
+        item.add_marker(pytest.mark.xdist_group("cluster"))
 
 
 @pytest.fixture(scope="session")

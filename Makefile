@@ -44,7 +44,7 @@ e2e: cluster-up images ## tests of whole jobs on the local cluster
 	@$(ON_CLUSTER) $(PYTEST) tests/e2e
 
 test: setup lint cluster-up images ## everything: lint, then one run of all tests
-	@$(ON_CLUSTER) $(PYTEST) --numprocesses 2 --dist loadgroup tests/integration tests/e2e tests/unit
+	@$(ON_CLUSTER) $(PYTEST) --numprocesses 2 tests/integration tests/e2e tests/unit
 
 test-long: export TRAINYARD_LONG = 1
 test-long: test ## the same with the tests that take long

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from hypothesis import settings
+from xdist.scheduler.loadscope import LoadScopeScheduling
 
 from hack import providers
 from tests.e2e.jobs import Kubectl
@@ -17,15 +19,19 @@ settings.register_profile("long", max_examples=5_000, deadline=None)
 if os.environ.get("TRAINYARD_LONG") == "1":
     settings.load_profile("long")
 
-TESTS = Path(__file__).parent
 # Contexts that the tests may write to. Others must be named on purpose, so that nobody tests on production by accident.
 ALLOWED_CONTEXTS = {"trainyard-native", "kind-trainyard"}
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
+class ClusterInOne(LoadScopeScheduling):
     """`make test` has two processes: what uses the cluster stays together in one, one test after the other."""
-    if item.path.relative_to(TESTS).parts[0] in ("integration", "e2e"):
-        item.add_marker(pytest.mark.xdist_group("cluster"))
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "cluster" if nodeid.startswith(("tests/integration/", "tests/e2e/")) else nodeid
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ClusterInOne:
+    return ClusterInOne(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -73,7 +73,11 @@ def test_a_job_finds_the_whole_contract_and_its_model_arrives(desk: Desk) -> Non
     assert environment["TRAINING_JOB_NAME"] == "Contract-Job"
     assert environment["TRAINING_JOB_ARN"].endswith(":training-job/Contract-Job")
     assert environment["FLAVOUR"] == "plain"
-    assert not [name for name in environment if "SECRET" in name or "ACCESS_KEY" in name or "TOKEN" in name]
+    # Where to get the role's credentials, and a word that only this pod's agent takes: none of them themselves.
+    assert [name for name in environment if "SECRET" in name or "ACCESS_KEY" in name or "TOKEN" in name] == [
+        "AWS_CONTAINER_AUTHORIZATION_TOKEN"
+    ]
+    assert environment["AWS_CONTAINER_CREDENTIALS_FULL_URI"].startswith("http://127.0.0.1:")
     # /dev/shm is half of the memory limit, which is the instance's capacity less the reserve.
     pod = job.pods[0]
     limit = next(c for c in pod["spec"]["containers"] if c["name"] == "training")["resources"]["limits"]["memory"]

@@ -15,7 +15,7 @@ from tests.support import objects as o
 from trainyard.api import names
 from trainyard.api.report import TrainingEnd
 from trainyard.controller.adapters.cluster import CONFIG_MAPS, PODS, SERVICES, Resource
-from trainyard.controller.adapters.errors import ClusterError, Conflict, Refused, Throttled
+from trainyard.controller.adapters.errors import ClusterError, Conflict, Refused, Throttled, Unreachable
 from trainyard.controller.adapters.events import BURST, Events
 from trainyard.controller.app.apply import Applier, NotOurs
 from trainyard.controller.app.deletion import GONE_SECONDS, Deletion
@@ -223,6 +223,22 @@ async def test_what_an_earlier_attempt_left_goes_also_where_there_is_no_room_for
     assert "delete configmaps old-plan" in server.log
 
 
+@pytest.mark.parametrize("whose", ["its own", "another's"])
+async def test_a_plan_that_met_a_conflict_is_adopted_later_and_another_s_never(whose: str) -> None:
+    job, state = o.job(), State()
+    state.seen("jobs", o.raw_job())
+    state.seen("pods", o.raw_pod())
+    plan = plan_of(job)
+    plan["metadata"]["uid"] = "plan-uid" if whose == "its own" else "another"
+    server = Apiserver((CONFIG_MAPS, plan))
+    server.fails["merge configmaps"] = Conflict("the object has been modified")
+    if whose == "its own":
+        with pytest.raises(Conflict):
+            await applier(server, state).apply(job, Actions(adopt=True))
+    else:
+        await applier(server, state).apply(job, Actions(adopt=True))
+
+
 # -- deleted jobs
 
 
@@ -390,6 +406,24 @@ async def test_the_service_of_several_hosts_is_made_again_and_belongs_to_their_p
     server.fails["find services"] = Throttled("later")
     await services.mend()
     assert server.objects == {}
+
+
+async def test_an_apiserver_that_does_not_answer_is_asked_for_one_service_and_not_for_all() -> None:
+    server, state = Apiserver(), State()
+    hosts = [{"name": host, "pod": f"p-{host}"} for host in ("algo-1", "algo-2")]
+    for number in range(3):
+        raw = o.raw_job(hosts=2, status={"trainingJobStatus": "InProgress", "hosts": hosts})
+        raw["metadata"] |= {"name": f"job-{number}", "uid": f"uid-{number}"}
+        state.seen("jobs", raw)
+        for host in ("algo-1", "algo-2"):
+            pod = o.raw_pod(host)
+            pod["metadata"] |= {"name": f"job-{number}-1-{host}", "uid": f"{number}-{host}"}
+            pod["metadata"]["labels"] |= {names.LABEL_JOB_NAME: f"job-{number}", names.LABEL_JOB_UID: f"uid-{number}"}
+            pod["metadata"]["ownerReferences"][0]["name"] = f"job-{number}-1-plan"
+            state.seen("pods", pod)
+    server.fails["find services"] = Unreachable("no answer")
+    await Services(state, server, Events(server, "me", lambda: 0.0), lambda: o.at(9)).mend()  # type: ignore[arg-type]
+    assert len(server.log) == 1
 
 
 # -- the process

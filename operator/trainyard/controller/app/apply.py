@@ -88,8 +88,14 @@ class Applier:
         patch: Raw = {"metadata": {"ownerReferences": [children.owner_reference(job)]}}
         if uid := next((pod.plan_uid for pod in self._state.pods_of(job).values() if pod.plan_uid), ""):
             patch["metadata"]["uid"] = uid  # and not somebody else's that has its name by now
-        with contextlib.suppress(NotFound, Conflict):
+        try:
             await self._cluster.merge(CONFIG_MAPS, job.namespace, name, patch)
+        except NotFound:
+            _log.debug("plan %s is no longer there to be adopted", name)
+        except Conflict:
+            found = await self._cluster.find(CONFIG_MAPS, job.namespace, name)
+            if found is not None and uid in ("", read.text(read.mapping(found, "metadata"), "uid")):
+                raise
 
     async def _expire(self, job: Job, *, remove: bool) -> None:
         """The plan takes pods and Service with it; the job, if it is to go too, takes the plan."""

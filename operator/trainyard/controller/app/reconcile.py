@@ -192,8 +192,8 @@ class Reconciler:
         final = snapshot.reading is not None and snapshot.reading.final
         if not job.status.hosts and status.hosts and status.training_job_status not in TERMINAL and self.pressed():
             memory.manned = memory.manned or loop_time
-            if loop_time < memory.manned + PATIENCE_SECONDS:
-                return PATIENCE_SECONDS
+            if (left := memory.manned + PATIENCE_SECONDS - loop_time) > 0:
+                return left
         early = memory.written + _interval(job.status, status, final) - loop_time
         if early > 0:
             return early

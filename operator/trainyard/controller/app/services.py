@@ -9,7 +9,7 @@ from datetime import datetime
 
 from trainyard.api.reasons import Reason
 from trainyard.controller.adapters.cluster import SERVICES, Cluster
-from trainyard.controller.adapters.errors import ClusterError
+from trainyard.controller.adapters.errors import ClusterError, Throttled, Unreachable
 from trainyard.controller.adapters.events import Events
 from trainyard.controller.app.state import State
 from trainyard.controller.core import children, naming
@@ -26,7 +26,8 @@ class Services:
     clock: Callable[[], datetime]
 
     async def mend(self) -> None:
-        """Makes those again that somebody has deleted. What fails is looked at the next time."""
+        """Makes those again that somebody has deleted. What fails is looked at the next time; an apiserver that does not answer
+        is asked once, and not for every job: whoever compares must not hang here."""
         for _, entry in self.state.jobs:
             job = entry.value
             if job.hosts < 2 or job.terminal or job.deleting:
@@ -35,6 +36,8 @@ class Services:
                 await self._mend(job.unpack())
             except ClusterError as error:
                 _log.info("Service not looked at: %s", error.message, extra={"job": f"{job.namespace}/{job.name}"})
+                if isinstance(error, (Unreachable, Throttled)):
+                    return
 
     async def _mend(self, job: Job) -> None:
         owner = next((pod for pod in self.state.pods_of(job).values() if pod.alive and pod.plan_uid), None)

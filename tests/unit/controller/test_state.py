@@ -83,7 +83,15 @@ def test_a_job_that_was_packed_is_as_it_was() -> None:
         names.ANNOTATION_MANIFEST_PATHS: "key",
     }
     raw["metadata"] |= {"annotations": ours, "managedFields": [{}]}
-    for found in (raw, o.raw_job(), o.raw_job(status={"hosts": 7}), {}, {"metadata": 7, "spec": [], "status": "x"}):
+    odd = o.raw_job(status={"unknown": 10**30}, environment={"A": "\ud800"})
+    for found in (
+        raw,
+        odd,
+        o.raw_job(),
+        o.raw_job(status={"hosts": 7}),
+        {},
+        {"metadata": 7, "spec": [], "status": "x"},
+    ):
         packed, job = pack_job(found), parse_job(found)
         assert packed.unpack() == job
         for field in ("namespace", "name", "uid", "resource_version", "created", "training_job_name", "attempt"):

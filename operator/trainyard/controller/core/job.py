@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-import orjson
 from pydantic import ValidationError
 
 from trainyard.api import names
@@ -120,7 +120,7 @@ class PackedJob:
     hosts: int
     terminal: bool
     deleting: bool
-    content: bytes
+    content: str
 
     def unpack(self) -> Job:
         return replace(_unpack(self.content), resource_version=self.resource_version)
@@ -146,13 +146,13 @@ def pack_job(raw: Any) -> PackedJob:
         hosts=len(read.items(status, "hosts")),
         terminal=read.text(status, "trainingJobStatus") in TERMINAL,
         deleting="deletionTimestamp" in metadata,
-        content=orjson.dumps({"metadata": kept, "spec": spec, "status": status}),
+        content=json.dumps({"metadata": kept, "spec": spec, "status": status}, separators=(",", ":")),
     )
 
 
 @lru_cache(64)
-def _unpack(content: bytes) -> Job:
-    return parse_job(orjson.loads(content))
+def _unpack(content: str) -> Job:
+    return parse_job(json.loads(content))
 
 
 def parse_job(raw: Any) -> Job:

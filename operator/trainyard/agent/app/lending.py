@@ -26,6 +26,7 @@ from trainyard.api.plan import Plan
 
 ASK_AGAIN = 20 * 60.0
 """Seconds after which keys from a Secret are said to expire: SDKs ask again some 15 minutes before, and so see a rotated Secret soon."""
+ANSWER_SECONDS = 60.0
 FRESH = 5 * 60.0
 """What is valid for less is asked for again."""
 
@@ -87,7 +88,16 @@ class Lending:
             sys.executable, "-m", "trainyard.agent", "credentials", *self._settings.arguments(),
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
         )  # fmt: skip
-        said, _ = await process.communicate()
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                said, _ = await process.communicate()
+        except TimeoutError:
+            raise StoreFault("credentials", f"no answer within {ANSWER_SECONDS:.0f} s") from None
+        finally:
+            # Whoever waits holds up all that ask after him; a process that nobody waits for any more is not left.
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
         try:
             answer = json.loads(said)
         except ValueError:

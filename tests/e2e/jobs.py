@@ -203,6 +203,16 @@ class Job:
                 within=30,
             )
 
+    def uploads(self, *, within: float = 120) -> None:
+        """Waits until training has ended on every host; the status tells of an upload only once it has lasted."""
+
+        def over() -> bool:
+            found = [entry for pod in self.pods for entry in pod["status"].get("containerStatuses", [])]
+            states = [entry["state"] for entry in found if entry["name"] == "training"]
+            return len(states) == len(self.pods) > 0 and all("terminated" in state for state in states)
+
+        eventually(f"{self.name} uploads", over, within=within, every=0.1)
+
     def logs(self, pod: str, container: str) -> str:
         return self.kubectl("logs", pod, "-n", self.namespace, "-c", container, check=False)
 

@@ -46,7 +46,7 @@ def test_a_job_deleted_while_it_uploads_is_uploaded_and_then_gone(desk: Desk) ->
     # Random bytes, so many that the upload takes seconds: the deletion must fall into it.
     spec = manifest("uploading", desk.images["test-train"], desk.bucket, hyper={"megabytes": "500"})
     job = desk.submit(spec)
-    job.reaches("Uploading", within=120)
+    job.uploads()
     eventually("parts are on their way", desk.bucket.unfinished_uploads, within=60, every=0.05)
     deleted(desk, job, within=180)
     assert whole(job)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import uuid
 from collections.abc import Callable, Iterator
@@ -16,6 +17,8 @@ from tests.support.nodes import become
 from tests.support.operator import OperatorProcess, ahead
 from tests.support.unscheduled import Births, prepare, submit
 from trainyard.api import names
+
+LONG = os.environ.get("TRAINYARD_LONG") == "1"
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +65,11 @@ def compared_again(operator: OperatorProcess) -> None:
     name = "trainyard_resync_timestamp_seconds"
     last = operator.metric(name)
     eventually("a compare ends", lambda: operator.metric(name) > last, within=20)
+
+
+def resource_versions(crds: Kubectl, namespace: str) -> dict[str, str]:
+    found = [entry["metadata"] for kind in ("tj", "pods", "configmaps") for entry in crds.list(kind, namespace)]
+    return {entry["name"]: entry["resourceVersion"] for entry in found}
 
 
 def settled_writes(operator: OperatorProcess) -> dict[str, float]:
@@ -162,10 +170,11 @@ def test_nothing_is_written_while_nothing_changes(crds: Kubectl, namespace: str,
     job = submit(crds, namespace, "quiet")
     pods_made(job, 1)
     job.reaches("Pending", within=10)
-    written = settled_writes(operator)
-    for _ in range(2):
+    written, versions = settled_writes(operator), resource_versions(crds, namespace)
+    for _ in range(12 if LONG else 2):  # one every five seconds
         compared_again(operator)
     assert operator.writes() == written
+    assert resource_versions(crds, namespace) == versions
     assert operator.metric("trainyard_watch_missed_total") == 0
     assert operator.liveness() == "ok"
 

@@ -14,7 +14,7 @@ import sys
 from hack import tools
 from hack.console import guarded
 from tests.bench.controller import cells, report, stages
-from tests.bench.controller.loads import BARE, BATCH_JOB, OURS
+from tests.bench.controller.loads import BARE, BATCH_JOB, OURS, UNATTENDED
 
 FULL, SHORT = ((100, 1), (1000, 1), (100, 8)), ((30, 1), (10, 8))
 
@@ -46,7 +46,7 @@ async def measure(options: argparse.Namespace) -> None:
         for jobs, hosts in chosen:
             report.lines([await cells.burst(OURS, jobs, hosts, stages.SLOW if options.slow_pods else stages.QUICK)])
         return
-    bursts = [await cells.burst(who, *load) for load in chosen for who in (BARE, BATCH_JOB, OURS)]
+    bursts = [await cells.burst(who, *load) for load in chosen for who in (BARE, BATCH_JOB, UNATTENDED, OURS)]
     slow = [await cells.idle(who, 5 if options.short else 30) for who in (BATCH_JOB, OURS)]
     memory = await cells.memory(max(jobs for jobs, _ in chosen))
     report.show(bursts, slow, memory * 1.048576)

@@ -115,7 +115,7 @@ async def _run(contender: Contender, jobs: int, hosts: int, *, image: str, pace:
             pids = on.pids() | ({"operator": running.process.pid} if running and running.process else {})
             before = {name: cpu_seconds([pid]) for name, pid in pids.items()}
             start_rss = running.resident_mebibytes() if running else 0.0
-            objects = jobs * (hosts if contender is loads.BARE else 1)
+            objects = jobs * (hosts if contender in loads.OF_PODS else 1)
             watching = asyncio.create_task(load.until(contender.made, objects, contender.over, contender.failed))
             async with asyncio.timeout(DEADLINE):
                 if pace:

@@ -8,7 +8,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,10 @@ from kubernetes.aio.client.configuration import Configuration
 from tests.bench.controller import stages
 from trainyard.controller.adapters.cluster import PODS, Cluster, Resource
 from trainyard.controller.app.state import JOBS, ROLES, TYPES
+from trainyard.controller.core.actions import actions
+from trainyard.controller.core.job import parse_job
+from trainyard.controller.core.policies import decide
+from trainyard.controller.core.snapshot import Options, Snapshot, gang, parse_execution_role, parse_instance_type
 
 NAMESPACE = "default"
 IN_FLIGHT = 32
@@ -80,6 +84,29 @@ def bare_pods(number: int, hosts: int, _image: str) -> list[Raw]:
     ]
 
 
+def unattended(number: int, hosts: int, image: str) -> list[Raw]:
+    """The pods that the operator would make of these jobs, made by the loader: what is left if an operator cost nothing."""
+    (raw,) = training_jobs(number, hosts, image)
+    identity = {
+        "uid": f"job-{number}",
+        "resourceVersion": "1",
+        "generation": 1,
+        "creationTimestamp": "2026-01-01T00:00:00Z",
+    }
+    job = parse_job(raw | {"metadata": raw["metadata"] | identity})
+    kind, role = setting()
+    snapshot = Snapshot(
+        job=job,
+        now=job.created,
+        options=Options(agent_image=stages.PLAIN),
+        pods=gang(job, {}),
+        instance_type=parse_instance_type(kind),
+        instance_types=(INSTANCE,),
+        roles=(parse_execution_role(role),),
+    )
+    return list(actions(snapshot, decide(snapshot)).pods)
+
+
 def _primary(raw: Raw) -> str:
     return str(raw.get("status", {}).get("trainingJobStatus", ""))
 
@@ -117,6 +144,8 @@ BARE = Contender(
     lambda raw: _phase(raw) == "Succeeded",
     lambda raw: _phase(raw) == "Failed",
 )
+UNATTENDED = replace(BARE, name="our pods, bare", manifests=unattended)
+OF_PODS = (BARE, UNATTENDED)
 
 
 def setting() -> list[Raw]:

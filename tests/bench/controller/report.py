@@ -9,7 +9,7 @@ from tests.bench.controller.cells import Cell, control_plane
 from tests.bench.controller.loads import BARE, BATCH_JOB, OURS
 
 HEAD = (
-    f"{'jobs x pods':12}{'contender':14}{'all pods s':>11}{'all done s':>11}{'jobs/s':>8}{'pods/s':>8}{'->pod p50':>10}{'p99 ms':>8}"
+    f"{'jobs x pods':12}{'contender':16}{'all pods s':>11}{'all done s':>11}{'jobs/s':>8}{'pods/s':>8}{'->pod p50':>10}{'p99 ms':>8}"
     f"{'writes/job':>11}{'refused':>8}{'cp ms/job':>10}{'api':>6}{'kwok':>6}{'op':>6}{'RSS MiB':>12}"
 )
 
@@ -18,7 +18,7 @@ def row(cell: Cell) -> str:
     times = cell.times
     rss = f"{cell.rss[0]:.0f} - {cell.rss[1]:.0f}" if cell.rss[1] else "-"
     return (
-        f"{f'{cell.jobs} x {cell.hosts}':12}{cell.contender:14}{times.pods_exist:11.2f}{times.finished:11.2f}"
+        f"{f'{cell.jobs} x {cell.hosts}':12}{cell.contender:16}{times.pods_exist:11.2f}{times.finished:11.2f}"
         f"{cell.jobs / times.finished:8.1f}{times.pods / times.pods_exist:8.1f}"
         f"{quantile(times.waits, 0.5) * 1000:10.0f}{quantile(times.waits, 0.99) * 1000:8.0f}"
         f"{cell.writes_per_job:11.2f}{cell.failures:8}{cell.per_job(control_plane(cell)):10.1f}"
@@ -43,7 +43,7 @@ def lines(cells: list[Cell]) -> None:
     for cell in cells:
         if cell.writes:
             told = ", ".join(f"{kind} {count / cell.jobs:.2f}" for kind, count in cell.writes.most_common())
-            print(f"{f'{cell.jobs} x {cell.hosts}':12}{cell.contender:14}{told}")
+            print(f"{f'{cell.jobs} x {cell.hosts}':12}{cell.contender:16}{told}")
 
 
 def show(bursts: list[Cell], slow: list[Cell], memory_mb: float) -> None:

@@ -331,12 +331,28 @@ async def test_the_record_of_new_pods_stands_back_for_a_moment_while_other_jobs_
     assert await found._write(made, decide(made), memory) == PATIENCE_SECONDS
     assert server.log == []
     assert await found._write(over, decide(over), Memory(o.UID)) == 0
-    assert memory.manned is not None
-    memory.manned -= PATIENCE_SECONDS
+    assert memory.held_back is not None
+    memory.held_back -= PATIENCE_SECONDS
     assert await found._write(made, decide(made), memory) is None
     waiting = False
     assert await found._write(made, decide(made), Memory(o.UID)) is None
     assert len(server.log) == 3
+
+
+async def test_an_upload_that_is_over_in_a_moment_takes_no_record_of_its_own() -> None:
+    hosts = [{"name": "algo-1", "pod": f"{o.NAME}-1-algo-1"}]
+    raw = o.raw_job(status={"trainingJobStatus": "InProgress", "secondaryStatus": "Training", "hosts": hosts})
+    server, memory = Apiserver((JOBS, raw)), Memory(o.UID)
+    found = reconciler(server, o.at(100))
+    object.__setattr__(found, "_tell", lambda *_: None)
+    job = parse_job(raw)
+    uploads, over = (o.snapshot(job, [pod]) for pod in (o.uploading(), o.over()))
+    assert await found._write(uploads, decide(uploads), memory) == PATIENCE_SECONDS
+    assert await found._write(over, decide(over), memory) == 0
+    lasting = Memory(o.UID, held_back=asyncio.get_running_loop().time() - PATIENCE_SECONDS)
+    assert await found._write(uploads, decide(uploads), lasting) is None
+    assert lasting.held_back is None
+    assert len(server.log) == 2
 
 
 # -- events

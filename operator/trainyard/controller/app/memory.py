@@ -12,7 +12,7 @@ from trainyard.controller.core.snapshot import Refusal
 
 @dataclass
 class Memory:
-    """`written`: the loop's time of the last status write; `manned`: since when pods are there that no status names.
+    """`written`: the loop's time of the last status write; `held_back`: since when a record waits for a better one.
     `shadowed`: None until it was looked for. `held_by`: the job that had this one's trainingJobName."""
 
     uid: str
@@ -22,7 +22,7 @@ class Memory:
     held_by: str = ""
     reports: dict[str, Report] = field(default_factory=dict)
     written: float = -1e9
-    manned: float | None = None
+    held_back: float | None = None
 
 
 class Memories:

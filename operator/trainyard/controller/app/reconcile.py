@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from trainyard.api import names
-from trainyard.api.status import TERMINAL, JobStatus
+from trainyard.api.status import TERMINAL, JobStatus, SecondaryStatus
 from trainyard.controller.adapters.cache import Key
 from trainyard.controller.adapters.cluster import NODES, PODS, SERVICES, Cluster
 from trainyard.controller.adapters.errors import ClusterError, Conflict, NotFound
@@ -36,7 +36,8 @@ from trainyard.controller.core.status import reduce
 _log = logging.getLogger(__name__)
 # A custom resource's status is the dearest write there is: a burst of steps becomes one, mere wording waits longer.
 STEP_SECONDS, WORDING_SECONDS = 1.0, 10.0
-# For so long the record of pods that were just made stands back while other jobs wait for theirs.
+# For so long two records stand back: of pods that were just made, while other jobs wait for theirs, and of an upload, as most
+# are over by then.
 PATIENCE_SECONDS = 2.0
 # Making children changes what is seen: look again, also after a refusal.
 _LOOKS = 3
@@ -190,9 +191,9 @@ class Reconciler:
                 return hold
         loop_time = asyncio.get_running_loop().time()
         final = snapshot.reading is not None and snapshot.reading.final
-        if not job.status.hosts and status.hosts and status.training_job_status not in TERMINAL and self.pressed():
-            memory.manned = memory.manned or loop_time
-            if (left := memory.manned + PATIENCE_SECONDS - loop_time) > 0:
+        if _may_wait(job.status, status, pressed=self.pressed()):
+            memory.held_back = memory.held_back or loop_time
+            if (left := memory.held_back + PATIENCE_SECONDS - loop_time) > 0:
                 return left
         early = memory.written + _interval(job.status, status, final) - loop_time
         if early > 0:
@@ -205,7 +206,7 @@ class Reconciler:
         except (Conflict, NotFound) as error:
             await self._look_again(job)
             raise Conflict(error.message, error.status, error.reason) from error
-        memory.written = loop_time
+        memory.written, memory.held_back = loop_time, None
         self.state.answered("jobs", written)
         self._tell(job, status)
         ended = status.training_job_status in TERMINAL and job.status.training_job_status not in TERMINAL
@@ -237,6 +238,15 @@ class Reconciler:
 def _left(pod: Pod) -> bool:
     """Gone from the watch, and nobody has seen it being deleted."""
     return pod.gone and pod.deleting is None and bool(pod.uid) and not pod.sidecar_final
+
+
+def _may_wait(before: JobStatus, after: JobStatus, *, pressed: bool) -> bool:
+    """Is it likely that a better record follows in a moment?"""
+    if after.training_job_status in TERMINAL:
+        return False
+    if not before.hosts and after.hosts:
+        return pressed
+    return after.secondary_status is SecondaryStatus.UPLOADING and before.secondary_status is not after.secondary_status
 
 
 def _interval(before: JobStatus, after: JobStatus, final: bool = False) -> float:

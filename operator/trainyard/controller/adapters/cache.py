@@ -10,7 +10,7 @@ Value = TypeVar("Value")
 Key = tuple[str, str]  # namespace (empty for cluster-wide kinds) and name
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry(Generic[Value]):
     """An object at one resourceVersion."""
 

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import kopf
+from kopf._core.reactor.inventory import ResourceMemories  # kopf takes one, and shows it nowhere else
 
 from trainyard.controller.adapters.cluster import Resource
 from trainyard.controller.adapters.connection import Connection
@@ -47,6 +48,13 @@ class _NoProgress(kopf.ProgressStorage):
 
     def clear(self, *, essence: Any) -> Any:
         return essence
+
+
+class NoMemories(ResourceMemories):
+    """Handlers of events share nothing between two of them: kopf need not keep a record of every object."""
+
+    async def recall(self, raw_body: Any, *, ephemeral: bool = True, **more: Any) -> Any:
+        return await super().recall(raw_body, ephemeral=ephemeral, **more)
 
 
 def build_registry(deliver: Deliver, login: Callable[[], Awaitable[Connection]]) -> kopf.OperatorRegistry:

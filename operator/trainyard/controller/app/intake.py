@@ -15,7 +15,7 @@ import kopf
 
 from trainyard.controller.adapters.cluster import Cluster
 from trainyard.controller.adapters.connection import Connection
-from trainyard.controller.app.handlers import build_registry
+from trainyard.controller.app.handlers import NoMemories, build_registry
 from trainyard.controller.app.state import Kind
 
 _log = logging.getLogger(__name__)
@@ -84,7 +84,7 @@ class Intake:
         registry = build_registry(self._deliver, self._login)
         scope: dict[str, Any] = {"namespaces": self._namespaces} if self._namespaces else {"clusterwide": True}
         scope["identity"] = "trainyard"  # else kopf asks for the user's name, and a container's uid has none
-        await kopf.operator(registry=registry, standalone=True, stop_flag=stop, **scope)
+        await kopf.operator(registry=registry, standalone=True, stop_flag=stop, memories=NoMemories(), **scope)
 
     async def _login(self) -> Connection:
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._cluster.connection(), self._loop))

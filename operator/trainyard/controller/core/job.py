@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -104,7 +105,7 @@ def explain(error: ValidationError) -> str:
 
 @dataclass(frozen=True, slots=True)
 class PackedJob:
-    """A job as it is kept: what is asked of all jobs at once, and the rest as JSON, which takes a tenth of what it takes read.
+    """A job as it is kept: what is asked of all jobs at once, and the rest as packed JSON, which takes little of what it takes read.
 
     `hosts`: how many the status names.
     """
@@ -120,7 +121,7 @@ class PackedJob:
     hosts: int
     terminal: bool
     deleting: bool
-    content: str
+    content: bytes
 
     def unpack(self) -> Job:
         return replace(_unpack(self.content), resource_version=self.resource_version)
@@ -146,13 +147,13 @@ def pack_job(raw: Any) -> PackedJob:
         hosts=len(read.items(status, "hosts")),
         terminal=read.text(status, "trainingJobStatus") in TERMINAL,
         deleting="deletionTimestamp" in metadata,
-        content=json.dumps({"metadata": kept, "spec": spec, "status": status}, separators=(",", ":")),
+        content=zlib.compress(json.dumps({"metadata": kept, "spec": spec, "status": status}).encode(), 1),
     )
 
 
 @lru_cache(64)
-def _unpack(content: str) -> Job:
-    return parse_job(json.loads(content))
+def _unpack(content: bytes) -> Job:
+    return parse_job(json.loads(zlib.decompress(content)))
 
 
 def parse_job(raw: Any) -> Job:

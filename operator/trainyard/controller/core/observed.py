@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
@@ -18,7 +19,7 @@ from trainyard.controller.core.naming import labels as labels_of
 State = Literal["absent", "waiting", "running", "terminated"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Container:
     """One container's latest state. `started`, `finished` in whole seconds UTC, None if the kubelet gave none."""
 
@@ -48,7 +49,7 @@ class Container:
 ABSENT = Container()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Pod:
     """One host's pod, and the plan that owns it. `gone`: the apiserver has no such object any more; this is what was last seen of it.
     `altered`: what somebody has changed of the labels and the owner that say whose it is, and how to put it back."""
@@ -208,7 +209,7 @@ def parse_pod(raw: Any) -> Pod:
         stop_order=annotations.get(names.ANNOTATION_STOP),
         training_end=annotations.get(names.ANNOTATION_TRAINING_ENDED),
         containers={
-            read.text(entry, "name"): _container(entry)
+            sys.intern(read.text(entry, "name")): _container(entry)  # five names for all the pods there are
             for key in ("initContainerStatuses", "containerStatuses")
             for entry in read.items(status, key)
         },

@@ -95,3 +95,21 @@ def test_jobs_deleted_while_s3_does_not_answer_are_gone_within_their_budget(site
         site.install()
     assert not whole(training), "S3 was away: nothing can have been uploaded"
     assert bucket.unfinished_uploads() == []
+
+
+@pytest.mark.skipif(not LONG, reason="takes minutes: TRAINYARD_LONG=1")
+def test_a_namespace_is_not_trapped_by_a_program_that_ignores_sigterm_and_its_model_is_kept(
+    site: Site, desk: Desk
+) -> None:
+    site.install(deletionBudgetSeconds=str(BUDGET_S))
+    try:
+        hyper = {"seconds": "1000", "term": "note", "write": {"a": "b"}}
+        job = desk.submit(manifest("defiant", desk.images["test-train"], desk.bucket, hyper=hyper))
+        job.trains()
+        desk.kubectl("delete", "namespace", desk.namespace, "--wait=false")
+        names = lambda: [found["metadata"]["name"] for found in desk.kubectl.list("namespaces", "")]  # noqa: E731
+        eventually("the namespace is gone", lambda: desk.namespace not in names(), within=GONE_S + 30)
+    finally:
+        site.install()
+    assert whole(job)
+    assert job.model() == {"a": b"b"}

@@ -27,7 +27,7 @@ class Stubborn:
             )
         self.aborted.append(upload)
 
-    def list_uploads(self, _bucket: str, _key: str) -> list[str]:
+    def list_uploads(self, _bucket: str, _prefix: str) -> list[tuple[str, str]]:
         return []
 
 

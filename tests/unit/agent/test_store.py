@@ -11,7 +11,7 @@ import pytest
 
 from trainyard.agent.app.store import Patience, Refused, Store
 from trainyard.agent.errors import StoreFault
-from trainyard.agent.ports import FileBody
+from trainyard.agent.ports import FileBody, Small
 from trainyard.agent.timing import Timing
 from trainyard.api.plan import StorePlan
 
@@ -31,9 +31,9 @@ class Scripted:
         if self.faults:
             raise self.faults.pop(0)
 
-    def get_small(self, _bucket: str, _key: str) -> tuple[bytes, str]:
+    def get_small(self, _bucket: str, _key: str) -> Small:
         self._next()
-        return self.content, ""
+        return Small(self.content, "")
 
     def put(self, *_: Any, **__: Any) -> None:
         self._next()

@@ -46,14 +46,16 @@ class Begun:
                 self.abort(bucket, key, upload)
 
     def abort_all(self, uris: Iterable[str]) -> None:
-        """Every upload to exactly these keys, whoever began it: ask first whether the place is this attempt's."""
+        """Every upload to exactly these keys, or below those that end with a slash, whoever began it: ask first whether the place is this
+        attempt's."""
         for uri in uris:
             bucket, key = split_s3_uri(uri)
-            left = set(self._ids.get(f"{bucket}/{key}", []))
+            left = {(key, upload) for upload in self._ids.get(f"{bucket}/{key}", [])}
             with contextlib.suppress(Refused):
-                left.update(self._store.list_uploads(bucket, key))
-            for upload in left:
-                self.abort(bucket, key, upload)
+                found = self._store.list_uploads(bucket, key)
+                left.update((name, upload) for name, upload in found if name == key or key.endswith("/"))
+            for name, upload in left:
+                self.abort(bucket, name, upload)
 
     def _forget(self, name: str, upload: str) -> None:
         left = [known for known in self._ids.get(name, []) if known != upload]

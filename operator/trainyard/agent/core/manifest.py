@@ -62,7 +62,7 @@ def stop_reason(found: dict[str, Any]) -> StopReason | None:
 
 def share_uri(plan: Plan, host: str, name: str) -> str:
     """Where a host that must leave alone puts its files: never under a final key."""
-    return f"{plan.output_uri}/trainyard-shares/{plan.job.uid}-{plan.job.attempt}/{host}/{name}.tar.gz"
+    return plan.artifact_uri(name, f"{plan.output_uri}/trainyard-shares/{plan.job.uid}-{plan.job.attempt}/{host}")
 
 
 def head(plan: Plan, outcome: str, missing: list[str], warnings: list[str]) -> dict[str, Any]:

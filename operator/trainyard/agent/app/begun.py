@@ -12,6 +12,10 @@ from trainyard.agent.app.store import Refused, Store
 from trainyard.api.base import split_s3_uri
 
 
+def _covers(key: str, name: str) -> bool:
+    return name.startswith(key) if key.endswith("/") else name == key
+
+
 class Begun:
     """Aborting is done as well as it goes: the bucket's lifecycle rule is the last resort."""
 
@@ -50,12 +54,18 @@ class Begun:
         attempt's."""
         for uri in uris:
             bucket, key = split_s3_uri(uri)
-            left = {(key, upload) for upload in self._ids.get(f"{bucket}/{key}", [])}
+            ours = f"{bucket}/"
+            left = {
+                (name.removeprefix(ours), each)
+                for name in self._ids
+                if name.startswith(ours)
+                for each in self._ids[name]
+            }
             with contextlib.suppress(Refused):
-                found = self._store.list_uploads(bucket, key)
-                left.update((name, upload) for name, upload in found if name == key or key.endswith("/"))
+                left.update(self._store.list_uploads(bucket, key))
             for name, upload in left:
-                self.abort(bucket, name, upload)
+                if _covers(key, name):
+                    self.abort(bucket, name, upload)
 
     def _forget(self, name: str, upload: str) -> None:
         left = [known for known in self._ids.get(name, []) if known != upload]

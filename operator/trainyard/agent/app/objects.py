@@ -16,6 +16,7 @@ from trainyard.agent.adapters.inventory import Sent
 from trainyard.agent.app.multipart import ObjectWriter, Remember
 from trainyard.agent.app.store import Patience, Refused, Store
 from trainyard.agent.core.archive import MIB, part_plan
+from trainyard.agent.core.layout import is_folder_marker
 from trainyard.agent.core.mirror import unfit
 from trainyard.api.base import split_s3_uri
 
@@ -91,6 +92,7 @@ class Objects:
             return
         self._settle(0, 0)
         self._ask(self._patience)
+        self._sent.forget(path)  # from here on nobody knows which version is there
         self._writer = ObjectWriter(
             self._store, self._bucket, self._prefix + path, plan=plan, patience=self._patience, remember=self._remember
         )
@@ -116,6 +118,7 @@ class Objects:
         if found is not None and found[:2] == (file.size, sha256):
             self._record(file)
             return
+        self._sent.forget(file.path)
         self._settle(MOST_PENDING - 1, max(0, MOST_HELD - file.size))
         self._held += file.size
         self._pending[self._pool.submit(self._put, file.path, body)] = file
@@ -175,7 +178,8 @@ class Folder:
         count = 0
         try:
             for page in self._store.pages(self._bucket, self._prefix, brief):
-                found = self._sent.seen((item.key.removeprefix(self._prefix), item.size) for item in page)
+                files = (item for item in page if not is_folder_marker(item))
+                found = self._sent.seen((item.key.removeprefix(self._prefix), item.size) for item in files)
                 count += len(found)
                 foreign += found[: 3 - len(foreign)]
         except Refused as refused:

@@ -13,7 +13,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.integration.agent_rig import Job, Proxy, S3Server, children, find_versitygw, job, rss, wait_for
+from tests.integration.agent_rig import Job, Pod, Proxy, S3Server, children, find_versitygw, job, rss, wait_for
 from trainyard.api.report import Phase, Result, StopReason
 
 MIB = 1024 * 1024
@@ -172,6 +172,48 @@ def test_objects_of_former_jobs_are_left_alone_and_named(one: Job) -> None:
     assert one.manifest()["warnings"] == [archive, folder]
     assert report.message == f"{archive}; {folder}"
     assert list(listed(one)) == ["shard-1"]
+
+
+def test_what_an_interrupted_attempt_has_left_goes_when_a_later_one_has_not_the_same(one: Job, tmp_path: Path) -> None:
+    begin(one, {"step-1": b"1", "deep/step-1": b"1", "same": b"s", "best": b"first"})
+    one.put(MODEL + "foreign", body=b"theirs")
+    one.pod.write({"old.csv": b"1"}, "output/data")
+    one.pod.annotate("stop", {"reason": StopReason.INTERRUPTED.value})
+    wait_for("the probe's no", lambda: one.pod.answers[-1] == 503)
+    one.pod.training_ends(code=143)
+    assert one.pod.end().result is Result.COMMITTED
+    assert one.manifest()["outcome"] == "Interrupted"
+    identity = one.plan.job.model_copy(update={"attempt": 2})
+    one.plan = one.plan.model_copy(update={"job": identity})
+    again = Pod(one, one.plan.hosts[0], tmp_path / "again")
+    again.make()
+    again.start()
+    again.run_training({"final": b"2", "same": b"s", "best": b"second"})
+    again.training_ends()
+    assert again.end().result is Result.COMMITTED
+    assert objects(one) == {"final": b"2", "same": b"s", "best": b"second", "foreign": b"theirs"}
+    assert objects(one, DATA) == {}
+    (warning,) = one.manifest()["warnings"]
+    assert warning.startswith("1 older objects lie below"), "the foreign one"
+    again.probing.clear()
+
+
+def test_what_another_job_has_left_is_not_taken_for_this_ones(one: Job) -> None:
+    begin(one, {"a": b"1"})
+    one.pod.training_ends()
+    assert one.pod.end().result is Result.COMMITTED
+    theirs = one.manifest() | {"jobUID": "uid-0"}
+    one.put("out/Job/trainyard-manifest.json", body=json.dumps(theirs).encode())
+    one.put(MODEL + "b", body=b"theirs")
+    identity = one.plan.job.model_copy(update={"attempt": 2, "uid": "uid-2"})
+    one.plan = one.plan.model_copy(update={"job": identity})
+    again = Pod(one, one.plan.hosts[0], one.pod.root / "again")
+    again.make()
+    again.start()
+    again.run_training({"c": b"3"})
+    again.training_ends()
+    assert again.end().result is Result.COMMITTED
+    assert objects(one) == {"a": b"1", "b": b"theirs", "c": b"3"}
 
 
 def test_a_role_that_may_not_list_uploads_all_the_same(server: S3Server, tmp_path: Path) -> None:

@@ -85,6 +85,13 @@ class Sent:
             (os.fsencode(path), size, sha256, facts, self._round),
         )
 
+    def adopt(self, sent: Iterable[tuple[str, int]]) -> None:
+        """Files (path, size) of an earlier attempt, as of an earlier round."""
+        rows = ((os.fsencode(path), size) for path, size in sent)
+        with self._database:
+            self._database.execute("BEGIN")
+            self._database.executemany("INSERT OR IGNORE INTO files VALUES (?, ?, '', x'', 0, 0)", rows)
+
     def forget(self, path: str) -> None:
         self._database.execute("DELETE FROM files WHERE path = ?", (os.fsencode(path),))
 
@@ -103,13 +110,12 @@ class Sent:
     def seen(self, listed: Iterable[tuple[str, int]]) -> list[str]:
         """Marks files (path, size) that were listed; those that are not this round's, or have another size, are given back."""
         foreign = []
-        self._database.execute("BEGIN")
-        for path, size in listed:
-            key = (os.fsencode(path), size, self._round)
-            done = self._database.execute("UPDATE files SET seen = 1 WHERE path = ? AND size = ? AND round = ?", key)
-            if not done.rowcount:
-                foreign.append(path)
-        self._database.execute("COMMIT")
+        update = "UPDATE files SET seen = 1 WHERE path = ? AND size = ? AND round = ?"
+        with self._database:
+            self._database.execute("BEGIN")
+            for path, size in listed:
+                if not self._database.execute(update, (os.fsencode(path), size, self._round)).rowcount:
+                    foreign.append(path)
         return foreign
 
     def unseen(self) -> list[tuple[str, int]]:

@@ -66,6 +66,7 @@ class Checkpoints(Helper):
             await self._give_up()
         elif silent:
             await self._take_back()
+            self._what = ""
             self._refused("the mirror process did not answer; it was started again")
         elif self._owed and (overdue >= 0 if self._last is not Over.NO else over is not Over.NO):
             # Its time is over, or the last pass waits for this one and will try again what it is refused.
@@ -118,6 +119,9 @@ class Checkpoints(Helper):
 
     def _stopped(self) -> None:
         self._owed = False
+
+    def _died(self) -> None:
+        self._what = ""
 
     def _hear(self, event: dict[str, Any]) -> None:
         match event.pop("event"):

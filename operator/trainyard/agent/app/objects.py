@@ -7,8 +7,7 @@ one, is not sent again; what it has sent and does not want any more is deleted. 
 from __future__ import annotations
 
 import logging
-import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
@@ -166,12 +165,13 @@ class Folder:
         self._sent = sent
         self._ask = ask
 
-    def settle(self, patience: Patience, enough: threading.Event, courtesy: float) -> list[str]:
+    def settle(self, patience: Patience, brief: Patience, former: Iterable[tuple[str, int]]) -> list[str]:
         """Removes what was sent and is not wanted any more, and looks whether all the rest is there; what to warn of.
 
-        Raises Refused for an upload that has to be made anew. `courtesy`: seconds that are given to what can be done without.
+        `former`: files (path, size) that an earlier attempt has sent. `brief`: for what can be done without. Raises Refused for an
+        upload that has to be made anew.
         """
-        brief = Patience(courtesy, enough=enough)
+        self._sent.adopt(former)
         self._remove(brief)
         self._sent.look()
         foreign: list[str] = []

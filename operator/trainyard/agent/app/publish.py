@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from trainyard.agent.app import fence
+from trainyard.agent.app import fence, former
 from trainyard.agent.app.archives import Archives, Built, Pulse
 from trainyard.agent.app.begun import Begun
 from trainyard.agent.app.peers import Peers
@@ -155,13 +155,22 @@ class Publisher:
             if built.prepared:
                 built.prepared.commit(self._store, self._patience, self._begun.remember)
             elif built.folder:
-                brief = self._settings.timing.unreachable
-                warnings = built.folder.settle(self._patience, self._patience.enough, brief)
+                final = built.folder.uri == self._uris[tree]
+                warnings = built.folder.settle(
+                    self._patience,
+                    self._brief,
+                    former.files(self._store, self._plan, built.folder.uri, self._brief) if final else (),
+                )
                 built.notes.warnings[:0] = warnings
-                if built.folder.uri == self._uris[tree]:
+                if final:
                     self._remark_older(self._plan.archive_uri(tree), built, "for its compressionType is NONE")
             else:
                 self._remark_older(uris[tree], built, f"for it left nothing in {SEEN_AS[tree]}")
+
+    @property
+    def _brief(self) -> Patience:
+        """For what can be done without."""
+        return Patience(self._settings.timing.unreachable, enough=self._patience.enough)
 
     def _remark_older(self, uri: str, built: Built, why: str) -> None:
         """What lies at the key of an archive that this job has not is not removed: it is not ours. But it must not be taken for ours."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -27,6 +28,8 @@ EXPIRED = frozenset({"ExpiredToken", "InvalidToken", "TokenRefreshRequired", "Ex
 ELSEWHERE = frozenset(
     {"PermanentRedirect", "AuthorizationHeaderMalformed", "TemporaryRedirect", "IllegalLocationConstraintException"}
 )
+# Not in a bucket's name or a key, which a message may have too.
+_OF_KMS = re.compile(r"\bkms:[A-Z]|\bKMS\b")
 ACTIONS = {"list": "s3:ListBucket", "read": "s3:GetObject", "write": "s3:PutObject", "delete": "s3:DeleteObject"}
 
 
@@ -185,7 +188,7 @@ def _object(fault: StoreFault, target: Target, _who: Who) -> Verdict | None:
 def _encryption(fault: StoreFault, target: Target, who: Who) -> Verdict | None:
     """S3 names the service that refused, KMS, in the code, or in the message of an AccessDenied."""
     said = f"{fault.code or fault.status}: {fault.detail}"
-    told = fault.code.startswith("KMS.") or "kms" in fault.detail.lower()
+    told = fault.code.startswith("KMS.") or _OF_KMS.search(fault.detail) is not None
     if target.verb == "read" and told and fault.status in {400, 403}:
         text = f"{target.uri} is encrypted with a KMS key ({said}): allow {who.keys} the action kms:Decrypt on that key"
         return Verdict(True, Reason.ACCESS_DENIED, text)
@@ -198,7 +201,8 @@ def _encryption(fault: StoreFault, target: Target, who: Who) -> Verdict | None:
             f"default encryption do it, or use a server that has KMS"
         )
         return Verdict(True, Reason.ARTIFACT_UPLOAD_FAILED, text)
-    if told or "encrypt" in f"{fault.code} {fault.detail}".lower() or fault.code == "NotImplemented":
+    odd = fault.code != "AccessDenied" and "encrypt" in f"{fault.code} {fault.detail}".lower()
+    if told or odd or fault.code == "NotImplemented":
         text = (
             f"S3 at {who.endpoint} does not encrypt {target.uri} with {key} ({said}): name a key that exists and is enabled in region "
             f"{who.region}, and allow {who.keys} the actions kms:GenerateDataKey and kms:Decrypt on it"

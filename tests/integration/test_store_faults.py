@@ -421,6 +421,95 @@ def test_a_model_is_whole_whatever_happens_on_the_way(one: Job, proxy: FaultProx
     is_whole(one, content)
 
 
+# Uploads without an archive
+
+FILES = "out/Job/output/model/"
+FILE = rf"^PUT \S+/{FILES}(?!large)"
+
+
+def trained_files(one: Job) -> dict[str, bytes]:
+    """A job staged and trained, whose model is a file of three parts and small ones, and which leaves no archive."""
+    one.change(compression="NONE")
+    assert one.pod.stage().result is Result.STAGED
+    content = {"large": os.urandom(BIG), "deep/er": os.urandom(200_000), "config": b"{}", "empty": b""}
+    one.pod.write(content)
+    return content
+
+
+def are_whole(one: Job, content: dict[str, bytes]) -> None:
+    """Objects and manifest are right, agree, and nothing else is left."""
+    keys = [key for key in one.server.keys(one.bucket) if key.startswith(FILES)]
+    assert {key.removeprefix(FILES): one.server.read(one.bucket, key) for key in keys} == content
+    (artifact,) = one.manifest()["artifacts"]
+    said = {file["path"]: file["sha256"] for file in artifact["files"]}
+    assert said == {path: hashlib.sha256(body).hexdigest() for path, body in content.items()}
+    assert one.server.uploads(one.bucket) == []
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_files_that_are_cut_at_any_request_are_whole_in_the_end(one: Job, proxy: FaultProxy, when: Any) -> None:
+    content = trained_files(one)
+    proxy.requests.clear()
+    commit(one)
+    are_whole(one, content)
+    count = len(proxy.requests)
+    assert count >= 14
+    for number in range(count):
+        proxy.faults[:] = [Fault("", 1, skip=number, reset=when)]
+        for key in one.server.keys(one.bucket):
+            if "attempt" not in key:
+                one.server.client.delete_object(Bucket=one.bucket, Key=key)
+        for known in one.pod.state.glob("sent-*"):
+            known.unlink()
+        commit(one)
+        # Files that go at the same moment share a look at the marker, so a few requests more or less are made.
+        assert proxy.faults[0].hits == 1 or number >= count - 4
+        are_whole(one, content)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(Fault("", 12, answer=(500, "InternalError")), id="500"),
+        pytest.param(Fault("^PUT ", 12, answer=(503, "SlowDown")), id="503"),
+        pytest.param(Fault("", 3, answer=(404, "")), id="404 of a proxy"),
+        pytest.param(Fault(FILE, 3, up="cut", at=1), id="file truncated"),
+        pytest.param(Fault(rf"^PUT \S+/{FILES}deep", 3, up="flip", at=1000), id="file corrupted"),
+        pytest.param(Fault(rf"^PUT \S+/{FILES}deep", 3, up="stall", at=1000), id="file stalled"),
+        pytest.param(Fault(FILE, 3, reset="after"), id="answer lost"),
+        pytest.param(Fault(PART, 3, up="flip", at=100_000), id="part corrupted"),
+        pytest.param(Fault(r"^POST \S+large\?uploadId=", 2, down="flip", at=60), id="completion's answer corrupted"),
+        pytest.param(Fault(r"list-type=2", 3, answer=(503, "SlowDown")), id="listing 503"),
+        pytest.param(Fault(r"list-type=2", 2, down="cut", at=300), id="listing truncated"),
+        pytest.param(Fault(f"PUT .*{MANIFEST}", 2, up="flip", at=20), id="manifest corrupted"),
+        pytest.param(Fault("GET .*trainyard-attempt", 1, down="flip", at=20), id="marker corrupted"),
+        pytest.param(Fault(FILE, 3, answer=(403, "AccessDenied")), id="403"),
+        pytest.param(Fault(FILE, 3, answer=(400, "ExpiredToken")), id="expired token"),
+        pytest.param(Fault(FILE, 2, answer=(404, "NoSuchBucket")), id="bucket away"),
+    ],
+)
+def test_files_are_whole_whatever_happens_on_the_way(one: Job, proxy: FaultProxy, fault: Fault) -> None:
+    content = trained_files(one)
+    proxy.faults.append(fault)
+    commit(one)
+    assert fault.hits == fault.times
+    are_whole(one, content)
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 4])
+def test_a_large_file_that_is_aborted_at_any_part_is_sent_again(one: Job, proxy: FaultProxy, number: int) -> None:
+    content = trained_files(one)
+
+    def abort() -> None:
+        for upload in one.server.client.list_multipart_uploads(Bucket=one.bucket).get("Uploads", []):
+            one.server.client.abort_multipart_upload(Bucket=one.bucket, Key=upload["Key"], UploadId=upload["UploadId"])
+
+    proxy.faults.append(Fault(f"{PART}{number}" if number < 4 else r"^POST \S+large\?uploadId=", 2, then=abort))
+    commit(one)
+    assert proxy.faults[0].hits
+    are_whole(one, content)
+
+
 def test_a_server_that_refuses_before_it_has_read_all_is_understood(one: Job) -> None:
     http = S3Http(one.server.url, "us-east-1", False, lambda: Credentials(ACCESS_KEY, SECRET_KEY))
     for _ in range(5):

@@ -231,6 +231,16 @@ CASES: dict[str, Case] = {
         {"checkpointConfig": {"s3URI": "s3://bucket/ck", "localPath": "/work/step=1"}},
         {"checkpointConfig": {"s3URI": "s3://bucket/ck", "localPath": "/work/step:1"}},
     ),
+    "TensorBoard's files have a directory": Case(
+        "tensorBoardOutputConfig.localPath must be a full path",
+        {"tensorBoardOutputConfig": {"s3OutputPath": "s3://bucket/tb", "localPath": "/opt/ml/output/tensorboard/"}},
+        {"tensorBoardOutputConfig": {"s3OutputPath": "s3://bucket/tb", "localPath": "runs"}},
+    ),
+    "the debugger's tensors have one": Case(
+        "debugHookConfig.localPath must be a full path",
+        {"debugHookConfig": {"s3OutputPath": "s3://bucket/debug", "localPath": "/opt/ml/model/tensors"}},
+        {"debugHookConfig": {"s3OutputPath": "s3://bucket/debug", "localPath": "/opt/ml/input/data"}},
+    ),
 }  # fmt: skip
 
 # 8: told apart by the list's key, in other words than a rule's.
@@ -269,6 +279,7 @@ REST: Spec = {
     "environment": {"LOG_LEVEL": "debug"},
     "retryStrategy": {"maximumRetryAttempts": 1},
     "checkpointConfig": {"s3URI": "s3://bucket/ck", "localPath": "/work/ck"},
+    "tensorBoardOutputConfig": {"s3OutputPath": "s3://bucket/tb", "localPath": "/opt/ml/output/tensorboard"},
 }
 # A change of each top field, as a merge patch.
 CHANGED: Spec = {
@@ -296,6 +307,7 @@ CHANGED: Spec = {
     "environment": {"LOG_LEVEL": None},
     "retryStrategy": {"maximumRetryAttempts": 2},
     "checkpointConfig": {"localPath": None},
+    "tensorBoardOutputConfig": {"localPath": "/work/tb"},
 }
 
 # What must be refused though the shape is right: path of the field -> patch.
@@ -306,8 +318,6 @@ REFUSED: dict[str, Spec] = {
         channel(dataSource={"fileSystemDataSource": FILES}), vpcConfig=VPC
     ),
     "spec.inputDataConfig[0].dataSource.datasetSource": _channels(channel(dataSource={"datasetSource": {"datasetARN": "a"}})),
-    "spec.outputDataConfig.kmsKeyID": {"outputDataConfig": {"kmsKeyID": "alias/models"}},
-    "spec.outputDataConfig.compressionType": {"outputDataConfig": {"compressionType": "NONE"}},
     "spec.resourceConfig.instanceGroups": {"resourceConfig": _NO_TYPE | {"instanceGroups": GROUPS}},
     "spec.resourceConfig.instancePreferences": {
         "resourceConfig": _NO_TYPE | {"instancePreferences": [{"instanceType": "ml.m5.large", "instanceCount": 1}]}
@@ -316,7 +326,6 @@ REFUSED: dict[str, Spec] = {
     "spec.resourceConfig.selectedInstanceCount": {"resourceConfig": {"selectedInstanceCount": 1}},
     "spec.enableNetworkIsolation": {"enableNetworkIsolation": True},
     "spec.enableInterContainerTrafficEncryption": {"enableInterContainerTrafficEncryption": True},
-    "spec.tensorBoardOutputConfig": {"tensorBoardOutputConfig": {"s3OutputPath": "s3://bucket/tb"}},
     "spec.serverlessJobConfig": {"serverlessJobConfig": {"jobType": "FineTuning"}},
     "spec.mlflowConfig": {"mlflowConfig": {"mlflowResourceARN": "arn:aws:x"}},
     "spec.modelPackageConfig": {"modelPackageConfig": {"modelPackageGroupARN": "arn:aws:x"}},

@@ -18,6 +18,8 @@ from trainyard.api.report import StopReason
 FaultKind = Literal["answer", "dns", "refused", "connection", "timeout", "tls", "credentials", "damaged", "forbidden"]
 NOT_S3 = "NotS3"
 """The code of an answer that ought to be a document of S3's and is none, or not a whole one."""
+NOT_ENCRYPTED = "NotEncrypted"
+"""The code of an answer that does not say that an object was encrypted as it was to be."""
 
 
 def readable(text: str) -> str:

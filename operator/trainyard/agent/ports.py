@@ -43,6 +43,15 @@ class About:
     opaque: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Small:
+    """A whole object. `opaque`: its ETag is no digest of its bytes."""
+
+    body: bytes
+    etag: str
+    opaque: bool = False
+
+
 @dataclass(frozen=True)
 class Credentials:
     access_key: str
@@ -90,9 +99,7 @@ class ObjectStore(ByteReader, Protocol):
         """Size, ETag and checksum of one object."""
         ...
 
-    def get_small(self, bucket: str, key: str) -> tuple[bytes, str]:
-        """A whole small object and its ETag."""
-        ...
+    def get_small(self, bucket: str, key: str) -> Small: ...
 
     def about(self, bucket: str, key: str, *, part: int | None = None) -> About:
         """Of the object, or of the part with that number (from 1) that it was uploaded in."""
@@ -116,6 +123,6 @@ class ObjectStore(ByteReader, Protocol):
 
     def abort_upload(self, bucket: str, key: str, upload: str) -> None: ...
 
-    def list_uploads(self, bucket: str, key: str) -> list[str]:
-        """Unfinished uploads to exactly this key."""
+    def list_uploads(self, bucket: str, prefix: str) -> list[tuple[str, str]]:
+        """Key and id of up to 1,000 unfinished uploads to keys that begin so."""
         ...

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Final
 
 from trainyard.api.casing import to_manifest_name
+from trainyard.api.observation import PROFILER_PATH, TENSORBOARD_PATH, TENSORS_PATH
 
 
 class Treatment(StrEnum):
@@ -51,6 +52,8 @@ ANY_TEXT: Final = frozenset({".*", ".+", r"[\S\s]*"})
 
 _S3_ONLY = "s3:// alone: what https:// means is nowhere documented"
 _INSTANCE_TYPES = "an InstanceType of the cluster instead of a list that grows with AWS's offers"
+_FULL_PATH = "a full path without a colon, of a directory that has no other meaning"
+_FOLDER = "kept in S3 while training runs, and a last time when it has ended"
 _BOUNDED = "bounded above, as rules over it need it"
 _RULE_TYPE = "any name: no instance is started for it"
 
@@ -101,7 +104,7 @@ REQUEST: Final[dict[str, Entry]] = {
     "InputDataConfig[].ShuffleConfig.Seed": _acted(),
     "OutputDataConfig": _acted(),
     "OutputDataConfig.S3OutputPath": _acted("", _S3_ONLY),
-    "OutputDataConfig.KmsKeyId": _refused("an empty one is accepted"),
+    "OutputDataConfig.KmsKeyId": _acted("all that the job writes; an empty one is none"),
     "OutputDataConfig.CompressionType": _acted(),
     "ResourceConfig": _acted("", "required: only jobs without servers of one's own lack it"),
     "ResourceConfig.InstanceType": _acted("", _INSTANCE_TYPES),
@@ -141,12 +144,25 @@ REQUEST: Final[dict[str, Entry]] = {
     "CheckpointConfig": _acted("restored on every host before training, kept in S3 during it"),
     "CheckpointConfig.S3Uri": _acted("a folder: objects below it, and none beside it", _S3_ONLY),
     "CheckpointConfig.LocalPath": _acted("a full path without a colon, of a directory that has no other meaning"),
-    "TensorBoardOutputConfig": _refused(whole=True),
+    "TensorBoardOutputConfig": _acted("tensorboardoutputconfig.json"),
+    "TensorBoardOutputConfig.LocalPath": _acted(f"{_FOLDER}; {TENSORBOARD_PATH} if left out; {_FULL_PATH}"),
+    "TensorBoardOutputConfig.S3OutputPath": _acted("", _S3_ONLY),
     "ExperimentConfig": _kept("kept in the spec", whole=True),
-    "DebugHookConfig": _ignored("the debugger's hook is not set up, so no tensors are saved", whole=True),
+    "DebugHookConfig": _acted("debughookconfig.json, by which the hook of an image sets itself up"),
+    "DebugHookConfig.LocalPath": _acted(f"{_FOLDER}; {TENSORS_PATH} if left out; {_FULL_PATH}"),
+    "DebugHookConfig.S3OutputPath": _acted("", _S3_ONLY),
+    "DebugHookConfig.HookParameters": _acted("debughookconfig.json"),
+    "DebugHookConfig.CollectionConfigurations": _acted("debughookconfig.json"),
+    "DebugHookConfig.CollectionConfigurations[].CollectionName": _acted("debughookconfig.json"),
+    "DebugHookConfig.CollectionConfigurations[].CollectionParameters": _acted("debughookconfig.json"),
     "DebugRuleConfigurations": _ignored("no debugger rule is evaluated", f"{_RULE_TYPE}; {_BOUNDED}", whole=True),
-    "ProfilerConfig": _ignored("the profiler does not run", _BOUNDED, whole=True),
-    "ProfilerConfig.DisableProfiler": _kept("the profiler does not run in any case"),
+    "ProfilerConfig": _acted("profilerconfig.json"),
+    "ProfilerConfig.S3OutputPath": _acted(f"{_FOLDER}, {PROFILER_PATH}", _S3_ONLY),
+    "ProfilerConfig.ProfilingIntervalInMilliseconds": _ignored(
+        "the profiler does not measure the instances; the cluster's monitoring does", _BOUNDED
+    ),
+    "ProfilerConfig.ProfilingParameters": _acted("profilerconfig.json, for a library in the image that profiles"),
+    "ProfilerConfig.DisableProfiler": _acted("with true nothing is uploaded"),
     "ProfilerRuleConfigurations": _ignored("no profiler rule is evaluated", f"{_RULE_TYPE}; {_BOUNDED}", whole=True),
     "Environment": _acted("environment variables of the training container"),
     "RetryStrategy": _acted(),

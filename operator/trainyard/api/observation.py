@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from trainyard.api.rules import SpecModel
+from trainyard.api.base import S3_URI
+from trainyard.api.output import folder_path
+from trainyard.api.rules import Rule, SpecModel
 
+TENSORBOARD_PATH = "/opt/ml/output/tensorboard"
+TENSORS_PATH = "/opt/ml/output/tensors"
+PROFILER_PATH = "/opt/ml/output/profiler"
+FolderURI = Annotated[str, Field(pattern=S3_URI, max_length=1024)]
 # As SageMaker has it; the value is kept, and nothing is read from or written to it.
 AnyS3URI = Annotated[str, Field(pattern="^(https|s3)://([^/]+)/?(.*)$", max_length=1024)]
 LocalPath = Annotated[str, Field(max_length=4096)]
@@ -30,12 +36,17 @@ class CollectionConfiguration(SpecModel):
 
 
 class DebugHookConfig(SpecModel):
-    """What SageMaker's Debugger saves. Its hook is not set up here, so no tensors are saved."""
+    """What SageMaker's Debugger saves: its hook, if the image has one, finds this in debughookconfig.json."""
+
+    RULES: ClassVar[tuple[Rule, ...]] = (folder_path("debugHookConfig", TENSORS_PATH),)
 
     local_path: LocalPath | None = Field(
-        default=None, description="Where the hook writes in the container.", examples=["/opt/ml/output/tensors"]
+        default=None, description="Where the hook writes in the container.", examples=[TENSORS_PATH]
     )
-    s3_output_path: AnyS3URI = Field(description="Where tensors would go.", examples=["s3://models/debug"])
+    s3_output_path: FolderURI = Field(
+        description="What is in localPath goes to <s3OutputPath>/<trainingJobName>/debug-output/ while training runs.",
+        examples=["s3://models/debug"],
+    )
     hook_parameters: Parameters = Field(
         default_factory=dict, max_length=20, description="Settings of the hook.", examples=[{"save_interval": "100"}]
     )
@@ -75,10 +86,12 @@ class RuleConfiguration(SpecModel):
 
 
 class ProfilerConfig(SpecModel):
-    """What SageMaker's profiler measures. It does not run here."""
+    """What SageMaker's profiler measures. It does not run here; a library in the image that does finds this in profilerconfig.json."""
 
-    s3_output_path: AnyS3URI | None = Field(
-        default=None, description="Where measurements would go.", examples=["s3://models/profiles"]
+    s3_output_path: FolderURI | None = Field(
+        default=None,
+        description="What is in /opt/ml/output/profiler goes to <s3OutputPath>/<trainingJobName>/profiler-output/ while training runs.",
+        examples=["s3://models/profiles"],
     )
     profiling_interval_in_milliseconds: int | None = Field(
         default=None, ge=0, le=2**31, description="How often to measure, in milliseconds.", examples=[500]
@@ -87,17 +100,23 @@ class ProfilerConfig(SpecModel):
         default_factory=dict, max_length=20, description="Settings of the profiler.", examples=[{"NumSteps": "5"}]
     )
     disable_profiler: bool | None = Field(
-        default=None, description="true: do not profile, which is so here in any case. false: profile."
+        default=None,
+        description="true: nothing is uploaded, and profilerconfig.json says so. false: as if it were left out.",
     )
 
 
 class TensorBoardOutputConfig(SpecModel):
     """Where TensorBoard's files are kept."""
 
+    RULES: ClassVar[tuple[Rule, ...]] = (folder_path("tensorBoardOutputConfig", TENSORBOARD_PATH),)
+
     local_path: LocalPath | None = Field(
-        default=None, description="Where the program writes them.", examples=["/opt/ml/output/tensorboard"]
+        default=None, description="Where the program writes them.", examples=[TENSORBOARD_PATH]
     )
-    s3_output_path: AnyS3URI = Field(description="Where they are kept.", examples=["s3://models/tensorboard"])
+    s3_output_path: FolderURI = Field(
+        description="What is in localPath goes to <s3OutputPath>/<trainingJobName>/tensorboard-output/ while training runs.",
+        examples=["s3://models/tensorboard"],
+    )
 
 
 class ExperimentConfig(SpecModel):

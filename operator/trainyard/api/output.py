@@ -7,50 +7,53 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from trainyard.api.base import S3_URI
-from trainyard.api.rules import FieldRule, Rule, SpecModel, matches, off, only
+from trainyard.api.rules import FieldRule, Rule, SpecModel, matches
 
 DEFAULT_CHECKPOINT_PATH = "/opt/ml/checkpoints"
 # A full path of at least one part, none of them `.` or `..`, and not a directory that has a meaning of its own, nor one above.
 # It is mounted over whatever the image has there; no mount's path may have a colon.
 _FULL_PATH = "^(/[^/:]+)+/?$"
 _DOTS = "/[.][.]?(/|$)"
-_RESERVED = (
-    "^/(opt|opt/ml|tmp|(dev|proc|sys|etc)(/.*)?|opt/ml/(input|model|output|code)(/.*)?"
-    "|bin|lib|lib64|sbin|usr|usr/(bin|lib|lib64|local|local/bin|local/lib|sbin)|var|var/run|run|home|root)/?$"
-)
+_SYSTEM = "(dev|proc|sys|etc)(/.*)?|bin|lib|lib64|sbin|usr|usr/(bin|lib|lib64|local|local/bin|local/lib|sbin)|var|var/run|run|home|root"
+_RESERVED = f"^/(opt|opt/ml|tmp|opt/ml/(input|model|output|code)(/.*)?|{_SYSTEM})/?$"
+# What goes up and never comes down may lie below the job's own directories, and does so by default.
+_RESERVED_ABOVE = f"^/(opt|opt/ml|tmp|opt/ml/(input|output|code)|opt/ml/input/.*|{_SYSTEM})/?$"
 
 
-def _free(path: str) -> bool:
-    return matches(_FULL_PATH, path) and not matches(_DOTS, path) and not matches(_RESERVED, path)
+def _free(path: str, reserved: str = _RESERVED) -> bool:
+    return matches(_FULL_PATH, path) and not matches(_DOTS, path) and not matches(reserved, path)
+
+
+def folder_path(name: str, default: str) -> Rule:
+    """Of the member `localPath` of the field `name`: a directory whose files are sent to S3."""
+    return FieldRule(
+        f"self.matches('{_FULL_PATH}') && !self.matches('{_DOTS}') && !self.matches('{_RESERVED_ABOVE}')",
+        lambda config: config.local_path is None or _free(config.local_path, _RESERVED_ABOVE),
+        f"{name}.localPath must be a full path without `:` and no directory that has another meaning, such as /tmp; use {default}",
+        "local_path",
+        refuses=False,
+    )
 
 
 class OutputDataConfig(SpecModel):
     """Where results go."""
 
-    RULES: ClassVar[tuple[Rule, ...]] = (
-        off(
-            "kms_key_id",
-            "encryption with a KMS key is not supported yet; leave it out, and let the bucket's default encryption do it",
-            at="''",
-        ),
-        only("compression_type", "GZIP", "NONE is not supported yet; use GZIP, which makes one model.tar.gz"),
-    )
-
     s3_output_path: str = Field(
         pattern=S3_URI,
         max_length=1024,
-        description="The model goes to <s3OutputPath>/<trainingJobName>/output/model.tar.gz.",
+        description="The model goes to <s3OutputPath>/<trainingJobName>/output/model.tar.gz, or below output/model/ there.",
         examples=["s3://models/diamonds"],
     )
     kms_key_id: str = Field(
         default="",
         pattern="^[a-zA-Z0-9:/_-]*$",
         max_length=2048,
-        description="KMS key to encrypt the artifacts with. Only an empty one is supported yet: the bucket's own encryption.",
+        description="KMS key (id, ARN or alias) with which S3 encrypts all that the job writes. Empty: as the bucket has it.",
         examples=["alias/models"],
     )
     compression_type: Literal["GZIP", "NONE"] = Field(
-        default="GZIP", description="GZIP: one model.tar.gz. NONE: not supported yet."
+        default="GZIP",
+        description="GZIP: one model.tar.gz, and one output.tar.gz. NONE: each file is an object below output/model/ or output/data/.",
     )
 
 

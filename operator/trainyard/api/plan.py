@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -14,9 +14,15 @@ def output_uri(s3_output_path: str, training_job_name: str) -> str:
     return f"{s3_output_path.rstrip('/')}/{training_job_name}"
 
 
-def model_uri(s3_output_path: str, training_job_name: str) -> str:
-    """Where the model goes, whether or not there will be one."""
-    return f"{output_uri(s3_output_path, training_job_name)}/output/model.tar.gz"
+Compression = Literal["GZIP", "NONE"]
+_ARCHIVES = {"model": "model.tar.gz", "output": "output.tar.gz"}
+_FOLDERS = {"model": "model/", "output": "data/"}
+
+
+def model_uri(s3_output_path: str, training_job_name: str, compression: Compression = "GZIP") -> str:
+    """Where the model goes, whether or not there will be one: an object, or without compression a folder, which ends with a slash."""
+    name = (_ARCHIVES if compression == "GZIP" else _FOLDERS)["model"]
+    return f"{output_uri(s3_output_path, training_job_name)}/output/{name}"
 
 
 class JobIdentity(Model):
@@ -70,6 +76,17 @@ class CheckpointPlan(Model):
     interval_seconds: float = 60
 
 
+class FolderPlan(Model):
+    """A directory whose files go to a folder in S3 while training runs, and stay there: `local_path` as training sees it, `directory`
+    the same below the storage volume. How old, in seconds, may be what S3 lacks. `what`: its files, for people."""
+
+    what: str
+    s3_uri: str
+    local_path: str
+    directory: str
+    interval_seconds: float = 60
+
+
 class WebIdentityPlan(Model):
     """AssumeRoleWithWebIdentity: asked of whom, for what. The token is a file."""
 
@@ -91,6 +108,8 @@ class StorePlan(Model):
     denied_addresses: list[str] = Field(default_factory=list)
     """Networks, as ADDRESS/BITS, in which an endpoint may not be unless one of `allowed_addresses` has it."""
     allowed_addresses: list[str] = Field(default_factory=list)
+    kms_key: str = ""
+    """What all objects are encrypted with, as S3 knows it: id, ARN or alias. Empty: as the bucket has it."""
 
 
 class Plan(Model):
@@ -102,7 +121,11 @@ class Plan(Model):
     hyper_parameters: dict[str, str] = Field(default_factory=dict)
     channels: list[ChannelPlan] = Field(default_factory=list)
     checkpoints: CheckpointPlan | None = None
+    folders: list[FolderPlan] = Field(default_factory=list)
+    config_files: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """Further files of /opt/ml/input/config, by name."""
     s3_output_path: str
+    compression: Compression = "GZIP"
     store: StorePlan
     training_credentials: bool = False
     """Training may ask the sidecar for the role's credentials."""
@@ -137,11 +160,19 @@ class Plan(Model):
 
     @property
     def model_uri(self) -> str:
-        return model_uri(self.s3_output_path, self.job.training_job_name)
+        return model_uri(self.s3_output_path, self.job.training_job_name, self.compression)
 
     @property
     def output_data_uri(self) -> str:
-        return f"{self.output_uri}/output/output.tar.gz"
+        return self.artifact_uri("output", f"{self.output_uri}/output")
+
+    def artifact_uri(self, tree: str, below: str) -> str:
+        """Where under `below` the tree `model` or `output` goes: an archive, or a folder, which ends with a slash."""
+        return f"{below}/{(_ARCHIVES if self.compression == 'GZIP' else _FOLDERS)[tree]}"
+
+    def archive_uri(self, tree: str) -> str:
+        """Where the tree's archive lies, if there ever was one."""
+        return f"{self.output_uri}/output/{_ARCHIVES[tree]}"
 
     @property
     def manifest_uri(self) -> str:

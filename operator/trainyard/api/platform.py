@@ -198,6 +198,6 @@ class ExecutionRoleSpec(Model):
         ge=2,
         le=3600,
         description="How many seconds of checkpoints a host that dies at once may lose, besides the file that was being written or"
-        " copied: the directory is looked at twice in that time.",
+        " copied: the directory is looked at twice in that time. So are those of TensorBoard's and the debugger's files.",
         examples=[30],
     )

@@ -71,11 +71,11 @@ class Result(StrEnum):
 
 
 class Artifact(Model):
-    """One object that the job has written. `sha256` is that of the object's bytes."""
+    """What the job has written: an object with the SHA-256 of its bytes, or a folder (its URI ends with a slash) that has none."""
 
     uri: str
     size: int
-    sha256: str
+    sha256: str | None = None
     files: int = 0
 
 

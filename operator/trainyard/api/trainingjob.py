@@ -80,7 +80,6 @@ class TrainingJobSpec(SpecModel):
     IMMUTABLE: ClassVar[bool] = True
     RULES: ClassVar[tuple[Rule, ...]] = (
         *CROSS_RULES,
-        absent("tensor_board_output_config", "not supported yet; let the program write to /opt/ml/output/data, which is uploaded"),
         off("enable_network_isolation", "network isolation is not supported yet; leave it out, or ask for a NetworkPolicy", at="false"),
         off(
             "enable_inter_container_traffic_encryption",
@@ -180,13 +179,13 @@ class TrainingJobSpec(SpecModel):
         " training runs.",
     )
     tensor_board_output_config: TensorBoardOutputConfig | None = Field(
-        default=None, description="Where TensorBoard's files are kept. Not supported yet."
+        default=None, description="Where TensorBoard's files are kept, while training runs and after it."
     )
     experiment_config: ExperimentConfig | None = Field(
         default=None, description="The experiment that the job belongs to. Recorded with the job."
     )
     debug_hook_config: DebugHookConfig | None = Field(
-        default=None, description="What SageMaker's Debugger saves. Its hook is not set up here."
+        default=None, description="What SageMaker's Debugger saves, if the image has its hook."
     )
     debug_rule_configurations: list[RuleConfiguration] = Field(
         default_factory=list, max_length=20, description="Rules of SageMaker's Debugger. None is evaluated here."

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trainyard.agent.adapters.inventory import Taken
 from trainyard.agent.core import archive
 from trainyard.agent.core.archive import MIB, Merge, Ruling
 
@@ -39,7 +40,7 @@ def test_a_name_that_is_no_unicode_comes_back_byte_for_byte() -> None:
 
 
 def test_the_lowest_host_wins_a_path() -> None:
-    merge = Merge()
+    merge = Merge(Taken())
     merge.took("a/b", "sha")
     assert merge.rule("a/b", directory=False) is Ruling.COMPARE
     assert merge.digest("a/b") == "sha"

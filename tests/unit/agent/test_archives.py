@@ -17,6 +17,7 @@ from tests.unit.agent.builders import plan
 from trainyard.agent.app import archives
 from trainyard.agent.app.archives import Archives, Pulse
 from trainyard.agent.app.begun import Begun
+from trainyard.agent.app.fence import Guard
 from trainyard.agent.app.multipart import ObjectWriter
 from trainyard.agent.app.pack import TRAILER
 from trainyard.agent.app.peers import Peers
@@ -103,6 +104,7 @@ def collect(tmp_path: Path, hosts: Hosts, count: int) -> Archives:
         hosts=cast("Peers", hosts),
         tell=lambda *_, **__: None,
         pulse=Pulse(lambda *_, **__: None),
+        guard=Guard(store, job, TIMING.fence_age, ""),
     )
     built.fill({"model": job.model_uri}, job.hosts)
     return built
@@ -111,7 +113,7 @@ def collect(tmp_path: Path, hosts: Hosts, count: int) -> Archives:
 def test_each_host_has_a_clock_of_its_own(tmp_path: Path) -> None:
     made = collect(tmp_path, Hosts(algo_2=[refuses], algo_3=[breaks_late]), 3)
     assert made.lost == set()
-    assert made.built["model"].files == 2
+    assert made.built["model"].packer.files == 2
 
 
 def test_a_host_that_delivers_is_not_lost_however_often_its_connection_breaks_after_a_while(tmp_path: Path) -> None:
@@ -121,7 +123,7 @@ def test_a_host_that_delivers_is_not_lost_however_often_its_connection_breaks_af
 def test_a_host_that_does_not_answer_is_given_up_and_the_others_are_kept(tmp_path: Path) -> None:
     made = collect(tmp_path, Hosts(algo_2=[refuses] * 1000), 3)
     assert made.lost == {"algo-2"}
-    assert made.built["model"].files == 1
+    assert made.built["model"].packer.files == 1
 
 
 def test_a_host_whose_stream_never_ends_well_is_given_up_too(tmp_path: Path) -> None:

@@ -16,8 +16,9 @@ from trainyard.api.reasons import Reason
 class Stubborn:
     """A store that will not abort one upload."""
 
-    def __init__(self, kept: str) -> None:
+    def __init__(self, kept: str, listed: list[tuple[str, str]] | None = None) -> None:
         self.kept = kept
+        self.listed = listed or []
         self.aborted: list[str] = []
 
     def abort_upload(self, _bucket: str, _key: str, upload: str) -> None:
@@ -27,8 +28,8 @@ class Stubborn:
             )
         self.aborted.append(upload)
 
-    def list_uploads(self, _bucket: str, _key: str) -> list[str]:
-        return []
+    def list_uploads(self, _bucket: str, _prefix: str) -> list[tuple[str, str]]:
+        return self.listed
 
 
 def test_an_upload_that_could_not_be_aborted_is_remembered_for_the_next_time(tmp_path: Path) -> None:
@@ -44,3 +45,17 @@ def test_an_upload_that_could_not_be_aborted_is_remembered_for_the_next_time(tmp
     Begun(store, tmp_path / "uploads").abort_known()
     assert sorted(store.aborted) == ["four", "one", "three", "two"]
     assert json.loads((tmp_path / "uploads").read_text()) == {}
+
+
+def test_below_a_folder_every_upload_is_aborted_and_beside_it_none(tmp_path: Path) -> None:
+    store: Any = Stubborn("", [("model/a", "listed"), ("model/b/c", "deep"), ("model-2/a", "beside")])
+    begun = Begun(store, tmp_path / "uploads")
+    begun.remember("b", "model/known", "known")
+    begun.remember("b", "model.tar.gz", "archive")
+    begun.remember("other", "model/known", "elsewhere")
+    begun.abort_all(["s3://b/model/"])
+    assert sorted(store.aborted) == ["deep", "known", "listed"]
+    assert json.loads((tmp_path / "uploads").read_text()) == {
+        "b/model.tar.gz": ["archive"],
+        "other/model/known": ["elsewhere"],
+    }

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.agent.builders import plan
-from trainyard.agent.app import restore
+from trainyard.agent.app import mirrored, restore
 from trainyard.agent.app.keeper import MOST_REFUSED, Keeper
 from trainyard.agent.app.settings import Settings
 from trainyard.api.plan import CheckpointPlan, StorePlan
@@ -83,7 +83,8 @@ def keeper(server: Server, settings: Settings) -> Keeper:
     kept = CheckpointPlan(s3_uri="s3://b/ck", local_path="/opt/ml/checkpoints", interval_seconds=5)
     store = StorePlan(role="arn:role", endpoint_url=server.url, credentials_secret="s3")
     restore.record(settings, kept)
-    return Keeper(settings, plan(store=store, checkpoints=kept), kept, lambda *_, **__: None, threading.Event())
+    made = plan(store=store, checkpoints=kept)
+    return Keeper(settings, made, mirrored.checkpoints(settings, kept), lambda *_, **__: None, threading.Event())
 
 
 def test_what_cannot_be_deleted_is_no_failure_and_is_soon_left_alone(server: Server, settings: Settings) -> None:

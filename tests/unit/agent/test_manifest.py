@@ -55,3 +55,36 @@ def test_the_manifests_head_names_all_hosts_and_those_that_are_missing() -> None
         manifest.share_uri(plan(hosts=2), "algo-2", "model")
         == "s3://out/prefix/Job/trainyard-shares/u1-2/algo-2/model.tar.gz"
     )
+
+
+def composed(uid: str = "u1") -> str:
+    """A manifest as the agent writes it."""
+    files = {
+        "s3://o/p/model/": [("a", 1), ('odd "uri": "s3://x", "artifacts": [\n', 2), ("caf\udce9", 3)],
+        "s3://o/p/data/": [("b", 4)],
+    }
+    text = json.dumps(manifest.head(plan(job=job(uid=uid)), "Failed", [], ['"artifacts": [']))[:-1] + ', "artifacts": ['
+    for number, (uri, entries) in enumerate(files.items()):
+        lines = [json.dumps({"path": path, "size": size, "sha256": "0", "host": "algo-1"}) for path, size in entries]
+        text += (", " if number else "") + json.dumps({"uri": uri, "size": 0})[:-1] + ', "files": [\n' + ",\n".join(lines) + "]}"
+    return text + '], "skipped": [{"path": "{\\"uri\\": \\"s3://o/p/model/\\"}"}]}'
+
+
+@pytest.mark.parametrize(
+    ("uri", "files"),
+    [
+        ("s3://o/p/model/", [("a", 1), ('odd "uri": "s3://x", "artifacts": [\n', 2), ("caf\udce9", 3)]),
+        ("s3://o/p/data/", [("b", 4)]),
+        ("s3://o/p/other/", []),
+    ],
+)
+def test_a_manifest_is_read_line_by_line(uri: str, files: list[tuple[str, int]]) -> None:
+    assert json.loads(composed())["artifacts"][0]["files"][0]["path"] == "a"
+    listing = manifest.Listing(ME, uri)
+    assert [found for line in composed().split("\n") if (found := listing.file(line))] == files
+
+
+@pytest.mark.parametrize("text", [composed("other"), "[]", "", '{"jobUID": "u1"}', "<Error/>"])
+def test_what_is_not_this_jobs_manifest_has_no_files(text: str) -> None:
+    with pytest.raises(ValueError, match="not this job's"):
+        manifest.Listing(ME, "s3://o/p/model/").file(text.split("\n", maxsplit=1)[0])

@@ -11,7 +11,7 @@ import pytest
 
 from trainyard.agent.app.store import Patience, Refused, Store
 from trainyard.agent.errors import StoreFault
-from trainyard.agent.ports import FileBody
+from trainyard.agent.ports import FileBody, Small
 from trainyard.agent.timing import Timing
 from trainyard.api.plan import StorePlan
 
@@ -23,17 +23,20 @@ BARE = StoreFault("answer", "HTTP 404", status=404)
 class Scripted:
     """Raises the faults that it was given, in their order; then it answers."""
 
-    def __init__(self, *faults: StoreFault, content: bytes = b"content") -> None:
+    def __init__(self, *faults: StoreFault, content: bytes = b"content", etag: str = "", opaque: bool = False) -> None:
         self.faults = list(faults)
         self.content = content
+        self.small = Small(content, etag, opaque)
+        self.readings = 0
 
     def _next(self) -> None:
         if self.faults:
             raise self.faults.pop(0)
 
-    def get_small(self, _bucket: str, _key: str) -> tuple[bytes, str]:
+    def get_small(self, _bucket: str, _key: str) -> Small:
         self._next()
-        return self.content, ""
+        self.readings += 1
+        return self.small
 
     def put(self, *_: Any, **__: Any) -> None:
         self._next()
@@ -106,3 +109,10 @@ def test_an_object_is_compared_with_a_file_piece_by_piece(
     file = tmp_path / "manifest"
     file.write_bytes(b"abcdefghij")
     assert store(Scripted(content=stored)).same("b", "k", FileBody.of(file), Patience(0)) is same
+
+
+@pytest.mark.parametrize(("opaque", "readings"), [(True, 1), (False, 2)], ids=["encrypted with a KMS key", "not so"])
+def test_an_etag_is_compared_only_where_it_is_a_digest(opaque: bool, readings: int) -> None:
+    http = Scripted(etag='"0123456789abcdef0123456789abcdef"', opaque=opaque)
+    assert store(http).read_small("b", "k", Patience(0)) == (b"content", http.small.etag)
+    assert http.readings == readings

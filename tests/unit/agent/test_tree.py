@@ -166,6 +166,54 @@ def test_swapping_a_directory_for_a_link_while_it_is_walked_gains_nothing(model:
     shutil.rmtree(model)
 
 
+def test_what_training_puts_in_the_way_to_a_directory_leads_nowhere(model: Path) -> None:
+    (model / "a/runs").mkdir(parents=True)
+    (model / "a/runs/events").write_bytes(b"in")
+    tree = Tree(model, "/opt/ml/output/a/runs", "a/runs")
+    assert [entry.path for entry, _ in tree.walk()] == ["events"]
+    assert tree.survey()[1] == 2
+    shutil.rmtree(model / "a")
+    (model / "a").symlink_to("../secrets")
+    (model.parent / "secrets/runs").mkdir()
+    (model.parent / "secrets/runs/file").write_bytes(CANARY)
+    with pytest.raises(RootError), tree.root():
+        pass
+    assert list(tree.walk()) == []
+
+
+def test_opening_by_a_path_while_a_directory_on_it_is_swapped_gains_nothing(model: Path) -> None:
+    (model / "d").mkdir()
+    (model / "d/file").write_bytes(b"in")
+    link = model.parent / "link"
+    link.symlink_to("../secrets")
+    going = True
+
+    def swap() -> None:
+        while going:
+            (model / "d").rename(model.parent / "kept")
+            link.rename(model / "d")
+            (model / "d").rename(link)
+            (model.parent / "kept").rename(model / "d")
+
+    racer = threading.Thread(target=swap)
+    racer.start()
+    opened = 0
+    tree = Tree(model, "/opt/ml/model")
+    try:
+        with tree.root() as root:
+            for _ in range(3000):
+                try:
+                    with tree.opened(root, "d/file") as (_, descriptor, _status):
+                        opened += 1
+                        assert os.read(descriptor, 100) == b"in"
+                except (OSError, Skip):
+                    continue
+    finally:
+        going = False
+        racer.join()
+    assert opened
+
+
 def glanced(model: Path) -> tuple[dict[str, int | None], dict[str, str]]:
     """Path -> size of what a glance shows, in its order; None for what cannot be told."""
     tree = Tree(model, "/opt/ml/model")

@@ -67,6 +67,42 @@ def test_a_refused_write_says_so_in_the_contracts_words() -> None:
     assert text.startswith("cannot write to s3://out/k (AccessDenied: no): allow ")
 
 
+KMS = Who("arn:role", "s3-keys", "http://s3:9000", "us-east-1", kms_key="alias/models")
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        answer(400, "KMS.NotFoundException", "Invalid keyId alias/models"),
+        answer(400, "KMS.DisabledException", "is disabled"),
+        answer(403, "AccessDenied", "not authorized to perform: kms:GenerateDataKey on the resource"),
+        answer(400, "InvalidArgument", "Server Side Encryption with AWS KMS managed key requires HTTP header"),
+        answer(501, "NotImplemented", "a header you provided implies functionality that is not implemented"),
+    ],
+    ids=str,
+)
+def test_a_key_that_cannot_encrypt_is_named_with_the_rights_it_takes(fault: StoreFault) -> None:
+    verdict = judge(fault, Target("write", "out", "k"), KMS)
+    assert verdict.lasting
+    assert verdict.reason is Reason.ACCESS_DENIED
+    assert 'does not encrypt s3://out/k with the KMS key "alias/models" of outputDataConfig.kmsKeyID' in verdict.text
+    assert "kms:GenerateDataKey and kms:Decrypt" in verdict.text
+
+
+def test_an_object_that_may_not_be_decrypted_says_so() -> None:
+    fault = answer(403, "AccessDenied", "User is not authorized to perform: kms:Decrypt on the resource")
+    assert 'allow the keys in Secret "s3-keys" the action kms:Decrypt' in judge(fault, OBJECT, WHO).text
+
+
+def test_a_refusal_that_has_nothing_to_do_with_the_key_is_what_it_was() -> None:
+    for detail in ("no", "not authorized to perform: s3:PutObject on arn:aws:s3:::kms-encrypted/k"):
+        assert (
+            "the action s3:PutObject"
+            in judge(answer(403, "AccessDenied", detail), Target("write", "out", "k"), KMS).text
+        )
+    assert not judge(answer(400, "KMS.ThrottlingException"), Target("write", "out", "k"), KMS).lasting
+
+
 def test_without_a_secret_the_role_is_named() -> None:
     who = Who("arn:role", None, "http://s3", "r")
     assert 'the credentials of role "arn:role"' in judge(answer(403, "AccessDenied"), OBJECT, who).text

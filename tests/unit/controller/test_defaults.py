@@ -62,8 +62,11 @@ def test_the_status_has_the_defaults_from_the_first_write_and_keeps_them() -> No
         ({"remoteDebugConfig": {"enableRemoteDebug": False}}, []),
         ({"remoteDebugConfig": {"enableRemoteDebug": True}}, ["remoteDebugConfig"]),
         ({"profilerConfig": {"disableProfiler": True}}, []),
-        ({"profilerConfig": {"disableProfiler": False, "profilingIntervalInMilliseconds": 500}}, ["profilerConfig"]),
-        ({"debugHookConfig": {"s3OutputPath": "s3://b/x"}}, ["debugHookConfig"]),
+        (
+            {"profilerConfig": {"disableProfiler": False, "profilingIntervalInMilliseconds": 500}},
+            ["profilerConfig.profilingIntervalInMilliseconds"],
+        ),
+        ({"debugHookConfig": {"s3OutputPath": "s3://b/x"}}, []),
         ({"debugRuleConfigurations": []}, []),
         ({"resourceConfig": {"volumeKMSKeyID": "", "keepAlivePeriodInSeconds": 0}}, []),
         (

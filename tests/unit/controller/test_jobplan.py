@@ -1,4 +1,4 @@
-"""What of a job's channels reaches the agent."""
+"""What of a job's channels and output reaches the agent."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from typing import Any
 from tests.support import objects as o
 from trainyard.api.plan import ChannelPlan
 from trainyard.controller.core.jobplan import job_plan
+from trainyard.controller.core.policies import decide
 from trainyard.controller.core.references import Resolved, Unresolved
 from trainyard.controller.core.snapshot import Options
+from trainyard.controller.core.status import reduce
 
 
 def planned(channel: dict[str, Any], **annotations: str) -> ChannelPlan:
@@ -80,3 +82,19 @@ def test_an_annotation_that_chooses_what_there_is_not_says_what_there_is() -> No
     found = o.snapshot(job).resolution
     assert isinstance(found, Unresolved)
     assert found.message == "annotation trainyard.dev/sharding is 'size'; write 'objects' or 'bytes', or remove it"
+
+
+def test_what_becomes_of_the_output_is_handed_on_and_the_status_names_the_same_place() -> None:
+    output = {"s3OutputPath": "s3://models/out/", "compressionType": "NONE", "kmsKeyID": "alias/models"}
+    job = o.job(outputDataConfig=output)
+    snapshot = o.snapshot(job)
+    assert isinstance(snapshot.resolution, Resolved)
+    plan = job_plan(job, snapshot.resolution, Options(agent_image="agent:1"))
+    assert (plan.compression, plan.store.kms_key) == ("NONE", "alias/models")
+    name = job.training_job_name
+    assert plan.model_uri == f"s3://models/out/{name}/output/model/"
+    assert plan.output_data_uri == f"s3://models/out/{name}/output/data/"
+    assert plan.archive_uri("model") == f"s3://models/out/{name}/output/model.tar.gz"
+    status = reduce(snapshot, decide(snapshot))
+    assert status.model_artifacts is not None
+    assert status.model_artifacts.s3_model_artifacts == plan.model_uri

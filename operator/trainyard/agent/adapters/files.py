@@ -29,6 +29,16 @@ def make_directory(path: Path, mode: int = ANY_USER) -> None:
             os.close(descriptor)
 
 
+def make_directories(top: Path, path: str) -> None:
+    """The same for `path` below `top`, which exists, and for those on the way that are missing."""
+    *parts, last = path.split("/")
+    for part in parts:
+        top /= part
+        if not top.is_dir():
+            make_directory(top)
+    make_directory(top / last)
+
+
 def empty(directory: Path) -> None:
     """Removes what is in it."""
     for entry in os.scandir(directory):

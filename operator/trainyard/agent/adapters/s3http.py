@@ -16,11 +16,13 @@ from email.message import Message
 from trainyard.agent.adapters import checksums, s3xml
 from trainyard.agent.adapters.connections import BLOCK, Endpoint, Pool, fault_of, wait_sent
 from trainyard.agent.adapters.sigv4 import encode_key, encode_query, signed_headers
-from trainyard.agent.errors import StoreFault
-from trainyard.agent.ports import About, Body, Credentials, FileBody, StoredObject, bare_etag
+from trainyard.agent.errors import NOT_ENCRYPTED, StoreFault
+from trainyard.agent.ports import About, Body, Credentials, FileBody, Small, StoredObject, bare_etag
 
 Query = Sequence[tuple[str, str]]
 DETAIL_BYTES = 300
+SSE = "x-amz-server-side-encryption"
+KMS = "aws:kms"
 
 
 @dataclass(frozen=True)
@@ -48,9 +50,11 @@ class S3Http:
         read_timeout: float = 60,
         moved: Callable[[int], None] = lambda _size: None,
         admits: Callable[[str], bool] = lambda _address: True,
+        kms_key: str = "",
     ) -> None:
         """`virtual`: the bucket is part of the host name. `moved` is told the size of every block that was sent.
-        `admits`: may an address be spoken to?"""
+        `admits`: may an address be spoken to? `kms_key`: what all objects are encrypted with; empty: as the bucket has it."""
+        self._encryption = {SSE: KMS, f"{SSE}-aws-kms-key-id": kms_key} if kms_key else {}
         self._endpoint = Endpoint.parse(endpoint_url)
         self._region = region
         self._virtual = virtual
@@ -97,27 +101,33 @@ class S3Http:
         size = int(answer.headers.get("content-length") or 0)
         return StoredObject(key, size, answer.etag, checksums.answered(answer.headers))
 
-    def get_small(self, bucket: str, key: str) -> tuple[bytes, str]:
+    def get_small(self, bucket: str, key: str) -> Small:
         answer = self._send("GET", bucket, key, headers=checksums.MODE)
         _verify(answer)
-        return answer.body, answer.etag
+        return Small(answer.body, answer.etag, _opaque(answer.headers))
 
     def about(self, bucket: str, key: str, *, part: int | None = None) -> About:
         headers = self._send("HEAD", bucket, key, [("partNumber", str(part))] if part else ()).headers
-        encrypted = str(headers.get("x-amz-server-side-encryption", "")).startswith("aws:kms")
-        own_key = "x-amz-server-side-encryption-customer-algorithm" in headers
-        return About(int(headers.get("content-length") or 0), opaque=encrypted or own_key)
+        return About(int(headers.get("content-length") or 0), opaque=_opaque(headers))
 
     def put(self, bucket: str, key: str, body: Body | FileBody, *, match: str | None = None) -> None:
         condition = {} if match is None else {"if-match": match} if match else {"if-none-match": "*"}
-        self._send("PUT", bucket, key, headers=condition, body=body)
+        self._encrypted(self._send("PUT", bucket, key, headers=condition | self._encryption, body=body))
 
     def delete(self, bucket: str, key: str) -> None:
         self._send("DELETE", bucket, key)
 
     def start_upload(self, bucket: str, key: str) -> str:
         # Never sent twice in silence: one that was answered into a dead connection exists, and nobody would look for it.
-        return s3xml.upload_id(self._send("POST", bucket, key, [("uploads", "")], once=True).body)
+        answer = self._send("POST", bucket, key, [("uploads", "")], headers=self._encryption, once=True)
+        upload = s3xml.upload_id(answer.body)
+        try:
+            self._encrypted(answer)
+        except StoreFault:
+            with suppress(StoreFault):
+                self.abort_upload(bucket, key, upload)
+            raise
+        return upload
 
     def put_part(self, bucket: str, key: str, upload: str, number: int, body: Body) -> str:
         return self._send("PUT", bucket, key, [("partNumber", str(number)), ("uploadId", upload)], body=body).etag
@@ -133,9 +143,13 @@ class S3Http:
     def abort_upload(self, bucket: str, key: str, upload: str) -> None:
         self._send("DELETE", bucket, key, [("uploadId", upload)])
 
-    def list_uploads(self, bucket: str, key: str) -> list[str]:
-        found = s3xml.uploads(self._send("GET", bucket, "", [("uploads", ""), ("prefix", key)]).body)
-        return [upload for name, upload in found if name == key]
+    def list_uploads(self, bucket: str, prefix: str) -> list[tuple[str, str]]:
+        return s3xml.uploads(self._send("GET", bucket, "", [("uploads", ""), ("prefix", prefix)]).body)
+
+    def _encrypted(self, answer: Answer) -> None:
+        """A server that does not know of encryption takes the object all the same, and says nothing."""
+        if self._encryption and not str(answer.headers.get(SSE, "")).startswith(KMS):
+            raise StoreFault("answer", f"no {SSE} in the answer", status=400, code=NOT_ENCRYPTED)
 
     def _send(
         self,
@@ -234,6 +248,11 @@ def _checked(answer: Answer) -> Answer:
         return answer
     code, message = s3xml.error_of(answer.body)
     raise StoreFault("answer", message[:DETAIL_BYTES] or f"HTTP {answer.status}", status=answer.status, code=code)
+
+
+def _opaque(headers: Message) -> bool:
+    """Is an object encrypted so that its ETag is no digest of its bytes?"""
+    return str(headers.get(SSE, "")).startswith(KMS) or f"{SSE}-customer-algorithm" in headers
 
 
 def _verify(answer: Answer) -> None:

@@ -10,17 +10,21 @@ import errno
 import hashlib
 import os
 import stat
+import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from trainyard.agent.adapters.trail import DIRECTORY, Skip, Trail
 
 DEEPEST = 100
 MOST_LINKS = 40
 LISTED = 1000
+RACY_SECONDS = 0.1
+"""The kernel's stamps are some milliseconds apart: a file that changed so recently may change again without a new one."""
 # O_NONBLOCK: a FIFO put in a file's place must not hang the walk.
 REGULAR = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 
@@ -38,6 +42,8 @@ class Entry:
     size: int
     mode: int
     mtime: int
+    facts: bytes = b""
+    """Other for another version of the file; empty for one that was written so recently that its time need not tell."""
 
 
 @dataclass
@@ -60,10 +66,12 @@ class Remarks:
 
 
 class Tree:
-    """One directory. `seen_as`: its path in the training container, for absolute links."""
+    """One directory. `seen_as`: its path in the training container, for absolute links. `below`: where it lies below `root`, if
+    training can put something else in the place of the directories on the way."""
 
-    def __init__(self, root: Path, seen_as: str) -> None:
+    def __init__(self, root: Path, seen_as: str, below: str = "") -> None:
         self._root_path = root
+        self._below = below
         self._seen_as = seen_as.rstrip("/") + "/"
         self.remarks = Remarks()
 
@@ -81,7 +89,14 @@ class Tree:
     def root(self) -> Iterator[int]:
         """The directory itself, open. Raises RootError."""
         try:
-            root = os.open(self._root_path, DIRECTORY)
+            top = os.open(self._root_path, DIRECTORY)
+            try:
+                with Trail(top, self._below) as trail:
+                    for part in filter(None, self._below.split("/")):
+                        trail.enter(part)
+                    root = os.dup(trail.at)
+            finally:
+                os.close(top)
         except OSError as error:
             raise RootError(error.errno, error.strerror) from error
         try:
@@ -121,7 +136,7 @@ class Tree:
         """A digest that differs when anything was written since, and the bytes in all files."""
         size = 0
         digest = hashlib.sha256()
-        for entry, descriptor in Tree(self._root_path, self._seen_as).walk():
+        for entry, descriptor in Tree(self._root_path, self._seen_as, self._below).walk():
             status = os.fstat(descriptor)
             facts = (
                 entry.path,
@@ -172,7 +187,13 @@ class Tree:
                 yield path, None
 
     def _walk(self, root: int, directory: int, prefix: str, depth: int) -> Iterator[tuple[Entry, int]]:
-        for name in sorted(os.listdir(directory), key=os.fsencode):
+        names: list[Any] = os.listdir(directory)
+        # In place, and let go one by one: there may be a million of them.
+        for number, name in enumerate(names):
+            names[number] = os.fsencode(name)
+        names.sort(reverse=True)
+        while names:
+            name = os.fsdecode(names.pop())
             path = prefix + name
             try:
                 descriptor, status = self._open(root, directory, path, name)
@@ -188,7 +209,14 @@ class Tree:
             try:
                 folder = stat.S_ISDIR(status.st_mode)
                 yield (
-                    Entry(path, folder, 0 if folder else status.st_size, status.st_mode & 0o777, int(status.st_mtime)),
+                    Entry(
+                        path,
+                        folder,
+                        0 if folder else status.st_size,
+                        status.st_mode & 0o777,
+                        int(status.st_mtime),
+                        _facts(status),
+                    ),
                     descriptor,
                 )
                 if folder and depth < DEEPEST:
@@ -264,6 +292,12 @@ class Tree:
         if not target.startswith(self._seen_as):
             raise Skip(f"is a link out of the directory ({target})")
         return target[len(self._seen_as) :].split("/")
+
+
+def _facts(status: os.stat_result) -> bytes:
+    if 0 <= time.time() - status.st_ctime < RACY_SECONDS:
+        return b""
+    return repr((status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)).encode()
 
 
 def _kind(mode: int) -> str:

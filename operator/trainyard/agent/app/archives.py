@@ -1,4 +1,4 @@
-"""The job's archives on their way: every host's files, read and sent to S3, and nothing visible yet."""
+"""The job's artifacts on their way: every host's files, read and sent to S3. An archive is not visible yet; files without one are."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from trainyard.agent.adapters.gzipped import Gzip
+from trainyard.agent.adapters.inventory import Sent, Taken
 from trainyard.agent.adapters.tree import Tree
 from trainyard.agent.app import peers
 from trainyard.agent.app.begun import Begun
+from trainyard.agent.app.fence import Guard
 from trainyard.agent.app.multipart import ObjectWriter, Prepared
-from trainyard.agent.app.pack import Notes, Packer
+from trainyard.agent.app.objects import Ask, Folder, Objects
+from trainyard.agent.app.pack import Notes, Packer, Sink, TarStream
 from trainyard.agent.app.settings import SEEN_AS, Settings
 from trainyard.agent.app.store import Patience, Store
 from trainyard.agent.core.absence import Absences
@@ -24,6 +27,7 @@ from trainyard.agent.errors import ClientFailure, PeerFault
 from trainyard.api.base import split_s3_uri
 from trainyard.api.plan import Host
 from trainyard.api.reasons import Reason
+from trainyard.api.report import Artifact
 
 BUSY_SECONDS = 5.0
 
@@ -49,13 +53,27 @@ class Pulse:
 
 @dataclass
 class Built:
-    """One archive in S3, not visible yet; None as object if there was nothing to put in."""
+    """One tree in S3: an archive that is not visible yet, or a folder. Neither: there was nothing to put in an archive."""
 
-    prepared: Prepared | None
-    files: int
+    packer: Packer
     listed: Path
-    notes: Notes
+    prepared: Prepared | None = None
+    folder: Folder | None = None
     fingerprints: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def notes(self) -> Notes:
+        return self.packer.notes
+
+    @property
+    def artifact(self) -> Artifact | None:
+        """None: nothing was written."""
+        if self.prepared:
+            made = self.prepared
+            return Artifact(uri=made.uri, size=made.size, sha256=made.sha256, files=self.packer.files)
+        if self.folder and self.packer.files:
+            return Artifact(uri=self.folder.uri, size=self.packer.bytes, files=self.packer.files)
+        return None
 
 
 class _Heard:
@@ -72,6 +90,10 @@ class _Heard:
         return data
 
 
+def _free(_patience: Patience) -> None:
+    """Of a place that nobody else writes to."""
+
+
 class Archives:
     """`built` by tree; `lost`: hosts that were given up."""
 
@@ -85,6 +107,7 @@ class Archives:
         hosts: peers.Peers,
         tell: Callable[..., None],
         pulse: Pulse,
+        guard: Guard,
     ) -> None:
         self._settings = settings
         self._store = store
@@ -93,20 +116,23 @@ class Archives:
         self._peers = hosts
         self._tell = tell
         self._pulse = pulse
+        self._guard = guard
+        self._sent: dict[str, Sent] = {}
         self.built: dict[str, Built] = {}
         self.lost: set[str] = set()
 
-    def fill(self, uris: dict[str, str], hosts: list[Host]) -> None:
-        """Builds what is missing, by tree; a host that stays away is given up and everything begun again.
+    def fill(self, uris: dict[str, str], hosts: list[Host], *, fenced: bool = True) -> None:
+        """Builds what is missing, by tree: at a URI that ends with a slash as objects below it, else as an archive. A host that stays away is
+        given up and everything begun again.
 
-        Raises Refused and ClientFailure.
+        `fenced`: others may write there. Raises Refused and AgentError.
         """
         absences = Absences(self._settings.timing.peer_lost)
         while True:
             try:
                 for tree, uri in uris.items():
                     if tree not in self.built:
-                        self.built[tree] = self._build(tree, uri, hosts, absences)
+                        self.built[tree] = self._build(tree, uri, hosts, absences, fenced=fenced)
                 return
             except PeerFault as fault:
                 self.abandon()
@@ -142,19 +168,47 @@ class Archives:
         except PeerFault:
             return False
 
-    def _build(self, tree: str, uri: str, hosts: list[Host], absences: Absences) -> Built:
+    def _build(self, tree: str, uri: str, hosts: list[Host], absences: Absences, *, fenced: bool) -> Built:
+        own, size = Tree(self._settings.tree(tree), SEEN_AS[tree]).survey()
+        if uri.endswith("/"):
+            built = self._build_folder(tree, uri, hosts, absences, self._guard.check if fenced else _free)
+        else:
+            built = self._build_archive(tree, uri, hosts, absences, size)
+        built.fingerprints[self._settings.host] = own
+        return built
+
+    def _build_folder(self, tree: str, uri: str, hosts: list[Host], absences: Absences, ask: Ask) -> Built:
+        sent = self._sent.get(uri)
+        if sent is None:
+            sent = self._sent[uri] = Sent(self._settings.sent(uri))
+        sink = Objects(
+            self._store,
+            uri,
+            sent=sent,
+            ask=ask,
+            patience=self._patience,
+            remember=self._begun.remember,
+            pulse=self._pulse,
+        )
+        try:
+            built = self._pack(sink, tree, hosts, absences)
+            sink.finish()
+        except BaseException:
+            sink.abort()
+            raise
+        built.folder = Folder(self._store, uri, sent, ask)
+        return built
+
+    def _build_archive(self, tree: str, uri: str, hosts: list[Host], absences: Absences, size: int) -> Built:
+        """`size`: bytes of this host's files."""
         bucket, key = split_s3_uri(uri)
-        directory = self._settings.tree(tree)
-        me = self._settings.host
-        listed = self._settings.scratch / f"files-{tree}.jsonl"
-        fingerprint, size = Tree(directory, SEEN_AS[tree]).survey()
-        fingerprints = {me: fingerprint}
-        size += sum(int(self._ask(host, tree)["size"]) for host in hosts if host.name != me)
+        size += sum(int(self._ask(host, tree)["size"]) for host in hosts if host.name != self._settings.host)
         plan = part_plan(size)
         if plan is None:
             raise ClientFailure(
                 Reason.ARTIFACT_UPLOAD_FAILED,
-                f"Artifact upload failed:{SEEN_AS[tree]} is larger than one archive can be (about 1.2 TiB); write less, or to S3 directly.",
+                f"Artifact upload failed:{SEEN_AS[tree]} is larger than one archive can be (about 1.2 TiB); write less,"
+                " or leave files as they are with outputDataConfig.compressionType NONE.",
             )
         writer = ObjectWriter(
             self._store, bucket, key, plan=plan, patience=self._patience, remember=self._begun.remember
@@ -166,21 +220,35 @@ class Archives:
             self._pulse()
 
         try:
-            with listed.open("w") as lines:
-                packer = Packer(write, lines, tree, merging=len(hosts) > 1)
-                packer.add_tree(directory, me)
-                for host in hosts:
-                    if host.name != me:
-                        fingerprints[host.name] = self._fetch(packer, tree, host, absences)
-                packer.end()
-                writer.write(gzip.end())
-            if not packer.entries:
+            sink = TarStream(write)
+            built = self._pack(sink, tree, hosts, absences)
+            sink.close()
+            writer.write(gzip.end())
+            if built.packer.entries:
+                built.prepared = writer.finish()
+            else:
                 writer.abort()
-                return Built(None, 0, listed, packer.notes, fingerprints)
-            return Built(writer.finish(), packer.files, listed, packer.notes, fingerprints)
+            return built
         except BaseException:
             writer.abort()
             raise
+
+    def _pack(self, sink: Sink, tree: str, hosts: list[Host], absences: Absences) -> Built:
+        """All hosts' files into the sink; the others' fingerprints as they were read."""
+        listed = self._settings.scratch / f"files-{tree}.jsonl"
+        taken = Taken() if len(hosts) > 1 else None
+        fingerprints = {}
+        try:
+            with listed.open("w") as lines:
+                packer = Packer(sink, lines, tree, taken=taken)
+                packer.add_tree(self._settings.tree(tree), self._settings.host)
+                for host in hosts:
+                    if host.name != self._settings.host:
+                        fingerprints[host.name] = self._fetch(packer, tree, host, absences)
+        finally:
+            if taken is not None:
+                taken.close()
+        return Built(packer, listed, fingerprints=fingerprints)
 
     def _ask(self, host: Host, tree: str) -> dict[str, Any]:
         """Fingerprint and size in bytes. A walk over many files takes its time."""

@@ -12,6 +12,10 @@ from trainyard.agent.app.store import Refused, Store
 from trainyard.api.base import split_s3_uri
 
 
+def _covers(key: str, name: str) -> bool:
+    return name.startswith(key) if key.endswith("/") else name == key
+
+
 class Begun:
     """Aborting is done as well as it goes: the bucket's lifecycle rule is the last resort."""
 
@@ -46,14 +50,22 @@ class Begun:
                 self.abort(bucket, key, upload)
 
     def abort_all(self, uris: Iterable[str]) -> None:
-        """Every upload to exactly these keys, whoever began it: ask first whether the place is this attempt's."""
+        """Every upload to exactly these keys, or below those that end with a slash, whoever began it: ask first whether the place is this
+        attempt's."""
         for uri in uris:
             bucket, key = split_s3_uri(uri)
-            left = set(self._ids.get(f"{bucket}/{key}", []))
+            ours = f"{bucket}/"
+            left = {
+                (name.removeprefix(ours), each)
+                for name in self._ids
+                if name.startswith(ours)
+                for each in self._ids[name]
+            }
             with contextlib.suppress(Refused):
                 left.update(self._store.list_uploads(bucket, key))
-            for upload in left:
-                self.abort(bucket, key, upload)
+            for name, upload in left:
+                if _covers(key, name):
+                    self.abort(bucket, name, upload)
 
     def _forget(self, name: str, upload: str) -> None:
         left = [known for known in self._ids.get(name, []) if known != upload]

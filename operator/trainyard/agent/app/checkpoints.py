@@ -1,4 +1,4 @@
-"""The supervisor's end of the mirror process: when it is to look at the checkpoints, and whether the last look is done."""
+"""The supervisor's end of the mirror process: when it is to look at the directories, and whether the last look is done."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 from trainyard.agent.adapters import clock
 from trainyard.agent.app.helper import Helper
+from trainyard.agent.app.mirrored import CHECKPOINTS
 from trainyard.agent.app.settings import Settings
 from trainyard.agent.core.lifecycle import Over
 from trainyard.agent.errors import readable
-from trainyard.api.plan import CheckpointPlan
 from trainyard.api.reasons import Reason
 from trainyard.api.report import CheckpointReport
 
@@ -21,13 +21,16 @@ REST = 4
 
 
 class Checkpoints(Helper):
-    """`lost`: (reason, message) once it is certain that S3 lacks something, and nobody tries any more."""
+    """`lost`: (reason, message) once it is certain that S3 lacks something, and nobody tries any more; `lost_what`: of what."""
 
     ROLE = "mirror"
 
-    def __init__(self, settings: Settings, kept: CheckpointPlan) -> None:
+    def __init__(self, settings: Settings, interval: float) -> None:
+        """`interval`: how old, in seconds, may be what S3 lacks."""
         super().__init__(settings)
-        self._kept = kept
+        self._interval = interval
+        self._what = ""
+        """What the refusal is about; empty: all of it."""
         self._owed = False
         self._due = 0.0
         self._pass_began = 0.0
@@ -38,6 +41,7 @@ class Checkpoints(Helper):
         self._said: dict[str, Any] = {}
         self._in_step_at: datetime | None = None
         self.lost: tuple[str, str] | None = None
+        self.lost_what = ""
 
     @property
     def busy(self) -> bool:
@@ -62,6 +66,7 @@ class Checkpoints(Helper):
             await self._give_up()
         elif silent:
             await self._take_back()
+            self._what = ""
             self._refused("the mirror process did not answer; it was started again")
         elif self._owed and (overdue >= 0 if self._last is not Over.NO else over is not Over.NO):
             # Its time is over, or the last pass waits for this one and will try again what it is refused.
@@ -73,8 +78,11 @@ class Checkpoints(Helper):
         return over is Over.NO
 
     def report(self) -> CheckpointReport:
+        """Of checkpoints alone."""
         said = self._said
         trouble = self.lost[1] if self.lost is not None else self.refusal
+        if (self.lost_what if self.lost is not None else self._what) not in {"", CHECKPOINTS}:
+            trouble = None
         return CheckpointReport(
             files=said.get("files", 0),
             uploaded=said.get("uploaded", 0),
@@ -88,7 +96,7 @@ class Checkpoints(Helper):
 
     def _pause(self, hurry: bool) -> float:
         # A file that is only known to be closed because it stays as it is needs two looks within the interval.
-        pause = self._kept.interval_seconds / 2
+        pause = self._interval / 2
         return min(pause, self._settings.timing.checkpoint_hurry) if hurry else pause
 
     async def _ask(self, now: float, over: Over, hurry: bool) -> None:
@@ -104,15 +112,21 @@ class Checkpoints(Helper):
     async def _give_up(self) -> None:
         """Ends the process, whose time is over; another one takes back what it began."""
         why = self.refusal or "the mirror process did not get to its end in time"
-        self._lose(Reason.ARTIFACT_UPLOAD_FAILED.value, f"InternalServerError: Artifact upload failed:{why}")
+        self._lose(
+            Reason.ARTIFACT_UPLOAD_FAILED.value, f"InternalServerError: Artifact upload failed:{why}", self._what
+        )
         await self._take_back()
 
     def _stopped(self) -> None:
         self._owed = False
 
+    def _died(self) -> None:
+        self._what = ""
+
     def _hear(self, event: dict[str, Any]) -> None:
         match event.pop("event"):
             case "refused":
+                self._what = str(event["what"])
                 self._refused(str(event["message"]))
             case "going":
                 self._progress()
@@ -122,19 +136,22 @@ class Checkpoints(Helper):
                 self._passed(event)
             case "failed":
                 self._owed = False
-                self._lose(str(event["reason"]), str(event["message"]))
+                self._lose(str(event["reason"]), str(event["message"]), str(event["what"]))
 
     def _passed(self, event: dict[str, Any]) -> None:
         self._owed = False
         self._done = self._last
-        self._said |= event
+        self._said |= event["checkpoints"] or {}
         self._due = max(self._due, clock.now() + REST * float(event.get("seconds", 0)))
+        self._what = str(event.get("what", ""))
         if refused := event.get("refused"):
             self._refused(str(refused))
         else:
             self._progress()
+        if not refused or self._what != CHECKPOINTS:
             self._in_step_at = clock.wall_at(self._pass_began)
 
-    def _lose(self, reason: str, message: str) -> None:
-        log.warning("checkpoints: %s", message)
+    def _lose(self, reason: str, message: str, what: str = "") -> None:
+        log.warning("%s: %s", what or "the mirror", message)
         self.lost = (reason, message)
+        self.lost_what = what

@@ -52,6 +52,7 @@ class Engines:
             virtual: S3Http(
                 self.url, self._plan.region, virtual, self._source,
                 connect_timeout=self._timing.connect, read_timeout=self._timing.read, moved=self._moved, admits=self._admits,
+                kms_key=self._plan.kms_key,
             )
             for virtual in (False, True)
         }  # fmt: skip

@@ -102,7 +102,9 @@ def ensure(store: Store, plan: Plan, patience: Patience, when: str) -> None:
 class Guard:
     """`ensure` for work that writes all the time: asks again only when the last answer is older than `age` seconds."""
 
-    def __init__(self, store: Store, plan: Plan, age: float) -> None:
+    def __init__(self, store: Store, plan: Plan, age: float, when: str) -> None:
+        """`when` the place was lost, as the refusal says it."""
+        self._when = when
         self._store = store
         self._plan = plan
         self._age = age
@@ -112,14 +114,14 @@ class Guard:
         """Raises Refused, and AgentError if the place belongs to a later attempt."""
         now = time.monotonic()
         if now - self._asked >= self._age:
-            ensure(self._store, self._plan, patience, "before its last checkpoints were kept")
+            ensure(self._store, self._plan, patience, self._when)
             self._asked = now
 
 
 def _superseded(plan: Plan, when: str, by: dict[str, object]) -> AgentError:
     """By a later attempt: nobody waits for this one. By another job: the user's to mend, and never to be tried again, as a
     further attempt would take the place away from that job."""
-    text = f"Attempt {plan.job.attempt} of this job was superseded {when}: {plan.marker_uri} belongs to a later one. Nothing was written."
+    text = f"Attempt {plan.job.attempt} of this job was superseded {when}: {plan.marker_uri} belongs to a later one. It writes nothing more."
     if by.get("jobUID") == plan.job.uid:
         return PlatformFailure(Reason.ARTIFACT_UPLOAD_FAILED, text)
     advice = f" Another job ({by.get('namespace')}/{by.get('name')}) writes to the same place: give each its own s3OutputPath or trainingJobName."

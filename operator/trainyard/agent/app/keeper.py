@@ -1,12 +1,16 @@
-"""One host's checkpoints: a look at the directory, and what follows from it in S3. The fence is asked before every change.
+"""One directory of a host and its mirror in S3: a look at it, and what follows from it there. The fence is asked before every change.
 
 What is uploaded goes in the order in which it was written, so that a file that names others never comes before them; what has
 vanished is deleted after that. A file counts as closed when nobody has it open for writing, or, where the kernel does not
 tell, when it was the same at the look before.
+
+Checkpoints are kept like this. Of a folder that only goes up, such as TensorBoard's, files are sent as far as they are written, for a
+program has them open all the time; nothing is deleted in S3, and there are no markers.
 """
 
 from __future__ import annotations
 
+import errno
 import logging
 import math
 import os
@@ -16,6 +20,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from trainyard.agent.adapters import marks
 from trainyard.agent.adapters.ledger import Ledger, Note
@@ -23,6 +28,7 @@ from trainyard.agent.adapters.trail import Skip
 from trainyard.agent.adapters.tree import RootError, Tree
 from trainyard.agent.app import fence, filelook
 from trainyard.agent.app.begun import Begun
+from trainyard.agent.app.mirrored import Mirrored
 from trainyard.agent.app.multipart import ObjectWriter
 from trainyard.agent.app.settings import Settings
 from trainyard.agent.app.store import Patience, Refused, Store
@@ -31,7 +37,7 @@ from trainyard.agent.core.archive import part_plan
 from trainyard.agent.core.mirror import Kind, Known
 from trainyard.agent.errors import ClientFailure
 from trainyard.api.base import split_s3_uri
-from trainyard.api.plan import CheckpointPlan, Plan
+from trainyard.api.plan import Plan
 from trainyard.api.reasons import Reason
 
 log = logging.getLogger(__name__)
@@ -53,9 +59,8 @@ class Keeper:
     """`tell` is safe for threads. `enough`, once set: what is refused then is tried no more."""
 
     def __init__(
-        self, settings: Settings, plan: Plan, kept: CheckpointPlan, tell: Callable[..., None], enough: threading.Event
+        self, settings: Settings, plan: Plan, kept: Mirrored, tell: Callable[..., None], enough: threading.Event
     ) -> None:
-        self._settings = settings
         self._kept = kept
         self._tell = tell
         self._enough = enough
@@ -64,9 +69,11 @@ class Keeper:
         output_bucket, output = split_s3_uri(plan.output_uri)
         self._output = output if output_bucket == self._bucket else None
         self._store = Store(plan.store, settings.credentials, settings.timing, identity=settings.identity)
-        self._guard = fence.Guard(self._store, plan, settings.timing.fence_age)
-        self._begun = Begun(self._store, settings.checkpoint_uploads)
-        self._ledger = Ledger(settings.ledger)
+        self._guard = fence.Guard(
+            self._store, plan, settings.timing.fence_age, f"before the last {kept.what} were kept"
+        )
+        self._begun = Begun(self._store, kept.uploads)
+        self._ledger = Ledger(kept.ledger)
         self._uploaded = self._bytes = self._deleted = self._open = self._left_out = 0
         self._refused: list[Refused] = []
         self._unreadable: str | None = None
@@ -74,7 +81,7 @@ class Keeper:
     def take_back(self) -> None:
         self._begun.abort_known()
 
-    def keep(self, *, last: bool) -> dict[str, object]:
+    def keep(self, *, last: bool) -> dict[str, Any]:
         """One pass; what it found. Raises AgentError if the place is another attempt's, and of the last pass whatever is in the way."""
         began = time.monotonic()
         try:
@@ -83,6 +90,8 @@ class Keeper:
                 # All others are there: now the one that was refused may take all the time there is.
                 self._pass(last, Patience(math.inf, stubborn=True, notify=self._notify, enough=self._enough))
         except RootError as fault:
+            if self._kept.one_way and fault.errno == errno.ENOENT:
+                return self._said(time.monotonic() - began)  # training has no use for it
             text = f"{self._kept.local_path} cannot be opened ({fault.strerror}): let training leave the directory in place"
             if last:
                 raise ClientFailure(Reason.ARTIFACT_UPLOAD_FAILED, f"Artifact upload failed:{text}") from fault
@@ -91,6 +100,9 @@ class Keeper:
             raise fence.upload_failure(self._refused[0])
         if last and self._unreadable:
             raise ClientFailure(Reason.ARTIFACT_UPLOAD_FAILED, f"Artifact upload failed:{self._unreadable}")
+        return self._said(seconds)
+
+    def _said(self, seconds: float) -> dict[str, Any]:
         return {
             "files": self._ledger.count(),
             "uploaded": self._uploaded,
@@ -103,14 +115,14 @@ class Keeper:
         }
 
     def _notify(self, text: str | None) -> None:
-        self._tell("going") if text is None else self._tell("refused", message=text)
+        self._tell("going") if text is None else self._tell("refused", message=text, what=self._kept.what)
 
     def _pass(self, last: bool, patience: Patience) -> float:
         """How long the look took, in seconds. What was refused is in `_refused`. Raises RootError."""
         self._open = 0
         self._refused = []
         began = time.monotonic()
-        tree = Tree(self._settings.checkpoints, self._kept.local_path)
+        tree = self._kept.tree()
         with tree.root() as root:
             try:
                 self._ledger.note(self._notes(tree, root))
@@ -133,7 +145,7 @@ class Keeper:
 
     def _found(self, tree: Tree, root: int) -> Iterator[tuple[bytes, bytes | None]]:
         for path, status in tree.glance(root):
-            if mirror.local(path):
+            if mirror.local(path) and not self._kept.one_way:
                 continue
             if status is None:
                 yield mirror.to_key(path), None
@@ -147,7 +159,7 @@ class Keeper:
         if remarks.count != self._left_out:
             self._left_out = remarks.count
             for path, why in remarks.skipped[:10]:
-                log.warning("%r of the checkpoint directory is not kept: it %s", path, why)
+                log.warning("%r of %s is not kept: it %s", path, self._kept.local_path, why)
         some = ", ".join(remarks.unreadable[:5])
         self._unreadable = (
             f"{len(remarks.unreadable)} entries of {self._kept.local_path} cannot be read by the agent (such as {some}); all"
@@ -166,6 +178,10 @@ class Keeper:
                         ledger.pend(key, facts)
             for key, facts, _ in ledger.noted(Kind.SETTLED):
                 ledger.forget(key) if facts == mirror.GONE else ledger.pend(key, None)
+        if self._kept.one_way:
+            for key, facts, _ in ledger.noted(Kind.WRITTEN):
+                self._tolerate(look, self._upload, key, facts, True)
+            return
         # First those in whose place something else is: S3 would have a file and a directory of one name, which no disk can.
         self._delete(look, (key for key, _, _ in ledger.noted(Kind.REMOVED) if self._replaced(look, key)))
         for key, facts, steady in ledger.noted(Kind.WRITTEN):
@@ -226,6 +242,11 @@ class Keeper:
         name = path.rpartition("/")[2]
         try:
             with look.tree.opened(look.root, path) as (directory, descriptor, status):
+                if self._kept.one_way:
+                    self._guard.check(look.patience)
+                    if self._send(look, self._prefix + path, descriptor, status):
+                        self._ledger.store(key, filelook.signature(status) if filelook.told(status) else mirror.GONE)
+                    return
                 if filelook.signature(status) != facts or not filelook.closed(
                     descriptor, status, steady=steady, last=look.last
                 ):
@@ -243,7 +264,7 @@ class Keeper:
                 finally:
                     marks.drop(directory, name + mirror.UPLOADING)
         except (FileNotFoundError, NotADirectoryError, Skip) as error:
-            log.info("%r of the checkpoint directory went while it was looked at: %s", path, error)
+            log.info("%r of %s went while it was looked at: %s", path, self._kept.local_path, error)
         except OSError as error:
             look.tree.remarks.refuse(path, f"cannot be read: {error.strerror}")
 
@@ -259,9 +280,9 @@ class Keeper:
         )
         done = False
         try:
-            if filelook.copy(descriptor, size, writer.write) and filelook.signature(
-                os.fstat(descriptor)
-            ) == filelook.signature(status):
+            if filelook.copy(descriptor, size, writer.write) and (
+                self._kept.one_way or filelook.signature(os.fstat(descriptor)) == filelook.signature(status)
+            ):
                 prepared = writer.finish()
                 self._guard.check(look.patience)
                 prepared.commit(self._store, look.patience, self._begun.remember)

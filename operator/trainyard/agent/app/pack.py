@@ -1,4 +1,4 @@
-"""A directory as a tar stream; and several hosts' streams as one, the lowest host winning a path."""
+"""A directory into a sink, as a tar stream or as objects; and several hosts' streams as one, the lowest host winning a path."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
-from trainyard.agent.adapters.tree import Tree
+from trainyard.agent.adapters.inventory import Taken
+from trainyard.agent.adapters.tree import Entry, Tree
 from trainyard.agent.app.settings import SEEN_AS
 from trainyard.agent.core.archive import END_OF_ARCHIVE, Merge, Ruling, header, padding
 from trainyard.agent.errors import PeerFault
@@ -25,57 +26,117 @@ Write = Callable[[bytes], object]
 
 @dataclass
 class Notes:
-    """What the manifest says beside the files: left-out entries as {tree, host, path, why}, and warnings."""
+    """What the manifest says beside the files: left-out entries as {tree, host, path, why}, and warnings. `skips` counts all of the first.
+
+    `unreadable` and `unfit`: files that are missing, and ought not to be; the second for a name or a size that S3 has not.
+    """
 
     skipped: list[dict[str, str]] = field(default_factory=list)
+    skips: int = 0
     unreadable: list[str] = field(default_factory=list)
+    unfit: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
+    @property
+    def incomplete(self) -> bool:
+        return bool(self.unreadable or self.unfit)
 
-def copy_file(descriptor: int, size: int, write: Write) -> tuple[str, bool]:
-    """Exactly `size` bytes of an open file, zeros where it ends early; its digest, and whether the size had stayed."""
+
+class Sink(Protocol):
+    """Where the files go, one after the other. All but `unfit` raise Refused."""
+
+    def unfit(self, path: str, size: int, /) -> str | None:
+        """Why there can be no such file."""
+        ...
+
+    def has(self, path: str, size: int, facts: bytes, /) -> str | None:
+        """The SHA-256 of that very version of a file, if it is there already."""
+        ...
+
+    def directory(self, path: str, mode: int, mtime: int, /) -> None: ...
+
+    def begin(self, path: str, size: int, mode: int, mtime: int, /) -> None:
+        """A file: `size` bytes follow, and then `end`."""
+        ...
+
+    def write(self, data: bytes, /) -> object: ...
+
+    def end(self, sha256: str, facts: bytes, /) -> None:
+        """`facts`: what tells the file's versions apart; empty if nothing does."""
+        ...
+
+
+class TarStream:
+    """A sink."""
+
+    def __init__(self, write: Write) -> None:
+        self.write = write
+        self._size = 0
+
+    def unfit(self, _path: str, _size: int) -> str | None:
+        return None
+
+    def has(self, _path: str, _size: int, _facts: bytes) -> str | None:
+        return None
+
+    def directory(self, path: str, mode: int, mtime: int) -> None:
+        self.write(header(path, size=0, mode=mode, mtime=mtime, directory=True))
+
+    def begin(self, path: str, size: int, mode: int, mtime: int) -> None:
+        self._size = size
+        self.write(header(path, size=size, mode=mode, mtime=mtime))
+
+    def end(self, _sha256: str, _facts: bytes) -> None:
+        self.write(padding(self._size))
+
+    def close(self) -> None:
+        self.write(END_OF_ARCHIVE)
+
+
+def copy_file(descriptor: int, size: int, write: Write) -> tuple[str, str | None]:
+    """Exactly `size` bytes of an open file, zeros where it ends early; their digest, and what happened to the file meanwhile."""
     digest = hashlib.sha256()
+    before = os.fstat(descriptor)
     left = size
-    steady = True
     while left:
-        data = os.read(descriptor, min(CHUNK, left))
-        if not data:
-            steady = False
-            data = bytes(min(CHUNK, left))
+        data = os.read(descriptor, min(CHUNK, left)) or bytes(min(CHUNK, left))
         digest.update(data)
         write(data)
         left -= len(data)
-    write(padding(size))
-    return digest.hexdigest(), steady and os.fstat(descriptor).st_size == size
+    after = os.fstat(descriptor)
+    changed = None
+    if after.st_size != size:
+        changed = f"changed its size while it was read; kept as {size} bytes"
+    elif after.st_mtime_ns != before.st_mtime_ns:
+        changed = "was written to while it was read; kept as it was found, which may be no version of it"
+    return digest.hexdigest(), changed
 
 
 class Packer:
-    """Writes one archive. `listed` gets a line of JSON for each file: what the manifest says of it."""
+    """Fills one sink. `listed` gets a line of JSON for each file: what the manifest says of it."""
 
-    def __init__(self, write: Write, listed: IO[str], tree: str, *, merging: bool) -> None:
-        self._write = write
+    def __init__(self, sink: Sink, listed: IO[str], tree: str, *, taken: Taken | None) -> None:
+        """`taken`: for several hosts."""
+        self._sink = sink
         self._listed = listed
         self._tree = tree
-        self._merge = Merge() if merging else None
+        self._merge = Merge(taken) if taken is not None else None
         self.notes = Notes()
         self.files = 0
+        self.bytes = 0
         self.entries = 0
 
     def add_tree(self, directory: Path, host: str) -> None:
-        """This host's own files. Raises what `write` raises."""
+        """This host's own files. Raises what the sink raises."""
         tree = Tree(directory, SEEN_AS[self._tree])
         for entry, descriptor in tree.walk():
-            self._head(entry.path, entry.size, entry.mode, entry.mtime, entry.directory)
             if entry.directory:
-                self._took(entry.path, None)
-                continue
-            digest, steady = copy_file(descriptor, entry.size, self._write)
-            if not steady:
-                self._skip(host, entry.path, f"changed its size while it was read; kept as {entry.size} bytes")
-            self._took(entry.path, digest)
-            self._list(entry.path, entry.size, digest, host)
+                self._directory(entry.path, entry.mode, entry.mtime)
+            elif not self._unfit(host, entry.path, entry.size):
+                self._add_file(entry, descriptor, host)
         for path, why in tree.remarks.skipped:
             self._skip(host, path, why)
+        self.notes.skips += tree.remarks.count - len(tree.remarks.skipped)
         self.notes.unreadable += [f"{host}:{path}" for path in tree.remarks.unreadable]
 
     def add_stream(self, stream: IO[bytes], host: str) -> str:
@@ -95,11 +156,21 @@ class Packer:
             raise PeerFault(host, "its files broke off before the end")
         for path, why in trailer["skipped"]:
             self._skip(host, path, why)
+        self.notes.skips += int(trailer.get("skips", 0)) - len(trailer["skipped"])
         self.notes.unreadable += [f"{host}:{path}" for path in trailer["unreadable"]]
         return str(trailer["fingerprint"])
 
-    def end(self) -> None:
-        self._write(END_OF_ARCHIVE)
+    def _add_file(self, entry: Entry, descriptor: int, host: str) -> None:
+        facts = entry.facts
+        digest = self._sink.has(entry.path, entry.size, facts)
+        if digest is None:
+            self._sink.begin(entry.path, entry.size, entry.mode, entry.mtime)
+            digest, changed = copy_file(descriptor, entry.size, self._sink.write)
+            if changed:
+                self._skip(host, entry.path, changed)
+            self._sink.end(digest, b"" if changed else facts)
+        self._took(entry.path, digest)
+        self._list(entry.path, entry.size, digest, host)
 
     def _add_member(self, archive: tarfile.TarFile, member: tarfile.TarInfo, host: str) -> None:
         path = member.name.rstrip("/")
@@ -109,19 +180,18 @@ class Packer:
             self._warn(f"{host}: {self._tree}/{path} is dropped: {kinds} on a lower-numbered host")
         elif member.isdir():
             if ruling is Ruling.TAKE:
-                self._head(path, 0, member.mode, int(member.mtime), True)
-                self._took(path, None)
-        else:
+                self._directory(path, member.mode, int(member.mtime))
+        elif not self._unfit(host, path, member.size):
             keep = ruling is Ruling.TAKE
             if keep:
-                self._head(path, member.size, member.mode, int(member.mtime), False)
+                self._sink.begin(path, member.size, member.mode, int(member.mtime))
             digest = hashlib.sha256()
             for data in _blocks(archive, member):
                 digest.update(data)
                 if keep:
-                    self._write(data)
+                    self._sink.write(data)
             if keep:
-                self._write(padding(member.size))
+                self._sink.end(digest.hexdigest(), b"")
                 self._took(path, digest.hexdigest())
                 self._list(path, member.size, digest.hexdigest(), host)
             elif self._merge and self._merge.digest(path) != digest.hexdigest():
@@ -129,19 +199,32 @@ class Packer:
                     f"{host}: {self._tree}/{path} is dropped: a lower-numbered host has other bytes under that name"
                 )
 
-    def _head(self, path: str, size: int, mode: int, mtime: int, directory: bool) -> None:
+    def _directory(self, path: str, mode: int, mtime: int) -> None:
         self.entries += 1
-        self._write(header(path, size=size, mode=mode, mtime=mtime, directory=directory))
+        self._sink.directory(path, mode, mtime)
+        self._took(path, None)
+
+    def _unfit(self, host: str, path: str, size: int) -> bool:
+        why = self._sink.unfit(path, size)
+        if why is None:
+            return False
+        self._skip(host, path, why)
+        if len(self.notes.unfit) < 100:
+            self.notes.unfit.append(f"{host}:{path}")
+        return True
 
     def _took(self, path: str, digest: str | None) -> None:
         if self._merge:
             self._merge.took(path, digest)
 
     def _list(self, path: str, size: int, digest: str, host: str) -> None:
+        self.entries += 1
         self.files += 1
+        self.bytes += size
         self._listed.write(json.dumps({"path": path, "size": size, "sha256": digest, "host": host}) + "\n")
 
     def _skip(self, host: str, path: str, why: str) -> None:
+        self.notes.skips += 1
         if len(self.notes.skipped) < 1000:
             self.notes.skipped.append({"tree": self._tree, "host": host, "path": path, "why": why})
 

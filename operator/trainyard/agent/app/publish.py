@@ -1,4 +1,4 @@
-"""What the upload process does: archives to S3, then the fence, then the commit, then the manifest, read back."""
+"""What the upload process does: artifacts to S3, then the fence, then the commit, then the manifest, read back."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from trainyard.agent.app import fence
+from trainyard.agent.app import fence, former
 from trainyard.agent.app.archives import Archives, Built, Pulse
 from trainyard.agent.app.begun import Begun
 from trainyard.agent.app.peers import Peers
@@ -26,6 +26,7 @@ from trainyard.api.reasons import Reason
 
 log = logging.getLogger(__name__)
 TREES = ("model", "output")
+_LATE = "before its artifacts were complete"
 TRIES = 5
 """So often the artifacts are sent before an upload that others abort fails the job."""
 
@@ -58,7 +59,14 @@ class Publisher:
         self._begun = Begun(self._store, settings.uploads)
         hosts = Peers(plan, settings.port, settings.timing.connect)
         self._archives = Archives(
-            settings, self._store, self._begun, patience=self._patience, hosts=hosts, tell=tell, pulse=pulse
+            settings,
+            self._store,
+            self._begun,
+            patience=self._patience,
+            hosts=hosts,
+            tell=tell,
+            pulse=pulse,
+            guard=fence.Guard(self._store, plan, settings.timing.fence_age, _LATE),
         )
         self._clean = False
         settings.scratch.mkdir(parents=True, exist_ok=True)
@@ -87,7 +95,7 @@ class Publisher:
         if self._built and not self._archives.unchanged(self._hosts(job)):
             self.abandon()
         self._fill_final(job)
-        fence.ensure(self._store, self._plan, self._patience, "before its artifacts were complete")
+        fence.ensure(self._store, self._plan, self._patience, _LATE)
         self._show(self._uris)
         self._begun.abort_all(self._store.doubtful)
         self._write_manifest(job)
@@ -97,7 +105,7 @@ class Publisher:
         self.abandon()
         uris = {tree: manifest.share_uri(self._plan, self._settings.host, tree) for tree in TREES}
         try:
-            self._fill(uris, [self._plan.host(self._settings.host)])
+            self._fill(uris, [self._plan.host(self._settings.host)], fenced=False)
             self._show(uris)
             self._begun.abort_all(self._store.doubtful)
         except Refused as refused:
@@ -136,30 +144,42 @@ class Publisher:
         fence.ensure(self._store, self._plan, self._patience, "before its artifacts were uploaded")
         self._fill(self._uris, self._hosts(job))
 
-    def _fill(self, uris: dict[str, str], hosts: list[Host]) -> None:
+    def _fill(self, uris: dict[str, str], hosts: list[Host], *, fenced: bool = True) -> None:
         if not self._clean:
             self._begun.abort_all(uris.values())
             self._clean = True
-        self._archives.fill(uris, hosts)
+        self._archives.fill(uris, hosts, fenced=fenced)
 
     def _show(self, uris: dict[str, str]) -> None:
         for tree, built in self._built.items():
             if built.prepared:
                 built.prepared.commit(self._store, self._patience, self._begun.remember)
+            elif built.folder:
+                final = built.folder.uri == self._uris[tree]
+                warnings = built.folder.settle(
+                    self._patience,
+                    self._brief,
+                    former.files(self._store, self._plan, built.folder.uri, self._brief) if final else (),
+                )
+                built.notes.warnings[:0] = warnings
+                if final:
+                    self._remark_older(self._plan.archive_uri(tree), built, "for its compressionType is NONE")
             else:
-                self._remark_older(tree, uris[tree], built)
+                self._remark_older(uris[tree], built, f"for it left nothing in {SEEN_AS[tree]}")
 
-    def _remark_older(self, tree: str, uri: str, built: Built) -> None:
+    @property
+    def _brief(self) -> Patience:
+        """For what can be done without."""
+        return Patience(self._settings.timing.unreachable, enough=self._patience.enough)
+
+    def _remark_older(self, uri: str, built: Built, why: str) -> None:
         """What lies at the key of an archive that this job has not is not removed: it is not ours. But it must not be taken for ours."""
         bucket, key = split_s3_uri(uri)
         # Not stubborn: those who may not list are refused a key that is missing.
         patience = Patience(self._plan.download_retry_seconds, notify=self._notify, enough=self._patience.enough)
         with contextlib.suppress(Refused):
             if self._store.there(bucket, key, patience):
-                text = (
-                    f"an older object lies at {uri}; this run did not write it, for it left nothing in {SEEN_AS[tree]}"
-                )
-                built.notes.warnings.insert(0, text)
+                built.notes.warnings.insert(0, f"an older object lies at {uri}; this run did not write it, {why}")
 
     def _write_manifest(self, job: Job) -> None:
         path = self._settings.scratch / "manifest.json"
@@ -178,16 +198,16 @@ class Publisher:
 
     def _compose(self, job: Job, write: Callable[[str], object]) -> None:
         """The manifest piece by piece: its list of files may be longer than memory should hold."""
-        failed = any(built.notes.unreadable for built in self._built.values()) or self._missing(job)
+        failed = any(built.notes.incomplete for built in self._built.values()) or self._missing(job)
         outcome = "Failed" if failed and job.outcome == "Completed" else job.outcome
         warnings = [text for built in self._built.values() for text in built.notes.warnings]
         write(json.dumps(manifest.head(self._plan, outcome, self._missing(job), warnings))[:-1])
         write(', "artifacts": [')
         comma = ""
         for built in self._built.values():
-            if built.prepared:
-                artifact = {"uri": built.prepared.uri, "size": built.prepared.size, "sha256": built.prepared.sha256}
-                write(f'{comma}{json.dumps(artifact)[:-1]}, "files": [')
+            if artifact := built.artifact:
+                head = {name: value for name, value in artifact.to_dict().items() if name != "files"}
+                write(f'{comma}{json.dumps(head)[:-1]}, "files": [')
                 with built.listed.open() as lines:
                     for number, line in enumerate(lines):
                         write(("," if number else "") + "\n" + line.rstrip("\n"))
@@ -202,16 +222,8 @@ class Publisher:
             missing=self._missing(job),
             warnings=[text for built in self._built.values() for text in built.notes.warnings],
             unreadable=[path for built in self._built.values() for path in built.notes.unreadable],
-            skipped=sum(len(built.notes.skipped) for built in self._built.values()),
-            artifacts=[
-                {
-                    "uri": built.prepared.uri,
-                    "size": built.prepared.size,
-                    "sha256": built.prepared.sha256,
-                    "files": built.files,
-                }
-                for built in self._built.values()
-                if built.prepared
-            ],
+            unfit=[path for built in self._built.values() for path in built.notes.unfit],
+            skipped=sum(built.notes.skips for built in self._built.values()),
+            artifacts=[artifact.to_dict() for built in self._built.values() if (artifact := built.artifact)],
         )
         self._archives.built = {}

@@ -11,7 +11,7 @@ from trainyard.agent.core.lifecycle import Decision, Over
 from trainyard.agent.errors import AgentError, readable
 from trainyard.api.names import FAILURE_REASON_CHARS
 from trainyard.api.reasons import Reason
-from trainyard.api.report import Artifact, Phase, Report, Result, StopReason
+from trainyard.api.report import Artifact, CheckpointReport, Phase, Report, Result, StopReason
 
 if TYPE_CHECKING:
     from trainyard.agent.app.sidecar import Sidecar
@@ -31,12 +31,19 @@ def compose(sidecar: Sidecar, decision: Decision) -> Report:
         objects=stage.get("objects"),
         bytes=stage.get("bytes"),
         failure=_failure(sidecar, decision),
-        checkpoints=sidecar.checkpoints.report() if sidecar.checkpoints is not None else None,
+        checkpoints=_checkpoints(sidecar),
     )
     update = _kept(sidecar, _ending(sidecar, decision)) or _news(sidecar, report.phase, stage)
     if message := update.get("message"):
         update["message"] = readable(message)
     return report.model_copy(update=update)
+
+
+def _checkpoints(sidecar: Sidecar) -> CheckpointReport | None:
+    """Of a job that keeps any."""
+    if sidecar.checkpoints is None or sidecar.plan.checkpoints is None:
+        return None
+    return sidecar.checkpoints.report()
 
 
 def not_begun(host: str, error: AgentError) -> Report:
@@ -110,8 +117,7 @@ def _news(sidecar: Sidecar, phase: Phase, stage: dict[str, Any]) -> dict[str, An
     if sidecar.worker.refusal:
         return {"reason": Reason.UPLOAD_BLOCKED.value, "message": sidecar.worker.refusal}
     if phase in {Phase.TRAINING, Phase.UPLOADING} and sidecar.checkpoints is not None and sidecar.checkpoints.refusal:
-        reason = Reason.UPLOAD_BLOCKED if phase is Phase.UPLOADING else Reason.CHECKPOINTS_NOT_KEPT
-        return {"reason": reason.value, "message": sidecar.checkpoints.refusal}
+        return _not_kept(sidecar, phase, sidecar.checkpoints.refusal)
     if phase is Phase.STAGING and stage.get("message"):
         return {"reason": Reason.DOWNLOAD_BLOCKED.value, "message": stage["message"]}
     if phase is Phase.WAITING:
@@ -119,6 +125,16 @@ def _news(sidecar: Sidecar, phase: Phase, stage: dict[str, Any]) -> dict[str, An
     if phase is Phase.UPLOADING and sidecar.hosts.unreachable:
         return {"message": f"cannot reach {', '.join(sidecar.hosts.unreachable)}"}
     return {}
+
+
+def _not_kept(sidecar: Sidecar, phase: Phase, message: str) -> dict[str, Any]:
+    """While training runs, only checkpoints have a reason of their own: of other folders nothing depends on when they are in S3."""
+    kept = _checkpoints(sidecar)
+    if phase is Phase.UPLOADING:
+        return {"reason": Reason.UPLOAD_BLOCKED.value, "message": message}
+    if kept is not None and kept.trouble:
+        return {"reason": Reason.CHECKPOINTS_NOT_KEPT.value, "message": message}
+    return {"message": message}
 
 
 def _ending(sidecar: Sidecar, decision: Decision) -> dict[str, Any]:
@@ -142,14 +158,14 @@ def _ending(sidecar: Sidecar, decision: Decision) -> dict[str, Any]:
 
 
 def _kept(sidecar: Sidecar, ending: dict[str, Any]) -> dict[str, Any]:
-    """The ending of a host whose checkpoints are not all in S3: a success is none then."""
+    """The ending of a host whose checkpoints, or files of another folder, are not all in S3: a success is none then."""
     if sidecar.checkpoints is None or sidecar.checkpoints.lost is None or ending.get("result") is not Result.COMMITTED:
         return ending
     reason, message = sidecar.checkpoints.lost
     return ending | {
         "result": Result.FAILED,
         "reason": reason,
-        "message": f"{message} This is about checkpoints; the model is in S3.",
+        "message": f"{message} This is about {sidecar.checkpoints.lost_what or 'checkpoints'}; the model is in S3.",
     }
 
 
@@ -174,6 +190,13 @@ def _committed(sidecar: Sidecar, answer: dict[str, Any]) -> dict[str, Any]:
             f"Let training create them readable for its group and others, or use the baseline security mode."
         )
         return ending | failed | {"message": f"ClientError: Artifact upload failed:{text}"}
+    if answer["unfit"]:
+        some = ", ".join(answer["unfit"][:5])
+        text = (
+            f"{len(answer['unfit'])} files have names or sizes that S3 does not take (such as {some}); all others are uploaded. "
+            f"Rename them, or use outputDataConfig.compressionType GZIP."
+        )
+        return ending | failed | {"message": f"ClientError: Artifact upload failed:{text}"}
     remarks = list(answer["warnings"][:3])
     if answer["skipped"]:
         remarks.append(
@@ -196,8 +219,7 @@ def metrics(sidecar: Sidecar) -> str:
         "trainyard_agent_upload_restarts_total": sidecar.worker.deaths,
         "trainyard_agent_done": int(sidecar.final is not None),
     }
-    if sidecar.checkpoints is not None:
-        kept = sidecar.checkpoints.report()
+    if (kept := _checkpoints(sidecar)) is not None and sidecar.checkpoints is not None:
         values |= {
             "trainyard_agent_checkpoint_files": kept.files,
             "trainyard_agent_checkpoint_uploads_total": kept.uploaded,

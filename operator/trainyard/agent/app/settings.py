@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,6 +72,10 @@ class Settings:
     @property
     def checkpoint_uploads(self) -> Path:
         return self.state / "checkpoint-uploads.json"
+
+    def sent(self, uri: str) -> Path:
+        """What this attempt has written below a URI."""
+        return self.state / f"sent-{zlib.crc32(uri.encode()):08x}.db"
 
     @property
     def scratch(self) -> Path:

@@ -6,9 +6,8 @@ import json
 import sys
 
 from trainyard.agent.adapters.tree import Tree
-from trainyard.agent.app.pack import TRAILER, copy_file
+from trainyard.agent.app.pack import TRAILER, TarStream, copy_file
 from trainyard.agent.app.settings import SEEN_AS, Settings
-from trainyard.agent.core.archive import END_OF_ARCHIVE, header, padding
 
 
 def main(settings: Settings, tree_name: str) -> int:
@@ -16,14 +15,27 @@ def main(settings: Settings, tree_name: str) -> int:
     write = sys.stdout.buffer.write
     tree = Tree(settings.tree(tree_name), SEEN_AS[tree_name])
     fingerprint = tree.fingerprint()
+    sink = TarStream(write)
     for entry, descriptor in tree.walk():
-        write(header(entry.path, size=entry.size, mode=entry.mode, mtime=entry.mtime, directory=entry.directory))
-        if not entry.directory and not copy_file(descriptor, entry.size, write)[1]:
-            tree.remarks.skip(entry.path, f"changed its size while it was read; kept as {entry.size} bytes")
+        if entry.directory:
+            sink.directory(entry.path, entry.mode, entry.mtime)
+            continue
+        sink.begin(entry.path, entry.size, entry.mode, entry.mtime)
+        digest, changed = copy_file(descriptor, entry.size, write)
+        sink.end(digest, b"")
+        if changed:
+            tree.remarks.skip(entry.path, changed)
     remarks = tree.remarks
-    trailer = json.dumps(
-        {"fingerprint": fingerprint, "skipped": remarks.skipped, "unreadable": remarks.unreadable}
-    ).encode()
-    write(header(TRAILER, size=len(trailer), mode=0o600, mtime=0) + trailer + padding(len(trailer)) + END_OF_ARCHIVE)
+    said = {
+        "fingerprint": fingerprint,
+        "skipped": remarks.skipped,
+        "skips": remarks.count,
+        "unreadable": remarks.unreadable,
+    }
+    trailer = json.dumps(said).encode()
+    sink.begin(TRAILER, len(trailer), 0o600, 0)
+    write(trailer)
+    sink.end("", b"")
+    sink.close()
     sys.stdout.buffer.flush()
     return 0

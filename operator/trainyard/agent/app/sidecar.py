@@ -52,7 +52,8 @@ class Sidecar:
         self.hosts = Hosts(settings, plan)
         self.facts = memory.load(settings, clock.now())
         self.worker = Worker(settings, self.facts.blocked_since)
-        self.checkpoints = Checkpoints(settings, plan.checkpoints) if plan.checkpoints is not None else None
+        intervals = [each.interval_seconds for each in (plan.checkpoints, *plan.folders) if each is not None]
+        self.checkpoints = Checkpoints(settings, min(intervals)) if intervals else None
         self.pipes = Pipes(settings, plan)
         self.probes = 0
         self._rank = plan.rank(settings.host)

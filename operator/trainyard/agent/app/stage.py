@@ -67,6 +67,8 @@ class Stage:
 
     def run(self) -> Result:
         files.make_ml_tree(self._settings.ml)
+        for folder in self._plan.folders:
+            files.make_directories(self._settings.ml, folder.directory)
         self._configure()
         if (committed := fence.already_committed(self._store, self._plan, self._patience())) is not None:
             self.stopped = manifest.stop_reason(committed)

@@ -84,7 +84,12 @@ class Store:
         self._source = source(plan, credentials, identity, timing, admits)
         self._engines = Engines(plan, self._source, timing, moved=moved, admits=admits)
         self.who = Who(
-            plan.role, plan.credentials_secret, self._engines.url, plan.region, web_identity=bool(plan.web_identity)
+            plan.role,
+            plan.credentials_secret,
+            self._engines.url,
+            plan.region,
+            web_identity=bool(plan.web_identity),
+            kms_key=plan.kms_key,
         )
         self._reached = False
         self.doubtful: set[str] = set()
@@ -175,17 +180,17 @@ class Store:
         readings: list[bytes] = []
         while True:
             try:
-                body, etag = self._try(Target("read", bucket, key), patience, lambda http: http.get_small(bucket, key))
+                found = self._try(Target("read", bucket, key), patience, lambda http: http.get_small(bucket, key))
             except Refused as refused:
                 if refused.fault.missing:
                     return None
                 raise
-            digest = plain(etag)
-            right = digest is None or hashlib.md5(body, usedforsecurity=False).hexdigest() == digest
+            digest = None if found.opaque else plain(found.etag)
+            right = digest is None or hashlib.md5(found.body, usedforsecurity=False).hexdigest() == digest
             # What comes twice is so: there are stores whose ETags are no digests.
-            if right or body in readings or len(readings) == READINGS:
-                return body, etag
-            readings.append(body)
+            if right or found.body in readings or len(readings) == READINGS:
+                return found.body, found.etag
+            readings.append(found.body)
 
     def there(self, bucket: str, key: str, patience: Patience) -> bool:
         """Is there an object? Asked by reading a byte: a right that the agent has, unlike that to list."""
@@ -266,8 +271,9 @@ class Store:
         """Once, as well as it goes: the bucket's lifecycle rule is the last resort."""
         self._try(Target("write", bucket, key), Patience(0), lambda http: http.abort_upload(bucket, key, upload))
 
-    def list_uploads(self, bucket: str, key: str) -> list[str]:
-        return self._try(Target("list", bucket, key), Patience(0), lambda http: http.list_uploads(bucket, key))
+    def list_uploads(self, bucket: str, prefix: str) -> list[tuple[str, str]]:
+        """Key and id of unfinished uploads."""
+        return self._try(Target("list", bucket, prefix), Patience(0), lambda http: http.list_uploads(bucket, prefix))
 
     def _try(self, target: Target, patience: Patience, request: Callable[[ObjectStore], T]) -> T:
         http = self._engines.own(target.bucket)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tarfile
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Protocol
 
 MIB = 1024 * 1024
 BLOCK = 512
@@ -58,30 +59,46 @@ class Ruling(StrEnum):
     CLASH = "clash"  # a file here, a directory there: the lower rank wins
 
 
+class Paths(Protocol):
+    """A set of files, each with its digest, and one of directories."""
+
+    def digest(self, path: str) -> str | None: ...
+
+    def is_directory(self, path: str) -> bool: ...
+
+    def add_file(self, path: str, sha256: str) -> None: ...
+
+    def add_directory(self, path: str) -> None: ...
+
+
 class Merge:
     """Which paths are taken so far, by hosts in rank order."""
 
-    def __init__(self) -> None:
-        self._files: dict[str, str] = {}
-        self._directories: set[str] = set()
+    def __init__(self, paths: Paths) -> None:
+        self._paths = paths
+        self._parent = ""
+        """Known to be a directory: files of one come together."""
 
     def rule(self, path: str, directory: bool) -> Ruling:
-        if path in self._directories:
+        if self._paths.is_directory(path):
             return Ruling.SKIP if directory else Ruling.CLASH
-        if path in self._files:
+        if self._paths.digest(path) is not None:
             return Ruling.CLASH if directory else Ruling.COMPARE
-        return Ruling.CLASH if any(parent in self._files for parent in parents(path)) else Ruling.TAKE
+        return Ruling.CLASH if any(self._paths.digest(parent) is not None for parent in parents(path)) else Ruling.TAKE
 
     def took(self, path: str, sha256: str | None) -> None:
         """Records a file (with its digest) or a directory (None)."""
         if sha256 is None:
-            self._directories.add(path)
+            self._paths.add_directory(path)
         else:
-            self._files[path] = sha256
-        self._directories.update(parents(path))
+            self._paths.add_file(path, sha256)
+        if (parent := path.rpartition("/")[0]) != self._parent:
+            for each in parents(path):
+                self._paths.add_directory(each)
+            self._parent = parent
 
-    def digest(self, path: str) -> str:
-        return self._files[path]
+    def digest(self, path: str) -> str | None:
+        return self._paths.digest(path)
 
 
 def parents(path: str) -> list[str]:

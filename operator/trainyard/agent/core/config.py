@@ -63,4 +63,5 @@ def config_files(plan: Plan, host: str) -> dict[str, str]:
         "inputdataconfig.json": input_data_config(plan, host),
         "resourceconfig.json": resource_config(plan, host),
     } | checkpoint_config(plan)
+    content |= plan.config_files
     return {name: json.dumps(each) for name, each in content.items()}

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from trainyard.api.plan import JobIdentity, Plan
 from trainyard.api.report import StopReason
 
 VERSION = 1
+_ARTIFACTS = '"artifacts": ['
+_URI = re.compile(r'[\]}, ]*\{"uri": ("(?:[^"\\]|\\.)*")')
 # With these the job has ended, and why it was stopped; all others are of attempts that another one may follow.
 TRUSTED_OUTCOMES = {
     "Completed": None,
@@ -62,7 +65,35 @@ def stop_reason(found: dict[str, Any]) -> StopReason | None:
 
 def share_uri(plan: Plan, host: str, name: str) -> str:
     """Where a host that must leave alone puts its files: never under a final key."""
-    return f"{plan.output_uri}/trainyard-shares/{plan.job.uid}-{plan.job.attempt}/{host}/{name}.tar.gz"
+    return plan.artifact_uri(name, f"{plan.output_uri}/trainyard-shares/{plan.job.uid}-{plan.job.attempt}/{host}")
+
+
+class Listing:
+    """Reads the files of a manifest line by line, as it was written: it may be longer than memory should hold."""
+
+    def __init__(self, job: JobIdentity, uri: str) -> None:
+        """Of the artifact `uri`, if the manifest is one of this very job."""
+        self._job = job
+        self._uri = uri
+        self._at: str | None = None
+        """The artifact whose files follow; None before the first line."""
+
+    def file(self, line: str) -> tuple[str, int] | None:
+        """Path and size, if the line has a file. Raises ValueError for what is no manifest of ours."""
+        if self._at is None:
+            start, found, rest = line.partition(_ARTIFACTS)
+            if not found or parse(f"{start.rstrip(', ')}}}".encode()).get("jobUID") != self._job.uid:
+                raise ValueError("not this job's")
+            self._follow(rest)
+            return None
+        described, end = json.JSONDecoder().raw_decode(line)
+        here = self._at
+        self._follow(line[end:])
+        return (str(described["path"]), int(described["size"])) if here == self._uri else None
+
+    def _follow(self, text: str) -> None:
+        found = _URI.match(text)
+        self._at = str(json.loads(found[1])) if found else self._at or ""
 
 
 def head(plan: Plan, outcome: str, missing: list[str], warnings: list[str]) -> dict[str, Any]:

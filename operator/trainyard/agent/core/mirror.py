@@ -32,7 +32,7 @@ def local(path: str) -> bool:
     return path.endswith((UPLOADING, UPLOADED, IGNORED))
 
 
-def unfit(path: str, prefix: str, output: str | None) -> str | None:
+def unfit(path: str, prefix: str, output: str | None = None) -> str | None:
     """Why `path` cannot be the object `prefix` + `path`, or None. `output`: where in that bucket the job writes, if it does."""
     if not _utf8(path):
         return "has a name that is not UTF-8, as S3's keys are"

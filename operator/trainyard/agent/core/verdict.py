@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from trainyard.agent.errors import StoreFault
+from trainyard.agent.errors import NOT_ENCRYPTED, StoreFault
 from trainyard.api.reasons import Reason
 
 Verb = Literal["list", "read", "write", "delete"]
 TRANSIENT_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 TRANSIENT_CODES = frozenset(
-    {"RequestTimeout", "SlowDown", "InternalError", "ServiceUnavailable", "Throttling", "BadDigest"}
+    {
+        "RequestTimeout",
+        "SlowDown",
+        "InternalError",
+        "ServiceUnavailable",
+        "Throttling",
+        "BadDigest",
+        "KMS.ThrottlingException",
+    }
 )
 UNKNOWN_KEY = frozenset({"InvalidAccessKeyId", "XAdminUserNotFound"})
 EXPIRED = frozenset({"ExpiredToken", "InvalidToken", "TokenRefreshRequired", "ExpiredTokenException"})
 ELSEWHERE = frozenset(
     {"PermanentRedirect", "AuthorizationHeaderMalformed", "TemporaryRedirect", "IllegalLocationConstraintException"}
 )
+# Not in a bucket's name or a key, which a message may have too.
+_OF_KMS = re.compile(r"\bkms:[A-Z]|\bKMS\b")
 ACTIONS = {"list": "s3:ListBucket", "read": "s3:GetObject", "write": "s3:PutObject", "delete": "s3:DeleteObject"}
 
 
@@ -44,6 +55,8 @@ class Who:
     endpoint: str
     region: str
     web_identity: bool = False
+    kms_key: str = ""
+    """What objects that are written are to be encrypted with."""
 
     @property
     def keys(self) -> str:
@@ -172,7 +185,33 @@ def _object(fault: StoreFault, target: Target, _who: Who) -> Verdict | None:
     return Verdict(True, Reason.DATA_DOWNLOAD_FAILED, text)
 
 
-_RULES: tuple[Callable[[StoreFault, Target, Who], Verdict | None], ...] = (_access, _bucket, _object)
+def _encryption(fault: StoreFault, target: Target, who: Who) -> Verdict | None:
+    """S3 names the service that refused, KMS, in the code, or in the message of an AccessDenied."""
+    said = f"{fault.code or fault.status}: {fault.detail}"
+    told = fault.code.startswith("KMS.") or _OF_KMS.search(fault.detail) is not None
+    if target.verb == "read" and told and fault.status in {400, 403}:
+        text = f"{target.uri} is encrypted with a KMS key ({said}): allow {who.keys} the action kms:Decrypt on that key"
+        return Verdict(True, Reason.ACCESS_DENIED, text)
+    if target.verb != "write" or not who.kms_key:
+        return None
+    key = f'the KMS key "{who.kms_key}" of outputDataConfig.kmsKeyID'
+    if fault.code == NOT_ENCRYPTED:
+        text = (
+            f"S3 at {who.endpoint} took {target.uri} and did not encrypt it with {key} ({said}): leave kmsKeyID out, and let the bucket's "
+            f"default encryption do it, or use a server that has KMS"
+        )
+        return Verdict(True, Reason.ARTIFACT_UPLOAD_FAILED, text)
+    odd = fault.code != "AccessDenied" and "encrypt" in f"{fault.code} {fault.detail}".lower()
+    if told or odd or fault.code == "NotImplemented":
+        text = (
+            f"S3 at {who.endpoint} does not encrypt {target.uri} with {key} ({said}): name a key that exists and is enabled in region "
+            f"{who.region}, and allow {who.keys} the actions kms:GenerateDataKey and kms:Decrypt on it"
+        )
+        return Verdict(True, Reason.ACCESS_DENIED, text)
+    return None
+
+
+_RULES: tuple[Callable[[StoreFault, Target, Who], Verdict | None], ...] = (_encryption, _access, _bucket, _object)
 
 
 def _judge_answer(fault: StoreFault, target: Target, who: Who) -> Verdict:

@@ -6,7 +6,7 @@ from trainyard.api import names
 from trainyard.api.plan import ChannelPlan, CheckpointPlan, Host, JobIdentity, Plan, StorePlan, WebIdentityPlan
 from trainyard.api.platform import ExecutionRoleSpec
 from trainyard.api.trainingjob import TrainingJobSpec
-from trainyard.controller.core import limits, naming
+from trainyard.controller.core import folders, limits, naming
 from trainyard.controller.core.job import Job
 from trainyard.controller.core.quantity import GIBIBYTE
 from trainyard.controller.core.references import Resolved
@@ -93,7 +93,10 @@ def job_plan(job: Job, resolved: Resolved, options: Options) -> Plan:
         )
         if (kept := spec.checkpoint_config) is not None
         else None,
+        folders=folders.plans(spec, job.training_job_name, role.checkpoint_interval_seconds),
+        config_files=folders.config_files(spec),
         s3_output_path=spec.output_data_config.s3_output_path,
+        compression=spec.output_data_config.compression_type,
         store=StorePlan(
             role=resolved.role_name,
             endpoint_url=role.s3.endpoint_url,
@@ -103,6 +106,7 @@ def job_plan(job: Job, resolved: Resolved, options: Options) -> Plan:
             web_identity=_web_identity(job, role),
             denied_addresses=list(options.denied_addresses),
             allowed_addresses=list(options.allowed_addresses),
+            kms_key=spec.output_data_config.kms_key_id,
         ),
         training_credentials=lends(spec, role),
         max_runtime_seconds=limits.remaining_runtime(job),

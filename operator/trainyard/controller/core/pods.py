@@ -7,7 +7,7 @@ from typing import Any
 from trainyard.api import names
 from trainyard.api.platform import ExecutionRoleSpec
 from trainyard.api.trainingjob import TrainingJobSpec
-from trainyard.controller.core import naming
+from trainyard.controller.core import folders, naming
 from trainyard.controller.core.children import Manifest, metadata
 from trainyard.controller.core.job import Job
 from trainyard.controller.core.jobplan import LOOPBACK, lends
@@ -244,7 +244,7 @@ def _training(job: Job, spec: TrainingJobSpec, resolved: Resolved, security: _Se
         },
         "securityContext": security.training(),
         "volumeMounts": [
-            *(_mount(VOLUME_ML, path, sub_path=sub_path) for sub_path, path in _storage(spec).items()),
+            *(_mount(VOLUME_ML, path, sub_path=sub_path) for sub_path, path in folders.storage(spec).items()),
             *(
                 _read_only(channel.channel_name)
                 for channel in spec.input_data_config
@@ -254,12 +254,6 @@ def _training(job: Job, spec: TrainingJobSpec, resolved: Resolved, security: _Se
             *([_mount(VOLUME_CA, names.CA_DIR, read_only=True)] if "AWS_CA_BUNDLE" in lent else []),
         ],
     }
-
-
-def _storage(spec: TrainingJobSpec) -> dict[str, str]:
-    """Sub-paths of the storage volume and where training sees them."""
-    kept = spec.checkpoint_config
-    return names.ML_SUBPATHS | ({"checkpoints": kept.local_path.rstrip("/")} if kept is not None else {})
 
 
 def _lent(job: Job, spec: TrainingJobSpec, role: ExecutionRoleSpec) -> dict[str, str]:

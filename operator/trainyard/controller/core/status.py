@@ -141,8 +141,9 @@ def _channels(job: Job) -> list[ChannelStatus]:
 def _model(job: Job) -> ModelArtifacts | None:
     if job.spec is None:
         return None
-    path = job.spec.output_data_config.s3_output_path
-    return ModelArtifacts(s3_model_artifacts=model_uri(path, job.training_job_name))
+    output = job.spec.output_data_config
+    uri = model_uri(output.s3_output_path, job.training_job_name, output.compression_type)
+    return ModelArtifacts(s3_model_artifacts=uri)
 
 
 def _hosts(snapshot: Snapshot) -> list[HostStatus]:

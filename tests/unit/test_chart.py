@@ -117,6 +117,17 @@ def test_logs_may_be_read_only_where_metrics_from_logs_are_on(where: str) -> Non
     assert operator_environment(where, "metricsFromLogs.enabled=false")["TRAINYARD_METRICS_FROM_LOGS"] == "false"
 
 
+@pytest.mark.parametrize("where", ["watchNamespaces=[]", 'watchNamespaces=["a","b"]'])
+def test_of_claims_and_their_classes_the_operator_reads_and_no_more(where: str) -> None:
+    rights = {
+        resource: set(rule["verbs"])
+        for rule in operator_rules(where)
+        for resource in rule["resources"]
+        if resource in ("persistentvolumeclaims", "persistentvolumes", "storageclasses")
+    }
+    assert rights == {"persistentvolumeclaims": {"get", "list"}, "storageclasses": {"get"}}
+
+
 def test_the_lease_may_be_written_by_name_only() -> None:
     rules = [rule for rule in operator_rules() if rule["resources"] == ["leases"]]
     name = operator_environment()["TRAINYARD_LEASE_NAME"]

@@ -6,7 +6,7 @@ from trainyard.api import names
 from trainyard.api.plan import ChannelPlan, CheckpointPlan, Host, JobIdentity, Plan, StorePlan, WebIdentityPlan
 from trainyard.api.platform import ExecutionRoleSpec
 from trainyard.api.trainingjob import TrainingJobSpec
-from trainyard.controller.core import limits, naming
+from trainyard.controller.core import limits, mounts, naming
 from trainyard.controller.core.job import Job
 from trainyard.controller.core.quantity import GIBIBYTE
 from trainyard.controller.core.references import Resolved
@@ -85,7 +85,9 @@ def job_plan(job: Job, resolved: Resolved, options: Options) -> Plan:
             )
             for channel in spec.input_data_config
             if (source := channel.data_source.s3_data_source) is not None
+            and channel.channel_name not in resolved.volumes
         ],
+        mounted=mounts.planned(spec, resolved),
         checkpoints=CheckpointPlan(
             s3_uri=kept.s3_uri,
             local_path=kept.local_path,

@@ -1,4 +1,4 @@
-"""Channels that a claim serves, on a real apiserver: what is waited for, and that it takes the pods. The tests bind the claims."""
+"""Channels that a claim serves, on a real apiserver: what is waited for, and that it takes the pods."""
 
 from __future__ import annotations
 
@@ -32,16 +32,36 @@ def operator(crds: Kubectl, scratch: str, tmp_path: Path) -> Iterator[OperatorPr
     process.kill()
 
 
-def claim(kubectl: Kubectl, namespace: str, name: str, modes: list[str], *, phase: str, **spec: Any) -> None:
-    """As the driver's administrator makes it, and as the cluster's own controller would bind it."""
-    body = {"accessModes": modes, "storageClassName": "", "resources": {"requests": {"storage": "1Gi"}}} | spec
-    labels = {names.LABEL_FILE_SYSTEM: FILE_SYSTEM} if name == "shared" else {}
+def claim(kubectl: Kubectl, namespace: str, name: str, volume: str, **labels: str) -> None:
+    """For one volume alone; the cluster's own controller binds it once that is there."""
+    spec = {
+        "accessModes": ["ReadOnlyMany"],
+        "storageClassName": "",
+        "volumeName": volume,
+        "resources": {"requests": {"storage": "1Gi"}},
+    }
     metadata = {"name": name, "namespace": namespace, "labels": labels}
-    kubectl.apply({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": body})
-    status = json.dumps({"status": {"phase": phase, "accessModes": modes}})
-    kubectl(
-        "patch", "pvc", name, "-n", namespace, "--subresource=status", "--type=merge", "-p", status
-    )  # fmt: skip
+    kubectl.apply({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": spec})
+
+
+def persistent(kubectl: Kubectl, namespace: str, name: str, claim: str, **source: Any) -> None:
+    """As an administrator makes it by hand."""
+    spec = {
+        "capacity": {"storage": "1Ti"},
+        "accessModes": ["ReadOnlyMany"],
+        "storageClassName": "",
+        "persistentVolumeReclaimPolicy": "Retain",
+        "claimRef": {"namespace": namespace, "name": claim},
+    }
+    kubectl.apply({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name}, "spec": spec | source})
+
+
+@pytest.fixture
+def volume(crds: Kubectl, scratch: str) -> Iterator[str]:
+    """The name of a PersistentVolume that a test may make."""
+    name = f"volume-{scratch}"
+    yield name
+    crds("delete", "persistentvolume", name, "--wait=false", "--ignore-not-found")
 
 
 def volumes(pod: Manifest) -> list[Manifest]:
@@ -55,59 +75,44 @@ def mounts(pod: Manifest) -> list[tuple[str, str | None, bool]]:
 
 
 def test_a_job_gets_its_pods_once_its_claim_is_there_and_bound(
-    crds: Kubectl, scratch: str, operator: OperatorProcess
+    crds: Kubectl, scratch: str, operator: OperatorProcess, volume: str
 ) -> None:
     channel = {"channelName": "train", "dataSource": {"fileSystemDataSource": FILES}}
     job = submit(crds, scratch, "waits", inputDataConfig=[channel], vpcConfig=VPC)
     eventually("it says so", lambda: job.condition("Accepted").get("reason") == "ClaimNotFound", within=20)
-    claim(crds, scratch, "shared", ["ReadOnlyMany"], phase="Pending", volumeName="not-there")
+    claim(crds, scratch, "shared", volume, **{names.LABEL_FILE_SYSTEM: FILE_SYSTEM})
     eventually("it says so", lambda: job.condition("Accepted").get("reason") == "ClaimNotReady", within=40)
     assert job.pods == []
-    crds(
-        "patch", "pvc", "shared", "-n", scratch, "--subresource=status", "--type=merge", "-p", '{"status":{"phase":"Bound"}}'
-    )  # fmt: skip
-    eventually("its pod", lambda: len(job.pods) == 1, within=40)
+    persistent(crds, scratch, volume, "shared", hostPath={"path": "/nonexistent"})
+    eventually("its pod", lambda: len(job.pods) == 1, within=60)
     (pod,) = job.pods
     assert volumes(pod) == [{"claimName": "shared", "readOnly": True}]
     assert mounts(pod) == [("/opt/ml/input/data/train", "data", True)]
-    eventually("the status says how", lambda: "channels" in job.status, within=20)
+    eventually("the status says how", lambda: job.status.get("channels"), within=20)
     assert job.status["channels"][0]["claimName"] == "shared"
     assert job.condition("Accepted")["status"] == "True"
 
 
 def test_pods_whose_fastfile_channels_a_csi_driver_serves_are_accepted(
-    crds: Kubectl, scratch: str, operator: OperatorProcess
+    crds: Kubectl, scratch: str, operator: OperatorProcess, volume: str
 ) -> None:
     """The whole form that Mountpoint for S3 wants: a PersistentVolume made by hand, and a claim for it."""
-    volume = {
-        "capacity": {"storage": "1Ti"},
-        "accessModes": ["ReadOnlyMany"],
-        "storageClassName": "",
-        "persistentVolumeReclaimPolicy": "Retain",
-        "mountOptions": ["allow-other", "region eu-central-1"],
-        "claimRef": {"namespace": scratch, "name": "datasets-s3"},
-        "csi": CSI,
+    persistent(crds, scratch, volume, "datasets-s3", csi=CSI, mountOptions=["allow-other", "region eu-central-1"])
+    claim(crds, scratch, "datasets-s3", volume)
+    served = json.dumps({"spec": {"fastFile": [{"s3URI": "s3://datasets", "claimName": "datasets-s3"}]}})
+    crds("patch", "executionrole", "default", "-n", scratch, "--type=merge", "-p", served)
+    sources = {"images": "s3://datasets/images/", "elsewhere": "s3://other/images/"}
+    channels = [
+        {"channelName": channel, "inputMode": "FastFile", "dataSource": {"s3DataSource": {"s3URI": uri}}}
+        for channel, uri in sources.items()
+    ]
+    job = submit(crds, scratch, "fast", inputDataConfig=channels)
+    eventually("its pod", lambda: len(job.pods) == 1, within=60)
+    (pod,) = job.pods
+    assert volumes(pod) == [{"claimName": "datasets-s3", "readOnly": True}]
+    assert mounts(pod) == [("/opt/ml/input/data/images", "images", True)]
+    eventually("the status says how", lambda: job.status.get("channels"), within=20)
+    assert {each["channelName"]: each["servedBy"] for each in job.status["channels"]} == {
+        "images": "Volume",
+        "elsewhere": "Staging",
     }
-    name = f"datasets-{scratch}"
-    crds.apply({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name}, "spec": volume})
-    try:
-        claim(crds, scratch, "datasets-s3", ["ReadOnlyMany"], phase="Bound", volumeName=name)
-        served = json.dumps({"spec": {"fastFile": [{"s3URI": "s3://datasets", "claimName": "datasets-s3"}]}})
-        crds("patch", "executionrole", "default", "-n", scratch, "--type=merge", "-p", served)
-        sources = {"images": "s3://datasets/images/", "elsewhere": "s3://other/images/"}
-        channels = [
-            {"channelName": channel, "inputMode": "FastFile", "dataSource": {"s3DataSource": {"s3URI": uri}}}
-            for channel, uri in sources.items()
-        ]
-        job = submit(crds, scratch, "fast", inputDataConfig=channels)
-        eventually("its pod", lambda: len(job.pods) == 1, within=40)
-        (pod,) = job.pods
-        assert volumes(pod) == [{"claimName": "datasets-s3", "readOnly": True}]
-        assert mounts(pod) == [("/opt/ml/input/data/images", "images", True)]
-        eventually("the status says how", lambda: "channels" in job.status, within=20)
-        assert {each["channelName"]: each["servedBy"] for each in job.status["channels"]} == {
-            "images": "Volume",
-            "elsewhere": "Staging",
-        }
-    finally:
-        crds("delete", "persistentvolume", name, "--wait=false")

@@ -192,7 +192,10 @@ def test_two_channels_of_one_file_system_share_its_volume_and_only_one_may_write
 
 
 def test_the_plan_has_a_mounted_channel_apart_from_those_that_are_brought() -> None:
-    both = [files() | {"contentType": "text/csv"}, {"channelName": "s3", "dataSource": {"s3DataSource": {"s3URI": "s3://b/p"}}}]
+    both = [
+        files() | {"contentType": "text/csv"},
+        {"channelName": "s3", "dataSource": {"s3DataSource": {"s3URI": "s3://b/p"}}},
+    ]
     of = snapshot(*both, labelled=(claim(),))
     document = actions(of, decide(of)).plan
     assert document is not None

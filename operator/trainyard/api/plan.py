@@ -101,6 +101,8 @@ class StorePlan(Model):
     addressing_style: Literal["auto", "path", "virtual"] = "auto"
     credentials_secret: str | None = None
     web_identity: WebIdentityPlan | None = None
+    instance_metadata: bool = False
+    """Without any other credentials those of the node are used."""
     denied_addresses: list[str] = Field(default_factory=list)
     """Networks, as ADDRESS/BITS, in which an endpoint may not be unless one of `allowed_addresses` has it."""
     allowed_addresses: list[str] = Field(default_factory=list)

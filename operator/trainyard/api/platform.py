@@ -198,6 +198,12 @@ class ExecutionRoleSpec(Model):
         description="In place of credentialsSecretRef: credentials of an STS, for a token of the service account that is mounted into"
         " the agent's containers alone, and renewed.",
     )
+    instance_metadata_credentials: bool = Field(
+        default=False,
+        description="true: where there is neither credentialsSecretRef nor webIdentity and the service account brings nothing, the"
+        " node's own credentials are used, of its instance metadata service (IMDSv2). The operator's setting"
+        " allowInstanceMetadataCredentials must allow it.",
+    )
     service_account_name: str | None = Field(
         default=None,
         pattern=DNS_LABEL,

@@ -1,4 +1,4 @@
-"""What of a job's channels reaches the agent."""
+"""What of a job and its role reaches the agent."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from typing import Any
 
 from tests.support import objects as o
 from trainyard.api.plan import ChannelPlan
+from trainyard.api.reasons import Reason
+from trainyard.controller.core.decision import Act
 from trainyard.controller.core.jobplan import job_plan
+from trainyard.controller.core.policies import decide
 from trainyard.controller.core.references import Resolved, Unresolved
 from trainyard.controller.core.snapshot import Options
 
@@ -80,3 +83,16 @@ def test_an_annotation_that_chooses_what_there_is_not_says_what_there_is() -> No
     found = o.snapshot(job).resolution
     assert isinstance(found, Unresolved)
     assert found.message == "annotation trainyard.dev/sharding is 'size'; write 'objects' or 'bytes', or remove it"
+
+
+def test_the_nodes_own_credentials_take_the_leave_of_role_and_operator() -> None:
+    role = o.role(credentialsSecretRef=None, instanceMetadataCredentials=True)
+    refused = decide(o.snapshot(o.job(), roles=(role,)))
+    assert (refused.act, refused.reason) == (Act.REFUSE, Reason.INSTANCE_METADATA_FORBIDDEN)
+    assert "allowInstanceMetadataCredentials" in refused.message
+    for allowed, asked in ((True, True), (True, False), (False, False)):
+        options = replace(o.OPTIONS, instance_metadata=allowed)
+        role = o.role(credentialsSecretRef=None, instanceMetadataCredentials=asked)
+        found = o.snapshot(o.job(), roles=(role,), options=options).resolution
+        assert isinstance(found, Resolved)
+        assert job_plan(o.job(), found, options).store.instance_metadata is asked

@@ -84,7 +84,12 @@ class Store:
         self._source = source(plan, credentials, identity, timing, admits)
         self._engines = Engines(plan, self._source, timing, moved=moved, admits=admits)
         self.who = Who(
-            plan.role, plan.credentials_secret, self._engines.url, plan.region, web_identity=bool(plan.web_identity)
+            plan.role,
+            plan.credentials_secret,
+            self._engines.url,
+            plan.region,
+            web_identity=bool(plan.web_identity),
+            instance_metadata=plan.instance_metadata,
         )
         self._reached = False
         self.doubtful: set[str] = set()

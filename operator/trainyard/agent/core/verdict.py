@@ -44,6 +44,7 @@ class Who:
     endpoint: str
     region: str
     web_identity: bool = False
+    instance_metadata: bool = False
 
     @property
     def keys(self) -> str:
@@ -119,6 +120,12 @@ def _no_credentials(fault: StoreFault, who: Who) -> str:
         return (
             f'Secret "{who.secret}" of the ExecutionRole for role "{who.role}" is missing or has no key {fault.code}; '
             f"create it with: {who.make_secret}"
+        )
+    if who.instance_metadata:
+        return (
+            f'the ExecutionRole for role "{who.role}" uses the node\'s own credentials, and its instance metadata service gives none '
+            f"({fault.detail}): give the node a role, and let pods reach the service (on EC2 by a hop limit of 2), or name a Secret, "
+            f"made with: {who.make_secret}"
         )
     return (
         f'the ExecutionRole for role "{who.role}" names no Secret and its service account brings no AWS credentials '

@@ -20,6 +20,7 @@ ACTIONABLE = frozenset(
         Reason.INSTANCE_TYPE_INVALID,
         Reason.EXECUTION_ROLE_NOT_FOUND,
         Reason.EXECUTION_ROLE_AMBIGUOUS,
+        Reason.INSTANCE_METADATA_FORBIDDEN,
         Reason.NAME_IN_USE,
         Reason.CLAIM_NOT_FOUND,
         Reason.CLAIM_AMBIGUOUS,

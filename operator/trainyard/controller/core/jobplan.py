@@ -103,6 +103,7 @@ def job_plan(job: Job, resolved: Resolved, options: Options) -> Plan:
             addressing_style=role.s3.addressing_style,
             credentials_secret=role.credentials_secret_ref.name if role.credentials_secret_ref else None,
             web_identity=_web_identity(job, role),
+            instance_metadata=role.instance_metadata_credentials,
             denied_addresses=list(options.denied_addresses),
             allowed_addresses=list(options.allowed_addresses),
         ),

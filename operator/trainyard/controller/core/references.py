@@ -143,4 +143,11 @@ def _role(snapshot: Snapshot) -> ExecutionRole | Unresolved:
             Reason.EXECUTION_ROLE_NOT_FOUND,
             f"ExecutionRole {found[0].name} cannot be read: {found[0].problem}; correct it",
         )
+    if found[0].spec.instance_metadata_credentials and not snapshot.options.instance_metadata:
+        return Unresolved(
+            Reason.INSTANCE_METADATA_FORBIDDEN,
+            f"ExecutionRole {found[0].name} has instanceMetadataCredentials, and the operator does not allow it: set the chart's"
+            " allowInstanceMetadataCredentials to true if jobs may have the nodes' own credentials, or give the role"
+            " credentialsSecretRef or webIdentity",
+        )
     return found[0]

@@ -44,6 +44,8 @@ class Options:
     denied_addresses: tuple[str, ...] = ()
     allowed_addresses: tuple[str, ...] = ()
     """Networks in which S3 endpoints may not be, and may be nevertheless."""
+    instance_metadata: bool = False
+    """May ExecutionRoles use the nodes' own credentials?"""
 
 
 @dataclass(frozen=True)

@@ -77,7 +77,8 @@ def test_a_program_without_credentials_finds_no_key_token_endpoint_or_server(des
     told = {url: code for url, code in found["answers"].items() if code is not None}
     assert {code for url, code in told.items() if url.startswith("http://127.0.0.1:")} <= {401, 403, 404}
     assert all(code == 404 for url, code in told.items() if url.endswith("/credentials") and "127.0.0.1" in url)
-    assert [url for url in told if "169.254" in url or url == "imds token"] == []
+    # A cloud's metadata service may be there; it must have nothing for a pod.
+    assert [url for url, code in told.items() if not url.startswith("http://127.") and code in (200, 401)] == []
     secrets = (desk.site.s3.access_key, desk.site.s3.secret_key, s3server.INSIDE)
     assert not [secret for secret in secrets if secret in json.dumps(found)]
 

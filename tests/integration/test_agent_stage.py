@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import uuid4
 
+import anycrc
 import pytest
 
 from tests.integration.agent_rig import Job, Proxy, S3Server, find_versitygw, free_port, job, wait_for
@@ -340,12 +343,24 @@ def test_connections_that_break_cost_a_retry_and_no_data(server: S3Server, tmp_p
         assert staged(one) == {"big": content}
 
 
-@pytest.mark.parametrize("size", [100, 20_000_000], ids=["one request", "several"])
-@pytest.mark.parametrize("algorithm", ["CRC32", "SHA1", "SHA256"])
-def test_an_object_that_arrives_damaged_is_refused(one: Job, algorithm: str, size: int) -> None:
-    body = os.urandom(size)
-    for key in ("d/x", "e/x"):
-        one.server.client.put_object(Bucket=one.bucket, Key=key, Body=body, ChecksumAlgorithm=algorithm)
+CRCS = {"CRC32": ("CRC32", 4), "CRC32C": ("CRC32C", 4), "CRC64NVME": ("CRC64-NVME", 8)}
+
+
+def digest(algorithm: str, body: bytes) -> bytes:
+    if algorithm not in CRCS:
+        return hashlib.new(algorithm, body).digest()
+    model, size = CRCS[algorithm]
+    return int(anycrc.Model(model).calc(body)).to_bytes(size, "big")
+
+
+def text(digest: bytes) -> str:
+    return base64.b64encode(digest).decode()
+
+
+def refuses_damage(one: Job, algorithm: str, put: Callable[[str], object], body: bytes) -> None:
+    """An object that `put` writes arrives whole; one that is damaged afterwards is refused by that checksum."""
+    put("d/x")
+    put("e/x")
     one.channel("d/")
     one.pod.stage()
     assert staged(one) == {"x": body}
@@ -356,6 +371,49 @@ def test_an_object_that_arrives_damaged_is_refused(one: Job, algorithm: str, siz
     assert reason == "DataDownloadFailed"
     assert one.uri("e/x") in message
     assert f"arrived damaged: its {algorithm} is " in message
+
+
+@pytest.mark.parametrize("size", [100, 20_000_000], ids=["one request", "several"])
+@pytest.mark.parametrize("algorithm", [*CRCS, "SHA1", "SHA256"])
+def test_an_object_that_arrives_damaged_is_refused(one: Job, algorithm: str, size: int) -> None:
+    body = os.urandom(size)
+    value = {f"Checksum{algorithm}": text(digest(algorithm, body))}
+    refuses_damage(
+        one, algorithm, lambda key: one.server.client.put_object(Bucket=one.bucket, Key=key, Body=body, **value), body
+    )
+
+
+PART = 5 * 1024 * 1024
+
+
+def put_in_parts(one: Job, key: str, body: bytes, algorithm: str, kind: str) -> None:
+    """As the SDKs do: a checksum with each part, and, of the whole, one that is made of theirs or its own."""
+    where, client = {"Bucket": one.bucket, "Key": key}, one.server.client
+    upload = client.create_multipart_upload(ChecksumAlgorithm=algorithm, ChecksumType=kind, **where)["UploadId"]
+    parts = []
+    for number, first in enumerate(range(0, len(body), PART), 1):
+        piece = body[first : first + PART]
+        value = {f"Checksum{algorithm}": text(digest(algorithm, piece))}
+        sent = client.upload_part(UploadId=upload, PartNumber=number, Body=piece, **where, **value)
+        parts.append({"PartNumber": number, "ETag": sent["ETag"]} | value)
+    client.complete_multipart_upload(UploadId=upload, MultipartUpload={"Parts": parts}, ChecksumType=kind, **where)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "kind"),
+    [("CRC64NVME", "FULL_OBJECT"), ("CRC32C", "FULL_OBJECT"), ("CRC32", "FULL_OBJECT")]
+    + [(name, "COMPOSITE") for name in ("CRC32C", "CRC32", "SHA256", "SHA1")],
+)
+def test_an_object_that_came_in_parts_is_verified_by_their_checksums(one: Job, algorithm: str, kind: str) -> None:
+    body = os.urandom(2 * PART + 1000)
+    put_in_parts(one, "probe", body, algorithm, kind)
+    said = one.server.client.head_object(Bucket=one.bucket, Key="probe", ChecksumMode="ENABLED")
+    whole = text(digest(algorithm, body))
+    each = b"".join(digest(algorithm, body[first : first + PART]) for first in range(0, len(body), PART))
+    # What S3 would say, and so does this server.
+    assert said[f"Checksum{algorithm}"] == (whole if kind == "FULL_OBJECT" else f"{text(digest(algorithm, each))}-3")
+    assert said["ChecksumType"] == kind
+    refuses_damage(one, algorithm, lambda key: put_in_parts(one, key, body, algorithm, kind), body)
 
 
 @pytest.mark.parametrize("name", ["plain", "ünusual"], ids=["obstore", "own engine"])

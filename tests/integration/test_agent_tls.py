@@ -15,6 +15,7 @@ import pytest
 from hack import tools
 from tests.integration.agent_rig import ACCESS_KEY, SECRET_KEY, Job, S3Server, find_versitygw, free_port, job, wait_for
 from tests.support import certificates
+from trainyard.api.report import Result
 
 
 @pytest.fixture
@@ -89,3 +90,19 @@ print(bytes(reader.get(sys.argv[2], "d/plain")).decode())
         check=False,
     )
     assert done.stdout == "d/plain\n", done.stderr
+
+
+def test_streams_checkpoints_and_artifacts_trust_it_too(
+    one: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trust(monkeypatch, tmp_path / "ca.pem")
+    one.channels({"s3_uri": one.uri("d/"), "input_mode": "Pipe"})
+    one.keep_checkpoints()
+    one.pod.start()
+    one.pod.run_training({"model.bin": b"model"})
+    assert (one.pod.ml / "input/data/train_0").read_bytes() == "d/plaind/ünusual".encode()
+    one.pod.write({"step-1": b"new"}, "checkpoints")
+    wait_for("the checkpoint", lambda: one.checkpoints().get("step-1") == b"new")
+    one.pod.training_ends(0)
+    assert one.pod.end().result is Result.COMMITTED
+    assert one.model() == {"model.bin": b"model"}

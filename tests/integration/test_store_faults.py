@@ -10,6 +10,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -554,3 +555,42 @@ def test_a_slow_line_takes_its_time_and_is_not_given_up(one: Job, proxy: FaultPr
     assert (report.result, report.message) == (Result.COMMITTED, None)
     assert time.monotonic() - began > 10
     is_whole(one, {"big": content})
+
+
+# Streams
+
+
+def streams(one: Job, sizes: dict[str, int]) -> bytes:
+    """Training runs and may read a Pipe channel; what is in it."""
+    content = data(one, sizes)
+    one.channels({"s3_uri": one.uri("d/"), "input_mode": "Pipe"})
+    one.change(download_retry_seconds=60)
+    one.pod.start()
+    one.pod.stage()
+    one.pod.probe()
+    return b"".join(body for _, body in sorted(content.items()))
+
+
+def test_a_stream_that_waits_for_s3_says_so_while_it_does(one: Job, proxy: FaultProxy) -> None:
+    content = streams(one, {"a": BIG, "b": 5000})
+    proxy.faults.append(Fault(GET_DATA, None, answer=(503, "SlowDown")))
+    path = one.pod.ml / "input/data/train_0"
+    reader = ThreadPoolExecutor(1).submit(path.read_bytes)
+    wait_for("the reason", lambda: one.pod.report().reason == "DownloadBlocked")
+    report = one.pod.report()
+    assert report.phase is Phase.TRAINING
+    assert "SlowDown" in (report.message or "")
+    proxy.faults.clear()
+    assert reader.result(60) == content
+    wait_for("no reason any more", lambda: one.pod.report().reason is None)
+    one.pod.training_ends(0)
+    assert one.pod.end().result is Result.COMMITTED
+
+
+def test_objects_that_may_be_listed_but_not_read_are_refused_before_training(one: Job, proxy: FaultProxy) -> None:
+    data(one, {"a": 10, "b": 10})
+    one.channels({"s3_uri": one.uri("d/"), "input_mode": "Pipe"})
+    proxy.faults.append(Fault(GET_DATA, None, answer=(403, "AccessDenied")))
+    reason, message = failure(one)
+    assert reason == "AccessDenied"
+    assert one.uri("d/a") in message

@@ -15,7 +15,7 @@ from uuid import uuid4
 import boto3
 import pytest
 
-from tests.integration.agent_rig import Job, S3Server, job
+from tests.integration.agent_rig import Job, S3Server, job, wait_for
 from tests.support.faults import Fault, FaultProxy
 from tests.support.s3servers import running
 from trainyard.agent.adapters.webidentity import WebIdentity
@@ -90,6 +90,26 @@ def test_training_gets_them_too_with_their_end(one: Job, proxy: FaultProxy) -> N
     assert found["Token"]
     assert found["Expiration"].startswith("20")
     assert asked(proxy) == 1
+
+
+def test_streams_and_checkpoints_have_them_too(one: Job, proxy: FaultProxy) -> None:
+    one.channels({"s3_uri": one.uri("d/"), "input_mode": "Pipe"})
+    one.put("ck/step-1", body=b"earlier")
+    one.keep_checkpoints()
+    one.pod.start()
+    one.pod.run_training({"model.bin": b"model"})
+    assert (one.pod.ml / "input/data/train_0").read_bytes() == b"content"
+    assert (one.pod.ml / "checkpoints/step-1").read_bytes() == b"earlier"
+    one.pod.write({"step-2": b"new"}, "checkpoints")
+
+    def kept() -> bool:
+        found = one.server.client.list_objects_v2(Bucket=one.bucket, Prefix="ck/step-2")
+        return "ck/step-2" in [item["Key"] for item in found.get("Contents", [])]
+
+    wait_for("the checkpoint", kept)
+    one.pod.training_ends(0)
+    assert one.pod.end().result is Result.COMMITTED
+    assert asked(proxy) >= 2  # each process asks for itself
 
 
 def test_an_sts_that_fails_for_a_moment_is_asked_again(one: Job, proxy: FaultProxy) -> None:

@@ -49,6 +49,7 @@ MATCHING: dict[str, tuple[str, ...]] = {
     "kmsKeyID": ("", "alias/models"),
     "volumeKMSKeyID": ("", "alias/volumes"),
     "fileSystemID": ("fs-01234567", "fs-0123456789abcdef0", "fs-" + "0" * 8),
+    "directoryPath": ("/", "/data", "/fsx/a", "//", "/a/../b", "/..", "/a..b"),
     "instanceType": ("ml.m5.xlarge", "a", "a-.b"),
     "trainingPlanARN": ("arn:aws:sagemaker:eu-central-1:123456789012:training-plan/p",),
     "experimentName": ("a", "A-1"),

@@ -55,6 +55,10 @@ def _channels(*channels: Spec, **more: Any) -> Spec:
     return {"inputDataConfig": list(channels)} | more
 
 
+def _files(directory: str, **more: Any) -> Spec:
+    return channel(dataSource={"fileSystemDataSource": FILES | {"directoryPath": directory} | more})
+
+
 _AUGMENTED = {"s3DataType": "AugmentedManifestFile", "attributeNames": ["source-ref"]}
 _NO_TYPE = {"instanceType": None}
 
@@ -150,6 +154,21 @@ CASES: dict[str, Case] = {
         "fileSystemDataSource needs vpcConfig",
         _channels(channel(dataSource={"fileSystemDataSource": FILES}), vpcConfig=VPC),
         _channels(channel(dataSource={"fileSystemDataSource": FILES})),
+    ),
+    "6 a directory is reached without going up": Case(
+        "write it without '..'",
+        _channels(_files("/a/..b/c.."), vpcConfig=VPC),
+        _channels(_files("/a/../b"), vpcConfig=VPC),
+    ),
+    "6 Lustre has a mount name": Case(
+        "begins with its mount name",
+        _channels(_files("/fsx", fileSystemType="FSxLustre"), vpcConfig=VPC),
+        _channels(_files("//", fileSystemType="FSxLustre"), vpcConfig=VPC),
+    ),
+    "6 EFS has a root": Case(
+        "write it without '..'",
+        _channels(_files("/"), vpcConfig=VPC),
+        _channels(_files("/.."), vpcConfig=VPC),
     ),
     "6 one source per channel": Case(
         "exactly one of dataSource.s3DataSource",
@@ -314,9 +333,6 @@ CHANGED: Spec = {
 REFUSED: dict[str, Spec] = {
     "spec.algorithmSpecification.algorithmName": {"algorithmSpecification": {"trainingImage": None, "algorithmName": "x"}},
     "spec.inputDataConfig[0].dataSource.s3DataSource.s3DataType": _channels(channel(source={"s3DataType": "Converse"})),
-    "spec.inputDataConfig[0].dataSource.fileSystemDataSource": _channels(
-        channel(dataSource={"fileSystemDataSource": FILES}), vpcConfig=VPC
-    ),
     "spec.inputDataConfig[0].dataSource.datasetSource": _channels(channel(dataSource={"datasetSource": {"datasetARN": "a"}})),
     "spec.resourceConfig.instanceGroups": {"resourceConfig": _NO_TYPE | {"instanceGroups": GROUPS}},
     "spec.resourceConfig.instancePreferences": {

@@ -117,6 +117,17 @@ def test_logs_may_be_read_only_where_metrics_from_logs_are_on(where: str) -> Non
     assert operator_environment(where, "metricsFromLogs.enabled=false")["TRAINYARD_METRICS_FROM_LOGS"] == "false"
 
 
+@pytest.mark.parametrize("where", ["watchNamespaces=[]", 'watchNamespaces=["a","b"]'])
+def test_of_claims_and_their_classes_the_operator_reads_and_no_more(where: str) -> None:
+    rights = {
+        resource: set(rule["verbs"])
+        for rule in operator_rules(where)
+        for resource in rule["resources"]
+        if resource in ("persistentvolumeclaims", "persistentvolumes", "storageclasses")
+    }
+    assert rights == {"persistentvolumeclaims": {"get", "list"}, "storageclasses": {"get"}}
+
+
 def test_the_lease_may_be_written_by_name_only() -> None:
     rules = [rule for rule in operator_rules() if rule["resources"] == ["leases"]]
     name = operator_environment()["TRAINYARD_LEASE_NAME"]
@@ -166,6 +177,8 @@ def test_there_is_never_a_second_operator() -> None:
         ("metricsFromLogs.maxSeries=100000", "TRAINYARD_METRICS_FROM_LOGS_SERIES", "100000"),
         ('s3.deniedAddresses=["10.0.0.0/8","fd00::/8"]', "TRAINYARD_S3_DENIED_ADDRESSES", "10.0.0.0/8,fd00::/8"),
         ('s3.allowedAddresses=["10.1.0.0/16"]', "TRAINYARD_S3_ALLOWED_ADDRESSES", "10.1.0.0/16"),
+        ("allowInstanceMetadataCredentials=true", "TRAINYARD_ALLOW_INSTANCE_METADATA_CREDENTIALS", "true"),
+        ('logLevel="INFO"', "TRAINYARD_ALLOW_INSTANCE_METADATA_CREDENTIALS", "false"),
         ('clusterDomain="k8s.example"', "TRAINYARD_CLUSTER_DOMAIN", "k8s.example"),
         ('logLevel="DEBUG"', "TRAINYARD_LOG_LEVEL", "DEBUG"),
         ('agentImage={"repository":"r.example/agent","tag":"2"}', "TRAINYARD_AGENT_IMAGE", "r.example/agent:2"),
@@ -248,6 +261,7 @@ def test_instance_types_follow_the_crds_at_first_and_are_ordinary_objects_later(
         ("resyncSeconds=1", "resyncSeconds"),
         ("restrictedUID=0", "restrictedUID"),
         ('s3.deniedAddresses=["s3.example.com"]', "deniedAddresses"),
+        ('allowInstanceMetadataCredentials="yes"', "allowInstanceMetadataCredentials"),
         ('defaultSecurityMode="privileged"', "defaultSecurityMode"),
         ('trainingImagePullPolicy="Sometimes"', "trainingImagePullPolicy"),
         ('logLevel="info"', "logLevel"),

@@ -56,6 +56,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | quote }}
   resources: [services]
   verbs: [get, create]
 - apiGroups: [""]
+  resources: [persistentvolumeclaims] # those that jobs' channels are mounted from
+  verbs: [get, list]
+- apiGroups: [""]
   resources: [events]
   verbs: [create]
 {{- end -}}

@@ -88,7 +88,22 @@ class S3DataSource(SpecModel):
 
 
 class FileSystemDataSource(SpecModel):
-    """A directory of an EFS or FSx for Lustre file system."""
+    """A directory of an EFS or FSx for Lustre file system, which a PersistentVolumeClaim stands for here."""
+
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        FieldRule(
+            "!self.matches('(^|/)[.][.](/|$)')",
+            lambda source: ".." not in source.directory_path.split("/"),
+            "directoryPath is a full path in the file system: write it without '..'",
+            "directory_path",
+            refuses=False,
+        ),
+        Rule(
+            "self.fileSystemType != 'FSxLustre' || self.directoryPath.matches('^/+[^/]')",
+            lambda source: source.file_system_type != "FSxLustre" or bool(source.directory_path.strip("/")),
+            "directoryPath of an FSxLustre file system begins with its mount name; write /MOUNTNAME or /MOUNTNAME/DIRECTORY",
+        ),
+    )
 
     file_system_id: str = Field(
         pattern=r"^fs-[0-9a-f]{8,}$",
@@ -100,7 +115,10 @@ class FileSystemDataSource(SpecModel):
     file_system_access_mode: Literal["rw", "ro"] = Field(description="rw: it may be written. ro: it may only be read.")
     file_system_type: Literal["EFS", "FSxLustre"] = Field(description="EFS or FSxLustre.")
     directory_path: str = Field(
-        max_length=4096, description="Full path of the directory in it.", examples=["/datasets/diamonds"]
+        pattern=r"^/[^\x00-\x1f\x7f]*$",
+        max_length=4096,
+        description="Full path of the directory in it, which must exist. Of FSxLustre its first part is the file system's mount name.",
+        examples=["/datasets/diamonds"],
     )
 
 
@@ -116,9 +134,6 @@ class DataSource(SpecModel):
             "give exactly one of dataSource.s3DataSource, dataSource.fileSystemDataSource and dataSource.datasetSource",
         ),
         absent(
-            "file_system_data_source", "file systems are not supported yet; copy the data to S3 and give s3DataSource"
-        ),
-        absent(
             "dataset_source",
             "data sets of AWS's hub cannot be reached from here; copy the data to S3 and give s3DataSource",
         ),
@@ -126,7 +141,9 @@ class DataSource(SpecModel):
 
     s3_data_source: S3DataSource | None = Field(default=None, description="Objects in S3.")
     file_system_data_source: FileSystemDataSource | None = Field(
-        default=None, description="A directory of an EFS or FSx for Lustre file system. Not supported yet."
+        default=None,
+        description="A directory of an EFS or FSx for Lustre file system: of the PersistentVolumeClaim that the ExecutionRole's"
+        " fileSystems names for it, or that has its ID in the label trainyard.dev/file-system-id.",
     )
     dataset_source: dict[str, Any] | None = Field(
         default=None, description="A data set of AWS's hub. Not supported.", examples=[{"datasetARN": "arn:aws:..."}]
@@ -180,7 +197,8 @@ class Channel(SpecModel):
     input_mode: InputMode | None = Field(
         default=None,
         description="Overrides algorithmSpecification.trainingInputMode for this channel. File: copied before training starts."
-        " Pipe: streamed through FIFOs. FastFile: files that cannot be written to.",
+        " Pipe: streamed through FIFOs. FastFile: files that cannot be written to; copies, or a volume where the ExecutionRole's"
+        " fastFile names one.",
     )
     shuffle_config: ShuffleConfig | None = Field(
         default=None,

@@ -94,12 +94,24 @@ REQUEST: Final[dict[str, Entry]] = {
     "InputDataConfig[].DataSource.S3DataSource.HubAccessConfig": _ignored(
         "AWS's hub cannot be reached; the data is read from s3URI", whole=True
     ),
-    "InputDataConfig[].DataSource.FileSystemDataSource": _refused(whole=True),
+    "InputDataConfig[].DataSource.FileSystemDataSource": _acted("a PersistentVolumeClaim of the namespace, mounted"),
+    "InputDataConfig[].DataSource.FileSystemDataSource.FileSystemId": _acted(
+        "names a claim by the ExecutionRole's fileSystems or by the label trainyard.dev/file-system-id"
+    ),
+    "InputDataConfig[].DataSource.FileSystemDataSource.FileSystemAccessMode": _acted("ro or rw"),
+    "InputDataConfig[].DataSource.FileSystemDataSource.FileSystemType": _acted(
+        "of FSxLustre the path's first part is the mount name"
+    ),
+    "InputDataConfig[].DataSource.FileSystemDataSource.DirectoryPath": _acted(
+        "a directory that exists", "a full path without `..` and control characters"
+    ),
     "InputDataConfig[].DataSource.DatasetSource": _refused(whole=True),
     "InputDataConfig[].ContentType": _acted("inputdataconfig.json"),
     "InputDataConfig[].CompressionType": _acted("Gzip in Pipe mode only"),
     "InputDataConfig[].RecordWrapperType": _acted("RecordIO in Pipe mode only"),
-    "InputDataConfig[].InputMode": _acted("FastFile is served by copies that cannot be written to"),
+    "InputDataConfig[].InputMode": _acted(
+        "FastFile is served by copies that cannot be written to, or by a volume that the ExecutionRole names"
+    ),
     "InputDataConfig[].ShuffleConfig": _acted("in Pipe mode; files have no order, so it acts on nothing in File mode"),
     "InputDataConfig[].ShuffleConfig.Seed": _acted(),
     "OutputDataConfig": _acted(),

@@ -17,6 +17,9 @@ LABEL_ATTEMPT: Final = f"{GROUP}/attempt"
 LABEL_HOST: Final = f"{GROUP}/host"
 LABEL_MANAGED_BY: Final = "app.kubernetes.io/managed-by"
 
+# On a PersistentVolumeClaim, by whoever offers it: the file system (fs-...) that it stands for in its namespace.
+LABEL_FILE_SYSTEM: Final = f"{GROUP}/file-system-id"
+
 # Annotations the operator writes on a pod and the agent reads through the downward API.
 ANNOTATION_STOP: Final = f"{GROUP}/stop"  # JSON StopOrder
 ANNOTATION_TRAINING_ENDED: Final = f"{GROUP}/training-ended"  # JSON TrainingEnd
@@ -50,6 +53,7 @@ PODINFO_TRAINING_ENDED: Final = "training-ended"
 CREDENTIALS_DIR: Final = f"{AGENT_DIR}/credentials"  # the ExecutionRole's Secret, a file per key
 IDENTITY_DIR: Final = f"{AGENT_DIR}/identity"  # the service account's token for an STS
 IDENTITY_TOKEN: Final = "token"  # noqa: S105 - a file's name
+VOLUMES_DIR: Final = f"{AGENT_DIR}/volumes"  # in `stage`: the claims that channels are mounted from, each whole
 CA_DIR: Final = f"{AGENT_DIR}/ca"  # also in training: the authorities of the S3 endpoint
 CA_FILE: Final = f"{CA_DIR}/ca.crt"
 RELEASE_FILE: Final = f"{STATE_DIR}/release"  # `hold` waits for it

@@ -68,6 +68,19 @@ class ChannelPlan(Model):
         return self.distribution == "ShardedByS3Key"
 
 
+class MountedChannel(Model):
+    """One channel that a volume serves, on every host. In `stage` the volume is `volume` below names.VOLUMES_DIR, whole, and the
+    channel's directory `path` in it (empty: all of it). `source` is what the user wrote, for messages."""
+
+    name: str
+    volume: str
+    path: str
+    source: str
+    claim: str
+    input_mode: Literal["File", "FastFile"] = "File"
+    content_type: str | None = None
+
+
 class CheckpointPlan(Model):
     """What is kept in step: `local_path` as training sees it; how old, in seconds, may be what S3 lacks."""
 
@@ -105,6 +118,8 @@ class StorePlan(Model):
     addressing_style: Literal["auto", "path", "virtual"] = "auto"
     credentials_secret: str | None = None
     web_identity: WebIdentityPlan | None = None
+    instance_metadata: bool = False
+    """Without any other credentials those of the node are used."""
     denied_addresses: list[str] = Field(default_factory=list)
     """Networks, as ADDRESS/BITS, in which an endpoint may not be unless one of `allowed_addresses` has it."""
     allowed_addresses: list[str] = Field(default_factory=list)
@@ -120,6 +135,8 @@ class Plan(Model):
     hosts: list[Host]
     hyper_parameters: dict[str, str] = Field(default_factory=dict)
     channels: list[ChannelPlan] = Field(default_factory=list)
+    """Those whose data the agent brings."""
+    mounted: list[MountedChannel] = Field(default_factory=list)
     checkpoints: CheckpointPlan | None = None
     folders: list[FolderPlan] = Field(default_factory=list)
     config_files: dict[str, dict[str, Any]] = Field(default_factory=dict)

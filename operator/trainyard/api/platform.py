@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from trainyard.api.base import DNS_LABEL, Model
+from trainyard.api.base import DNS_LABEL, S3_URI, Model
+from trainyard.api.rules import list_keys
 
 QUANTITY = r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$"
 Quantity = Annotated[str, Field(pattern=QUANTITY, max_length=32)]
@@ -141,6 +142,41 @@ class WebIdentity(Model):
     )
 
 
+FILE_SYSTEM_ID = r"^fs-[0-9a-f]{8,}$"
+ClaimName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
+
+
+class FileSystem(Model):
+    """The claim that a file system is reached by."""
+
+    file_system_id: str = Field(
+        pattern=FILE_SYSTEM_ID,
+        min_length=11,
+        max_length=21,
+        description="ID of the file system, as jobs have it.",
+        examples=["fs-0123456789abcdef0"],
+    )
+    claim_name: ClaimName = Field(
+        description="PersistentVolumeClaim of the role's namespace that holds the whole file system.",
+        examples=["shared-data"],
+    )
+
+
+class FastFile(Model):
+    """The claim that objects of S3 are seen by."""
+
+    s3_uri: str = Field(
+        pattern=S3_URI,
+        max_length=1024,
+        description="Bucket, or folder of a bucket, that the claim shows at its root.",
+        examples=["s3://datasets"],
+    )
+    claim_name: ClaimName = Field(
+        description="PersistentVolumeClaim of the role's namespace, of a CSI driver that shows objects as files.",
+        examples=["datasets-s3"],
+    )
+
+
 class ExecutionRoleSpec(Model):
     """The identity with which a job's data is moved, and which its program has, unless trainingCredentials is none."""
 
@@ -161,6 +197,12 @@ class ExecutionRoleSpec(Model):
         default=None,
         description="In place of credentialsSecretRef: credentials of an STS, for a token of the service account that is mounted into"
         " the agent's containers alone, and renewed.",
+    )
+    instance_metadata_credentials: bool = Field(
+        default=False,
+        description="true: where there is neither credentialsSecretRef nor webIdentity and the service account brings nothing, the"
+        " node's own credentials are used, of its instance metadata service (IMDSv2). The operator's setting"
+        " allowInstanceMetadataCredentials must allow it.",
     )
     service_account_name: str | None = Field(
         default=None,
@@ -200,4 +242,18 @@ class ExecutionRoleSpec(Model):
         description="How many seconds of checkpoints a host that dies at once may lose, besides the file that was being written or"
         " copied: the directory is looked at twice in that time. So are those of TensorBoard's and the debugger's files.",
         examples=[30],
+    )
+    file_systems: list[FileSystem] = Field(
+        default_factory=list,
+        max_length=50,
+        description="Claims for jobs' fileSystemDataSource. A file system that is not in the list is looked for by the label"
+        " trainyard.dev/file-system-id of claims.",
+        json_schema_extra=list_keys("fileSystemID"),
+    )
+    fast_file: list[FastFile] = Field(
+        default_factory=list,
+        max_length=50,
+        description="Claims for jobs' FastFile channels that are FullyReplicated and lie below s3URI; the longest that fits counts."
+        " All others are copied.",
+        json_schema_extra=list_keys("s3URI"),
     )

@@ -15,6 +15,13 @@ class Reason(StrEnum):
     INSTANCE_TYPE_INVALID = "InstanceTypeInvalid"  # its reserve leaves nothing for training
     EXECUTION_ROLE_NOT_FOUND = "ExecutionRoleNotFound"  # no ExecutionRole with that roleARN in the namespace
     EXECUTION_ROLE_AMBIGUOUS = "ExecutionRoleAmbiguous"  # two ExecutionRoles carry that roleARN
+    INSTANCE_METADATA_FORBIDDEN = (
+        "InstanceMetadataForbidden"  # the role wants the node's credentials, the operator's setting does not
+    )
+    CLAIM_NOT_FOUND = "ClaimNotFound"  # no PersistentVolumeClaim for a channel; waited for
+    CLAIM_AMBIGUOUS = "ClaimAmbiguous"  # two claims are labelled with one file system
+    CLAIM_NOT_READY = "ClaimNotReady"  # the claim is not bound, or is being deleted; waited for
+    CLAIM_UNFIT = "ClaimUnfit"  # its access modes or its volume mode do not allow what the job needs
     NAME_IN_USE = "ResourceInUse"  # another job of the namespace has this trainingJobName
 
     # FieldsIgnored: there only if it is so.

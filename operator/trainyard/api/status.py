@@ -103,9 +103,12 @@ class ChannelStatus(Model):
 
     channel_name: str = Field(pattern=r"^[A-Za-z0-9\.\-_]+$", max_length=64, description="Name of the channel.")
     input_mode: Literal["Pipe", "File", "FastFile"] = Field(description="The mode that holds for it.")
-    served_by: Literal["Staging", "Stream"] = Field(
+    served_by: Literal["Staging", "Stream", "Volume"] = Field(
         description="Staging: copied to each host before training starts; of a FastFile channel nothing can be written to the"
-        " copy. Stream: written into FIFOs while training reads them."
+        " copy. Stream: written into FIFOs while training reads them. Volume: mounted from a PersistentVolumeClaim."
+    )
+    claim_name: str | None = Field(
+        default=None, max_length=253, description="The PersistentVolumeClaim, of a channel that a volume serves."
     )
 
 

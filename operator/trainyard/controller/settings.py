@@ -45,6 +45,7 @@ class Settings(BaseSettings):
     watch_namespaces: str = ""
     s3_denied_addresses: str = ""
     s3_allowed_addresses: str = ""
+    allow_instance_metadata_credentials: bool = False
     metrics_from_logs: bool = True
     metrics_from_logs_streams: int = Field(default=100, ge=1, le=1000)
     metrics_from_logs_series: int = Field(default=2000, ge=0, le=100_000)
@@ -85,4 +86,5 @@ class Settings(BaseSettings):
             metrics_from_logs=self.metrics_from_logs,
             denied_addresses=_listed(self.s3_denied_addresses),
             allowed_addresses=_listed(self.s3_allowed_addresses),
+            instance_metadata=self.allow_instance_metadata_credentials,
         )

@@ -24,8 +24,9 @@ class Scripted:
 
     who = Who("arn:role", None, "http://s3", "r")
 
-    def __init__(self, *bodies: bytes, opaque: bool = False, part: int | None = None) -> None:
+    def __init__(self, *bodies: bytes, opaque: bool = False, part: int | None = None, second: int = 0) -> None:
         self.bodies = list(bodies)
+        self.second = second or part
         self.opaque = opaque
         self.part = part
         self.damaged = 0
@@ -39,7 +40,8 @@ class Scripted:
         return StoredObject(key, 4, self.etag, self.checksum)
 
     def about(self, _bucket: str, _key: str, *, part: int | None = None) -> About | None:
-        return About(self.part or 0, opaque=self.opaque) if part is None or self.part else None
+        size = self.second if part == 2 else self.part
+        return About(size or 0, opaque=self.opaque) if part is None or self.part else None
 
     def came_damaged(self, _uri: str) -> None:
         self.damaged += 1
@@ -183,3 +185,45 @@ def test_what_was_streamed_and_differs_from_its_etag_is_judged_by_reading_it_aga
     fault = claim.fault([b"da", b"ma"])
     with pytest.raises(Refused, match="arrived damaged: its bytes") if refused else nullcontext():
         proofs.of_stream("b", item, claim, fault)
+
+
+def composite(body: bytes, *sizes: int) -> str:
+    crcs, first = [], 0
+    for size in sizes:
+        crcs.append(zlib.crc32(body[first : first + size]).to_bytes(4, "big"))
+        first += size
+    whole = base64.b64encode(zlib.crc32(b"".join(crcs)).to_bytes(4, "big")).decode()
+    return f"CRC32={whole}-{len(crcs)}"
+
+
+def in_parts(store: Scripted, *sizes: int, body: bytes = b"good") -> tuple[Proofs, StoredObject]:
+    """An object of parts of these sizes, whose ETag tells nothing, as under a KMS key."""
+    store.etag, store.checksum = '"opaque"', composite(body, *sizes)
+    return Proofs(cast("Store", store), Patience(0)), StoredObject("k", len(body), store.etag, "CRC32-")
+
+
+def test_a_checksum_of_parts_tells_where_the_etag_does_not(file: int) -> None:
+    store = Scripted(b"damb", b"good", part=2)
+    proofs, item = in_parts(store, 2, 2)
+    os.pwrite(file, b"dama", 0)
+    proofs.of_file("b", item, file, lambda get: cast("None", os.pwrite(file, get(0, 4), 0)))
+    assert os.pread(file, 100, 0) == b"good"
+    assert store.damaged == 2
+
+
+def test_an_object_of_one_request_that_came_in_parts_is_verified_too() -> None:
+    proofs, item = in_parts(Scripted(b"good", part=2), 2, 2)
+    assert proofs.of_bytes("b", item, b"dama") == b"good"
+
+
+def test_the_same_damage_each_time_is_refused_where_all_parts_are_of_one_size() -> None:
+    proofs, item = in_parts(Scripted(b"dama", part=2), 2, 2)
+    with pytest.raises(Refused, match="its CRC32 is"):
+        proofs.of_bytes("b", item, b"dama")
+
+
+def test_parts_of_other_sizes_than_the_first_say_nothing_and_refuse_nothing() -> None:
+    store = Scripted(b"goodness", part=3, second=4)
+    proofs, item = in_parts(store, 3, 4, 1, body=b"goodness")
+    assert proofs.of_bytes("b", item, b"goodness") == b"goodness"
+    assert store.reads == READINGS

@@ -37,6 +37,10 @@ def test_the_reasons_that_warn_are_those_that_say_what_to_do() -> None:
     assert WARNINGS - failures == {
         Reason.INVALID_SPEC,
         Reason.NAME_IN_USE,
+        Reason.CLAIM_NOT_FOUND,
+        Reason.CLAIM_AMBIGUOUS,
+        Reason.CLAIM_NOT_READY,
+        Reason.CLAIM_UNFIT,
         Reason.PODS_REFUSED,
         Reason.UNSCHEDULABLE,
         Reason.IMAGE_PULL_FAILING,

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from tests.support import objects as o
+from tests.support.specs import FILES, VPC
 from trainyard.api import names
 from trainyard.api.plan import Plan, model_uri
 from trainyard.controller.core.actions import Actions, actions
@@ -19,6 +20,7 @@ from trainyard.controller.core.decision import Act
 from trainyard.controller.core.job import parse_job
 from trainyard.controller.core.policies import decide
 from trainyard.controller.core.snapshot import Options, Snapshot
+from trainyard.controller.core.volumes import Claim, Claims
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "children"
 CHANNEL = {
@@ -41,6 +43,28 @@ CASES: dict[str, Snapshot] = {
                 CHANNEL | {"channelName": "validation", "inputMode": "FastFile"},
             ]
         )
+    ),
+    "volumes": o.snapshot(
+        o.job(
+            hosts=2,
+            vpcConfig=VPC,
+            inputDataConfig=[
+                {"channelName": "train", "dataSource": {"fileSystemDataSource": FILES}},
+                CHANNEL
+                | {
+                    "channelName": "images",
+                    "inputMode": "FastFile",
+                    "dataSource": {"s3DataSource": {"s3URI": "s3://data/i/"}},
+                },
+            ],
+        ),
+        roles=(
+            o.role(
+                fileSystems=[{"fileSystemID": FILES["fileSystemID"], "claimName": "shared"}],
+                fastFile=[{"s3URI": "s3://data", "claimName": "objects"}],
+            ),
+        ),
+        claims=Claims({name: Claim(name, "Bound", frozenset({"ReadOnlyMany"})) for name in ("shared", "objects")}),
     ),
     "two-hosts-gpu-restricted": o.snapshot(
         o.job(

@@ -1,4 +1,4 @@
-"""What of a job's channels and output reaches the agent."""
+"""What of a job, its channels, output and role reaches the agent."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Any
 
 from tests.support import objects as o
 from trainyard.api.plan import ChannelPlan
+from trainyard.api.reasons import Reason
+from trainyard.controller.core.decision import Act
 from trainyard.controller.core.jobplan import job_plan
 from trainyard.controller.core.policies import decide
 from trainyard.controller.core.references import Resolved, Unresolved
@@ -98,3 +100,16 @@ def test_what_becomes_of_the_output_is_handed_on_and_the_status_names_the_same_p
     status = reduce(snapshot, decide(snapshot))
     assert status.model_artifacts is not None
     assert status.model_artifacts.s3_model_artifacts == plan.model_uri
+
+
+def test_the_nodes_own_credentials_take_the_leave_of_role_and_operator() -> None:
+    role = o.role(credentialsSecretRef=None, instanceMetadataCredentials=True)
+    refused = decide(o.snapshot(o.job(), roles=(role,)))
+    assert (refused.act, refused.reason) == (Act.REFUSE, Reason.INSTANCE_METADATA_FORBIDDEN)
+    assert "allowInstanceMetadataCredentials" in refused.message
+    for allowed, asked in ((True, True), (True, False), (False, False)):
+        options = replace(o.OPTIONS, instance_metadata=allowed)
+        role = o.role(credentialsSecretRef=None, instanceMetadataCredentials=asked)
+        found = o.snapshot(o.job(), roles=(role,), options=options).resolution
+        assert isinstance(found, Resolved)
+        assert job_plan(o.job(), found, options).store.instance_metadata is asked

@@ -17,9 +17,11 @@ KEEP_SECONDS = 1.0
 class CredentialFiles:
     """Called for each request, so that a rotated or repaired Secret is used as soon as the kubelet shows it."""
 
-    def __init__(self, directory: Path, secret: str | None) -> None:
+    def __init__(self, directory: Path, secret: str | None, *, metadata: bool = False) -> None:
+        """`metadata`: without any, those of the node will do."""
         self._directory = directory
         self._secret = secret
+        self._metadata = metadata
         self._kept: tuple[float, Credentials] | None = None
 
     def __call__(self) -> Credentials:
@@ -50,7 +52,7 @@ class CredentialFiles:
         # Importing botocore takes as long as a small job's whole staging: only where it is needed.
         from trainyard.agent.adapters.ambient import ambient_credentials  # noqa: PLC0415
 
-        return ambient_credentials()
+        return ambient_credentials(self._metadata)
 
     def _read(self, name: str) -> str:
         try:

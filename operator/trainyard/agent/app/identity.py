@@ -26,7 +26,7 @@ class Source(Protocol):
 def source(plan: StorePlan, credentials: Path, identity: Path, timing: Timing, admits: Callable[[str], bool]) -> Source:
     """`credentials` and `identity`: directories of the Secret and of the service account's token."""
     if plan.web_identity is None:
-        return CredentialFiles(credentials, plan.credentials_secret)
+        return CredentialFiles(credentials, plan.credentials_secret, metadata=plan.instance_metadata)
     from trainyard.agent.adapters.webidentity import WebIdentity  # noqa: PLC0415 - few roles have it
 
     return WebIdentity(

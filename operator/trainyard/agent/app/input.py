@@ -8,7 +8,7 @@ from pathlib import Path
 
 from trainyard.agent.adapters import files
 from trainyard.agent.adapters.placed import Placed
-from trainyard.agent.app import restore
+from trainyard.agent.app import mounted, restore
 from trainyard.agent.app.download import Downloader, Item, Parents
 from trainyard.agent.app.fence import download_failure
 from trainyard.agent.app.piped import Piped
@@ -47,7 +47,8 @@ class Input:
         """Returns when everything is in place."""
         # All are looked at before anything is downloaded: what is wrong with the last one shows at once.
         channels = self._plan.channels_of(self._settings.host)
-        _check_names(channels)
+        _check_names(channels, [channel.name for channel in self._plan.mounted])
+        mounted.check(self._settings, self._plan)
         shares = [
             (self._share(channel), self._settings.ml / "input/data" / channel.name)
             for channel in channels
@@ -80,7 +81,8 @@ class Input:
 
     def _keep_manifest(self, name: str, document: bytes) -> None:
         """Beside the channel's directory, as on SageMaker. A channel of that name has the place first."""
-        if all(channel.name != name for channel in self._plan.channels):
+        taken = {channel.name for channel in self._plan.channels} | {channel.name for channel in self._plan.mounted}
+        if name not in taken:
             files.write_whole(self._settings.ml / "input/data" / name, document, 0o666)
 
     def _fill(self, share: Share, directory: Path) -> None:
@@ -128,10 +130,10 @@ class Input:
             raise layout.disk_full(self._needed, free, self._settings.host) from error
 
 
-def _check_names(channels: list[ChannelPlan]) -> None:
+def _check_names(channels: list[ChannelPlan], mounted_names: list[str]) -> None:
     """A Pipe channel's FIFOs must not be another channel's directory."""
     for channel in channels:
-        for other in channels:
-            stem, _, number = other.name.rpartition("_")
+        for other in [*(each.name for each in channels), *mounted_names]:
+            stem, _, number = other.rpartition("_")
             if channel.input_mode == "Pipe" and stem == channel.name and number.isdecimal():
-                raise layout.fifo_taken(channel, other.name)
+                raise layout.fifo_taken(channel, other)

@@ -41,6 +41,7 @@ class Lending:
             plan.store.endpoint_url or "AWS",
             plan.store.region,
             web_identity=plan.store.web_identity is not None,
+            instance_metadata=plan.store.instance_metadata,
         )
         self._token = credentials_token(plan.job.uid, plan.job.attempt).encode()
         self._files = CredentialFiles(settings.credentials, plan.store.credentials_secret)
@@ -115,7 +116,9 @@ def main(settings: Settings) -> int:
     """Prints what the service account brings, as JSON."""
     plan = Plan.model_validate_json(settings.plan.read_bytes())
     try:
-        answer = asdict(CredentialFiles(settings.credentials, plan.store.credentials_secret)())
+        store = plan.store
+        found = CredentialFiles(settings.credentials, store.credentials_secret, metadata=store.instance_metadata)
+        answer = asdict(found())
     except StoreFault as fault:
         answer = {"refused": fault.detail}
     sys.stdout.write(json.dumps(answer))

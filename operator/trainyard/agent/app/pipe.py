@@ -4,7 +4,8 @@ Each channel has a thread. For epoch n, from 0 and without end: make the FIFO `<
 once the reader has closed it make the next one. A reader that closes early has had enough, and the next epoch follows.
 
 A FIFO has no way to say that something went wrong: its end would look like the end of the data. So after a failure it is left open and
-silent, and the supervisor is told, which has training ended. Events on standard output, a line of JSON each: `failed` is the only one.
+silent, and the supervisor is told, which has training ended. Events on standard output, a line of JSON each: `failed`, and `blocked` with
+the reason why data does not come, or none when it comes again.
 The end of standard input is the end of the process.
 """
 
@@ -39,15 +40,41 @@ MEMORY = 256 * 1024 * 1024
 """Data segment in bytes: what is fetched ahead is there up to three times, as it arrives, as it is put together, and as it waits."""
 
 
+class Teller:
+    """What the supervisor is told, by any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._blocked = False
+
+    def failed(self, error: AgentError) -> None:
+        with self._lock:
+            self._say(event="failed", reason=error.reason.value, message=error.message)
+
+    def blocked(self, text: str | None) -> None:
+        """The first word of many requests that fail, and that one got through. The others differ in the object's name only."""
+        with self._lock:
+            if bool(text) != self._blocked:
+                self._blocked = bool(text)
+                self._say(event="blocked", message=text)
+
+    @staticmethod
+    def _say(**event: str | None) -> None:
+        sys.stdout.write(json.dumps(event) + "\n")
+        sys.stdout.flush()
+
+
 class Feeder:
     """One channel's FIFOs."""
 
-    def __init__(self, settings: Settings, plan: Plan, store: Store, channel: ChannelPlan) -> None:
+    def __init__(self, settings: Settings, plan: Plan, store: Store, channel: ChannelPlan, teller: Teller) -> None:
         self._settings = settings
         self._channel = channel
         self._catalogue = Catalogue(settings.pipes, channel)
         self._store = store
-        self._patience = Patience(plan.download_retry_seconds)
+        self._patience = Patience(
+            plan.download_retry_seconds, notify=teller.blocked, quiet=settings.timing.blocked_told
+        )
         self._proofs = Proofs(store, self._patience)
         self._ahead = AHEAD // len(plan.piped(settings.host))
         self._pool = ThreadPoolExecutor(WORKERS)
@@ -88,25 +115,20 @@ class Feeder:
             time.sleep(timing.fifo_poll)
 
 
-def _tell_failure(error: AgentError) -> None:
-    sys.stdout.write(json.dumps({"event": "failed", "reason": error.reason.value, "message": error.message}) + "\n")
-    sys.stdout.flush()
-
-
-def _feed(feeder: Feeder) -> None:
+def _feed(feeder: Feeder, teller: Teller) -> None:
     """Whatever ends it, the FIFO stays open: see above."""
     try:
         feeder.run()
     except Refused as refused:
-        _tell_failure(download_failure(refused))
+        teller.failed(download_failure(refused))
     except AgentError as error:
-        _tell_failure(error)
+        teller.failed(error)
     except MemoryError:
         log.exception("memory limit reached")
         os._exit(3)
     except BaseException as error:
         log.exception("streaming failed")
-        _tell_failure(unexpected(error))
+        teller.failed(unexpected(error))
 
 
 def main(settings: Settings) -> int:
@@ -116,8 +138,9 @@ def main(settings: Settings) -> int:
     plan = Plan.model_validate_json(settings.plan.read_bytes())
     store = Store(plan.store, settings.credentials, settings.timing, identity=settings.identity)
     files.make_directory(settings.staging, 0o700)
+    teller = Teller()
     for channel in plan.piped(settings.host):
-        feeder = Feeder(settings, plan, store, channel)
-        threading.Thread(target=_feed, args=(feeder,), name=channel.name, daemon=True).start()
+        feeder = Feeder(settings, plan, store, channel, teller)
+        threading.Thread(target=_feed, args=(feeder, teller), name=channel.name, daemon=True).start()
     sys.stdin.read()
     os._exit(0)

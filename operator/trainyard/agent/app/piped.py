@@ -13,7 +13,7 @@ from trainyard.agent.app.settings import Settings
 from trainyard.agent.app.shares import Share, Source
 from trainyard.agent.app.sources import Sources
 from trainyard.agent.core import datamanifest, layout
-from trainyard.agent.ports import StoredObject
+from trainyard.agent.ports import Reference, StoredObject
 from trainyard.api.plan import ChannelPlan, Plan
 
 
@@ -44,7 +44,20 @@ class Piped:
             bucket, objects = self._objects(channel, *part)
             catalogue.write(bucket, map(record, objects), rank=rest[0], hosts=rest[1])
             self._count(catalogue)
+        self._try_first(catalogue)
         fifo.make(self._settings.fifo(channel, 0), self._settings.staging)
+
+    def _try_first(self, catalogue: Catalogue) -> None:
+        """Objects that may be listed need not be readable: that shows here, and not only when training waits for them."""
+        channel, lines = catalogue.channel, catalogue.lines()
+        for number in catalogue.order(0)[:1]:
+            if channel.data_type != "AugmentedManifestFile":
+                self._sources.readable(catalogue.bucket, stored(lines[number]).key)
+                continue
+            for found in datamanifest.sample(channel, lines[number], number + 1):
+                if isinstance(found, Reference):
+                    self._sources.readable(found.bucket, found.key)
+        lines.close()
 
     def _count(self, catalogue: Catalogue) -> None:
         lines = catalogue.lines()

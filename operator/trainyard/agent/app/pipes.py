@@ -7,6 +7,7 @@ import contextlib
 import json
 import logging
 import sys
+from typing import Any
 
 from trainyard.agent.adapters import clock
 from trainyard.agent.app.catalogue import Catalogue
@@ -22,7 +23,8 @@ LIVED_SECONDS = 60
 
 
 class Pipes:
-    """`failure`: why training was not given what it should have been, ready to be shown; it must end, and has failed."""
+    """`failure`: why training was not given what it should have been, ready to be shown; it must end, and has failed.
+    `blocked`: why data does not come at the moment."""
 
     def __init__(self, settings: Settings, plan: Plan) -> None:
         self._settings = settings
@@ -33,6 +35,7 @@ class Pipes:
         self._deaths = 0
         self._closed = False
         self.failure: str | None = None
+        self.blocked: str | None = None
 
     async def attend(self, over: Over, *, staged: bool) -> None:
         """To be called all the time."""
@@ -84,11 +87,18 @@ class Pipes:
         assert process.stdout is not None
         with contextlib.suppress(ValueError, OSError):
             async for line in process.stdout:
-                self.failure = self.failure or str(json.loads(line)["message"])
+                self._hear(json.loads(line))
         code = await process.wait()
+        self.blocked = None
         if self._process is process:
             self._process = None
             self._deaths = 1 if clock.now() - self._started >= LIVED_SECONDS else self._deaths + 1
             wait = self._settings.timing.worker_restart * min(30, 2 ** (self._deaths - 1))
             self._may_start = clock.now() + wait
             log.warning("the pipe process ended with %s", code)
+
+    def _hear(self, event: dict[str, Any]) -> None:
+        if event["event"] == "blocked":
+            self.blocked = event["message"]
+        else:
+            self.failure = self.failure or str(event["message"])

@@ -52,14 +52,14 @@ class _ByEtag:
 
 @dataclass(frozen=True)
 class Claim:
-    """What S3 says of an object's bytes: a checksum (NAME=VALUE), or an ETag, perhaps of parts of `part` bytes each."""
+    """What S3 says of an object's bytes: a checksum (NAME=VALUE) or an ETag, either perhaps of parts of `part` bytes each."""
 
     checksum: str = ""
     etag: str = ""
     part: int | None = None
 
     def verifier(self) -> Verifier:
-        return checksums.Verifier(self.checksum) if self.checksum else _ByEtag(self.etag, self.part)
+        return checksums.Verifier(self.checksum, self.part) if self.checksum else _ByEtag(self.etag, self.part)
 
     def fault(self, blocks: Iterable[Body]) -> str:
         verifier = self.verifier()
@@ -80,7 +80,7 @@ class Proofs:
     def read(self, bucket: str, item: StoredObject) -> Body:
         """A whole object, of a size for one request."""
         # Where only a checksum tells, our own engine gets it with the bytes, and compares them.
-        fast = self._md5(bucket, item) is not None or not item.checksum
+        fast = self._md5(bucket, item) is not None or not item.checksum or checksums.of_parts(item.checksum)
         body = self._store.read(bucket, item, 0, item.size, self._patience, fast=fast)
         return self.of_bytes(bucket, item, body) if fast else body
 
@@ -114,25 +114,34 @@ class Proofs:
         def blocks() -> Iterator[Body]:
             return (anew(first, min(RANGE, item.size - first)) for first in range(0, item.size, RANGE))
 
-        # An ETag need not be a digest: that shows when the object is read once more.
-        if claim.checksum or self._settle(bucket, item, claim, blocks, lambda: None):
+        # An ETag need not be a digest, nor parts of one size: that shows when the object is read once more.
+        if (claim.checksum and claim.part is None) or self._settle(bucket, item, claim, blocks, lambda: None):
             raise self._refusal(bucket, item, fault)
 
     def claim(self, bucket: str, item: StoredObject) -> Claim | None:
         """None: nothing tells what the bytes must be."""
-        if item.checksum:
-            found = self._store.head(bucket, item.key, self._patience)
-            if found.checksum and bare_etag(found.etag) == bare_etag(item.etag):
-                return Claim(checksum=found.checksum)
+        if item.checksum and (found := self._by_checksum(bucket, item)):
+            return found
         if digest := self._md5(bucket, item):
             return Claim(etag=digest)
         if bucket in self._opaque or not (count := proof.parts(item.etag)):
             return None
-        first = self._store.about(bucket, item.key, part=1)
-        # Parts need not be of one size. Those that clients make are.
-        if first is None or not proof.fits(item.size, first.size, count):
+        part = self._part(bucket, item, count)
+        return Claim(etag=bare_etag(item.etag), part=part) if part else None
+
+    def _by_checksum(self, bucket: str, item: StoredObject) -> Claim | None:
+        found = self._store.head(bucket, item.key, self._patience)
+        if not found.checksum or bare_etag(found.etag) != bare_etag(item.etag):
             return None
-        return Claim(etag=bare_etag(item.etag), part=first.size)
+        if not checksums.of_parts(found.checksum):
+            return Claim(checksum=found.checksum)
+        part = self._part(bucket, item, checksums.parts(found.checksum) or 0)
+        return Claim(checksum=found.checksum, part=part) if part else None
+
+    def _part(self, bucket: str, item: StoredObject, count: int) -> int | None:
+        """Bytes of each of the parts that the object came in. They need not be of one size; those that clients make are."""
+        first = self._store.about(bucket, item.key, part=1)
+        return first.size if first is not None and proof.fits(item.size, first.size, count) else None
 
     def _md5(self, bucket: str, item: StoredObject) -> str | None:
         return None if bucket in self._opaque else proof.plain(item.etag)
@@ -156,7 +165,7 @@ class Proofs:
                 return False
             faults.append(fault)
             if len(faults) > READINGS:
-                if claim.etag and len(set(faults)) == 1 and self._says_nothing(bucket, claim):
+                if len(set(faults)) == 1 and self._says_nothing(bucket, item, claim):
                     return False
                 raise self._refusal(bucket, item, fault)
             self._store.came_damaged(f"s3://{bucket}/{item.key}")
@@ -170,8 +179,12 @@ class Proofs:
         about = self._store.about(bucket, item.key)
         return about is not None and about.opaque
 
-    def _says_nothing(self, bucket: str, claim: Claim) -> bool:
-        """The same bytes each time: may the ETag be no digest of theirs? Parts may have been of other sizes than the first one."""
+    def _says_nothing(self, bucket: str, item: StoredObject, claim: Claim) -> bool:
+        """The same bytes each time: may the claim not be about them? An ETag may be no digest, and parts of other sizes than the first."""
+        if claim.checksum:
+            return claim.part is not None and not self._even(
+                bucket, item, claim.part, checksums.parts(claim.checksum) or 0
+            )
         if claim.part is None:
             if bucket in self._proven:
                 return False
@@ -180,6 +193,11 @@ class Proofs:
                 "ETags in bucket %s are no digests: what has no checksum is checked for its length only", bucket
             )
         return True
+
+    def _even(self, bucket: str, item: StoredObject, part: int, count: int) -> bool:
+        """Are all parts but the last of the size of the first? One request each, and only where all else fails."""
+        said = (self._store.about(bucket, item.key, part=number) for number in range(2, count))
+        return all(about is not None and about.size == part for about in said)
 
     def _refusal(self, bucket: str, item: StoredObject, fault: str) -> Refused:
         found = StoreFault("damaged", fault)

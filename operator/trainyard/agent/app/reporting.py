@@ -114,12 +114,13 @@ def _failure(sidecar: Sidecar, decision: Decision) -> str | None:
 
 def _news(sidecar: Sidecar, phase: Phase, stage: dict[str, Any]) -> dict[str, Any]:
     """Why things take their time, if anything is known."""
+    blocked = {Phase.STAGING: stage.get("message"), Phase.TRAINING: sidecar.pipes.blocked}
     if sidecar.worker.refusal:
         return {"reason": Reason.UPLOAD_BLOCKED.value, "message": sidecar.worker.refusal}
+    if why := blocked.get(phase):
+        return {"reason": Reason.DOWNLOAD_BLOCKED.value, "message": why}
     if phase in {Phase.TRAINING, Phase.UPLOADING} and sidecar.checkpoints is not None and sidecar.checkpoints.refusal:
         return _not_kept(sidecar, phase, sidecar.checkpoints.refusal)
-    if phase is Phase.STAGING and stage.get("message"):
-        return {"reason": Reason.DOWNLOAD_BLOCKED.value, "message": stage["message"]}
     if phase is Phase.WAITING:
         return {"reason": Reason.WAITING_FOR_HOSTS.value, "message": stage.get("message")}
     if phase is Phase.UPLOADING and sidecar.hosts.unreachable:

@@ -26,6 +26,7 @@ class Settings:
     podinfo: Path = Path(names.PODINFO_DIR)
     credentials: Path = Path(names.CREDENTIALS_DIR)
     identity: Path = Path(names.IDENTITY_DIR)
+    volumes: Path = Path(names.VOLUMES_DIR)
     termination_log: Path = Path("/dev/termination-log")
     bind: str = ""
     """One address to listen on; empty: all, IPv4 and IPv6."""
@@ -108,7 +109,7 @@ class Settings:
         return [
             f"--host={self.host}", f"--ml={self.ml}", f"--state={self.state}", f"--plan={self.plan}",
             f"--podinfo={self.podinfo}", f"--credentials={self.credentials}", f"--bind={self.bind}", f"--port={self.port}",
-            f"--termination-log={self.termination_log}", f"--identity={self.identity}",
+            f"--termination-log={self.termination_log}", f"--identity={self.identity}", f"--volumes={self.volumes}",
             f"--memory={self.memory}", f"--timing={self.timing.to_json()}",
         ]  # fmt: skip
 
@@ -118,7 +119,7 @@ def from_arguments(arguments: Sequence[str]) -> tuple[Settings, list[str]]:
     parser = argparse.ArgumentParser(prog="trainyard-agent", allow_abbrev=False)
     default = Settings(os.environ.get(names.ENV_HOST, "algo-1"))
     parser.add_argument("--host", default=default.host)
-    for name in ("ml", "state", "plan", "podinfo", "credentials", "identity", "termination_log"):
+    for name in ("ml", "state", "plan", "podinfo", "credentials", "identity", "volumes", "termination_log"):
         parser.add_argument(f"--{name.replace('_', '-')}", type=Path, default=getattr(default, name))
     parser.add_argument("--bind", default=default.bind)
     parser.add_argument("--port", type=int, default=default.port)

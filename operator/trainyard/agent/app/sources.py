@@ -63,6 +63,13 @@ class Sources:
     def _missing(channel: ChannelPlan) -> ClientFailure:
         return datamanifest.refusal(channel, "does not exist; correct the S3 URI, or write the manifest first")
 
+    def readable(self, bucket: str, key: str) -> None:
+        """Returns if a byte of the object can be had, or it is empty."""
+        try:
+            self._store.read_start(bucket, key, 1, self._patience)
+        except Refused as refused:
+            raise download_failure(refused) from refused
+
     def listed(self, channel: ChannelPlan) -> Source:
         """The objects of an S3Prefix. Returns once it is certain that there are any."""
         bucket, prefix = split_s3_uri(channel.s3_uri)

@@ -90,6 +90,7 @@ class Store:
             plan.region,
             web_identity=bool(plan.web_identity),
             kms_key=plan.kms_key,
+            instance_metadata=plan.instance_metadata,
         )
         self._reached = False
         self.doubtful: set[str] = set()

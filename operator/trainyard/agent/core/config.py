@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from trainyard.api.plan import Plan
+from trainyard.api.plan import MountedChannel, Plan
 
 NETWORK_INTERFACE = "eth0"
 
@@ -17,7 +17,7 @@ def hyperparameters(plan: Plan) -> dict[str, str]:
 
 def input_data_config(plan: Plan, host: str) -> dict[str, dict[str, str]]:
     """The host's channels by name. The key is S3DistributionType here, unlike the API's S3DataDistributionType."""
-    config = {}
+    config = {each.name: _mounted(each) for each in plan.mounted}
     for channel in plan.channels_of(host):
         entry = {"ContentType": channel.content_type} if channel.content_type else {}
         config[channel.name] = entry | {
@@ -28,6 +28,15 @@ def input_data_config(plan: Plan, host: str) -> dict[str, dict[str, str]]:
         if channel.compression == "Gzip":
             config[channel.name]["CompressionType"] = "Gzip"
     return config
+
+
+def _mounted(channel: MountedChannel) -> dict[str, str]:
+    """Every host sees all of it."""
+    return ({"ContentType": channel.content_type} if channel.content_type else {}) | {
+        "TrainingInputMode": channel.input_mode,
+        "S3DistributionType": "FullyReplicated",
+        "RecordWrapperType": "None",
+    }
 
 
 def resource_config(plan: Plan, host: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from trainyard.agent.errors import ClientFailure
 from trainyard.agent.ports import StoredObject
-from trainyard.api.plan import ChannelPlan
+from trainyard.api.plan import ChannelPlan, MountedChannel
 from trainyard.api.reasons import Reason
 
 NAME_BYTES = 255  # the longest file name of every common file system
@@ -183,6 +183,19 @@ def no_objects(channel: ChannelPlan, bucket: str, region: str, role: str) -> Cli
         f'Data download failed:No S3 objects found under S3 URL "{channel.s3_uri}" given in input data source. '
         f"Please ensure that the bucket exists in the selected region ({region}), that objects exist under that S3 "
         f'prefix, and that the role "{role}" has "s3:ListBucket" permissions on bucket "{bucket}".',
+    )
+
+
+def no_directory(channel: MountedChannel, fault: str) -> ClientFailure:
+    """`fault` is a verb and what follows it."""
+    place = f"the directory {channel.path!r}" if channel.path else "the root"
+    where = f"{place} of PersistentVolumeClaim {channel.claim}, which serves it, {fault}"
+    if channel.input_mode == "FastFile":
+        reason, advice = Reason.NO_DATA, "Write objects there, or give the S3 URI of a folder that has some"
+    else:
+        reason, advice = Reason.DATA_DOWNLOAD_FAILED, "Create the directory, or correct directoryPath"
+    return ClientFailure(
+        reason, f'Data download failed:{channel.source} of channel "{channel.name}" cannot be used: {where}. {advice}.'
     )
 
 

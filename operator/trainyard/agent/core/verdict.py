@@ -57,6 +57,7 @@ class Who:
     web_identity: bool = False
     kms_key: str = ""
     """What objects that are written are to be encrypted with."""
+    instance_metadata: bool = False
 
     @property
     def keys(self) -> str:
@@ -132,6 +133,12 @@ def _no_credentials(fault: StoreFault, who: Who) -> str:
         return (
             f'Secret "{who.secret}" of the ExecutionRole for role "{who.role}" is missing or has no key {fault.code}; '
             f"create it with: {who.make_secret}"
+        )
+    if who.instance_metadata:
+        return (
+            f'the ExecutionRole for role "{who.role}" uses the node\'s own credentials, and its instance metadata service gives none '
+            f"({fault.detail}): give the node a role, and let pods reach the service (on EC2 by a hop limit of 2), or name a Secret, "
+            f"made with: {who.make_secret}"
         )
     return (
         f'the ExecutionRole for role "{who.role}" names no Secret and its service account brings no AWS credentials '

@@ -58,6 +58,8 @@ CONFIG_MAPS = Resource("", "v1", "configmaps")
 SERVICES = Resource("", "v1", "services")
 EVENTS = Resource("", "v1", "events")
 NODES = Resource("", "v1", "nodes")
+CLAIMS = Resource("", "v1", "persistentvolumeclaims")
+STORAGE_CLASSES = Resource("storage.k8s.io", "v1", "storageclasses")
 LEASES = Resource("coordination.k8s.io", "v1", "leases")
 
 

@@ -15,6 +15,7 @@ from trainyard.controller.adapters.cache import Key
 from trainyard.controller.adapters.cluster import NODES, PODS, SERVICES, Cluster
 from trainyard.controller.adapters.errors import ClusterError, Conflict, NotFound
 from trainyard.controller.adapters.events import Events
+from trainyard.controller.app import claims
 from trainyard.controller.app.apply import Applier, NotOurs
 from trainyard.controller.app.deletion import Deletion
 from trainyard.controller.app.logscan import STATUS_SECONDS, LogScan
@@ -30,6 +31,7 @@ from trainyard.controller.core.job import Job
 from trainyard.controller.core.logmetrics import is_only_metrics
 from trainyard.controller.core.observed import Pod
 from trainyard.controller.core.policies import decide
+from trainyard.controller.core.references import needs
 from trainyard.controller.core.snapshot import Options, Refusal, Snapshot, gang
 from trainyard.controller.core.status import reduce
 
@@ -111,7 +113,7 @@ class Reconciler:
         # Of a deleted job with this one's name, or with its trainingJobName: both write to the same place in S3.
         before = {job.name, memory.held_by} - {""}
         left = [pod for name in before for pods in self.state.left_behind((job.namespace, name)) for pod in pods]
-        return Snapshot(
+        snapshot = Snapshot(
             job=job,
             now=now,
             options=self.options,
@@ -129,6 +131,9 @@ class Reconciler:
             shadowed=memory.shadowed or (),
             reading=self.logscan.reading((job.namespace, job.name), job.uid),
         )
+        if job.terminal or job.deleting or not (wanted := needs(snapshot)):
+            return snapshot
+        return replace(snapshot, claims=await claims.look(self.cluster, job.namespace, wanted))
 
     async def _with_dead_nodes(self, pods: tuple[Pod, ...]) -> tuple[Pod, ...]:
         """A pod that the cluster takes off its node: has the node died, so that nobody will ever tell of its end?"""

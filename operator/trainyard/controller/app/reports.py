@@ -1,5 +1,5 @@
-"""Asks the sidecars of staging and uploading hosts how they are, at most every 10 s each, and those that keep checkpoints every
-minute. What they say is shown; nothing rests on it."""
+"""Asks the sidecars of staging and uploading hosts how they are, at most every 10 s each, of those that train the ones that stream
+every half minute, and those that keep checkpoints every minute. What they say is shown; nothing rests on it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from trainyard.controller.core.observed import Pod, parse_report
 from trainyard.controller.core.snapshot import Snapshot
 
 INTERVAL_SECONDS = 10.0
-CHECKPOINTS_SECONDS = 60.0
+STREAMS_SECONDS, CHECKPOINTS_SECONDS = 30.0, 60.0
 # The first question: at once where a decision could use the answer, else late enough that a quick job is never asked.
 FIRST_SECONDS = 5.0
 TICK_SECONDS = 0.5
@@ -45,12 +45,12 @@ class Reports:
     def follow(self, key: Key, snapshot: Snapshot) -> None:
         """Ask the hosts of this job that are busy, and no others of it any more."""
         now = asyncio.get_running_loop().time()
-        busy = {pod.uid: pod for pod in snapshot.pods if _every(snapshot, pod)} if not snapshot.job.terminal else {}
+        busy = {pod.uid: pod for pod in snapshot.pods if interval(snapshot, pod)} if not snapshot.job.terminal else {}
         for uid in self._by_job.get(key, set()) - busy.keys():
             self._wanted.pop(uid, None)
         for uid, pod in busy.items():
             urgent = evidence.may_be_limit(snapshot, pod)
-            known, every = self._wanted.get(uid), _every(snapshot, pod)
+            known, every = self._wanted.get(uid), interval(snapshot, pod)
             if known is None or known.every > every:
                 due = now if urgent else now + FIRST_SECONDS
                 self._wanted[uid] = _Wanted(key, snapshot.job.uid, snapshot.job.attempt, pod.ip or "", due, every)
@@ -92,15 +92,18 @@ class Reports:
             self._queue.add(wanted.key)
 
 
-def _every(snapshot: Snapshot, pod: Pod) -> float:
+def interval(snapshot: Snapshot, pod: Pod) -> float:
     """Seconds between questions; 0: none."""
     if not pod.ip or pod.over or pod.deleting is not None:
         return 0
     if _busy(pod):
         return INTERVAL_SECONDS
     spec = snapshot.job.spec
-    keeps = spec is not None and spec.checkpoint_config is not None
-    return CHECKPOINTS_SECONDS if keeps and pod.container(names.CONTAINER_TRAINING).state == "running" else 0
+    if spec is None or pod.container(names.CONTAINER_TRAINING).state != "running":
+        return 0
+    if any(spec.mode_of(channel) == "Pipe" for channel in spec.input_data_config):
+        return STREAMS_SECONDS
+    return CHECKPOINTS_SECONDS if spec.checkpoint_config is not None else 0
 
 
 def _busy(pod: Pod) -> bool:

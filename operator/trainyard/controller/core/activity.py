@@ -145,6 +145,10 @@ def training(snapshot: Snapshot, _decision: Decision) -> Activity | None:
         return None
     if not all(pod.container(names.CONTAINER_TRAINING).has_run for pod in snapshot.pods):
         return Activity(Reason.STAGING, "Downloading input data")
+    for pod in snapshot.pods:
+        report = snapshot.reports.get(pod.uid) if not evidence.training_over(pod) else None
+        if report is not None and report.reason == Reason.DOWNLOAD_BLOCKED and report.message:
+            return Activity(Reason.DOWNLOAD_BLOCKED, f"the stream of {pod.host} waits: {report.message}")
     return Activity(Reason.TRAINING, "Training image download completed. Training in progress.")
 
 

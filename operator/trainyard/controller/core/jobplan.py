@@ -6,7 +6,7 @@ from trainyard.api import names
 from trainyard.api.plan import ChannelPlan, CheckpointPlan, Host, JobIdentity, Plan, StorePlan, WebIdentityPlan
 from trainyard.api.platform import ExecutionRoleSpec
 from trainyard.api.trainingjob import TrainingJobSpec
-from trainyard.controller.core import folders, limits, naming
+from trainyard.controller.core import folders, limits, mounts, naming
 from trainyard.controller.core.job import Job
 from trainyard.controller.core.quantity import GIBIBYTE
 from trainyard.controller.core.references import Resolved
@@ -85,7 +85,9 @@ def job_plan(job: Job, resolved: Resolved, options: Options) -> Plan:
             )
             for channel in spec.input_data_config
             if (source := channel.data_source.s3_data_source) is not None
+            and channel.channel_name not in resolved.volumes
         ],
+        mounted=mounts.planned(spec, resolved),
         checkpoints=CheckpointPlan(
             s3_uri=kept.s3_uri,
             local_path=kept.local_path,
@@ -104,6 +106,7 @@ def job_plan(job: Job, resolved: Resolved, options: Options) -> Plan:
             addressing_style=role.s3.addressing_style,
             credentials_secret=role.credentials_secret_ref.name if role.credentials_secret_ref else None,
             web_identity=_web_identity(job, role),
+            instance_metadata=role.instance_metadata_credentials,
             denied_addresses=list(options.denied_addresses),
             allowed_addresses=list(options.allowed_addresses),
             kms_key=spec.output_data_config.kms_key_id,

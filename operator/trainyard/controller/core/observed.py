@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from trainyard.api import names
 from trainyard.api.report import Report
 from trainyard.controller.core import read
+from trainyard.controller.core.mounts import seen as claims_of
 from trainyard.controller.core.naming import config_map_name, rank_of
 from trainyard.controller.core.naming import labels as labels_of
 
@@ -52,7 +53,8 @@ ABSENT = Container()
 @dataclass(frozen=True, slots=True)
 class Pod:
     """One host's pod, and the plan that owns it. `gone`: the apiserver has no such object any more; this is what was last seen of it.
-    `altered`: what somebody has changed of the labels and the owner that say whose it is, and how to put it back."""
+    `claims`: (channel, claim that serves it). `altered`: what somebody has changed of the labels and the owner that say whose it is,
+    and how to put it back."""
 
     name: str
     namespace: str
@@ -79,6 +81,7 @@ class Pod:
     preempted: bool = False
     memory_limit: str = ""
     image: str = ""
+    claims: tuple[tuple[str, str], ...] = ()
     stop_order: str | None = None
     training_end: str | None = None
     node_dead: bool = False
@@ -206,6 +209,7 @@ def parse_pod(raw: Any) -> Pod:
         preempted=disrupted and disruption.get("reason") == "PreemptionByScheduler",
         memory_limit=read.texts(training, "resources", "limits").get("memory", ""),
         image=read.text(training, "image"),
+        claims=claims_of(spec, training),
         stop_order=annotations.get(names.ANNOTATION_STOP),
         training_end=annotations.get(names.ANNOTATION_TRAINING_ENDED),
         containers={

@@ -7,7 +7,7 @@ from typing import Any
 from trainyard.api import names
 from trainyard.api.platform import ExecutionRoleSpec
 from trainyard.api.trainingjob import TrainingJobSpec
-from trainyard.controller.core import folders, naming
+from trainyard.controller.core import folders, mounts, naming
 from trainyard.controller.core.children import Manifest, metadata
 from trainyard.controller.core.job import Job
 from trainyard.controller.core.jobplan import LOOPBACK, lends
@@ -131,19 +131,19 @@ def _read_only(channel: str) -> Manifest:
 
 def _agent(name: str, host: str, resolved: Resolved, security: _Security, options: Options) -> Manifest:
     """What `sidecar` and `stage` share: the S3 identity and the agent's volumes."""
-    mounts = [
+    found = [
         _mount(VOLUME_ML, names.ML_DIR),
         _mount(VOLUME_STATE, names.STATE_DIR),
         _mount(VOLUME_PLAN, names.PLAN_FILE.rsplit("/", 1)[0], read_only=True),
         _mount(VOLUME_PODINFO, names.PODINFO_DIR, read_only=True),
     ]
     if resolved.role.credentials_secret_ref is not None:
-        mounts.append(_mount(VOLUME_CREDENTIALS, names.CREDENTIALS_DIR, read_only=True))
+        found.append(_mount(VOLUME_CREDENTIALS, names.CREDENTIALS_DIR, read_only=True))
     if resolved.role.web_identity is not None:
-        mounts.append(_mount(VOLUME_IDENTITY, names.IDENTITY_DIR, read_only=True))
+        found.append(_mount(VOLUME_IDENTITY, names.IDENTITY_DIR, read_only=True))
     trust = {}
     if resolved.role.s3.ca_bundle_config_map_ref is not None:
-        mounts.append(_mount(VOLUME_CA, names.CA_DIR, read_only=True))
+        found.append(_mount(VOLUME_CA, names.CA_DIR, read_only=True))
         trust = _TRUST
     return {
         "name": name,
@@ -156,7 +156,7 @@ def _agent(name: str, host: str, resolved: Resolved, security: _Security, option
             *({"name": name, "value": value} for name, value in trust.items()),
         ],
         "securityContext": security.agent(),
-        "volumeMounts": mounts,
+        "volumeMounts": found,
     }
 
 
@@ -190,7 +190,9 @@ def _prefetch(spec: TrainingJobSpec, security: _Security, options: Options) -> M
 
 
 def _stage(host: str, resolved: Resolved, security: _Security, options: Options) -> Manifest:
-    return _agent(names.CONTAINER_STAGE, host, resolved, security, options) | {
+    stage = _agent(names.CONTAINER_STAGE, host, resolved, security, options)
+    stage["volumeMounts"] += mounts.of_stage(resolved)
+    return stage | {
         "resources": {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}},
     }
 
@@ -248,8 +250,9 @@ def _training(job: Job, spec: TrainingJobSpec, resolved: Resolved, security: _Se
             *(
                 _read_only(channel.channel_name)
                 for channel in spec.input_data_config
-                if spec.mode_of(channel) == "FastFile"
+                if spec.mode_of(channel) == "FastFile" and channel.channel_name not in resolved.volumes
             ),
+            *mounts.of_training(resolved),
             _mount(VOLUME_SHM, "/dev/shm"),  # noqa: S108 - the contract's path, on a volume of its own
             *([_mount(VOLUME_CA, names.CA_DIR, read_only=True)] if "AWS_CA_BUNDLE" in lent else []),
         ],
@@ -303,4 +306,4 @@ def _volumes(job: Job, spec: TrainingJobSpec, resolved: Resolved) -> list[dict[s
     if (bundle := resolved.role.s3.ca_bundle_config_map_ref) is not None:
         item = {"key": bundle.key, "path": names.CA_FILE.rpartition("/")[2]}
         volumes.append({"name": VOLUME_CA, "configMap": {"name": bundle.name, "items": [item], "optional": True}})
-    return volumes
+    return [*volumes, *mounts.volumes(resolved)]

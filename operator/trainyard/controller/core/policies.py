@@ -172,9 +172,9 @@ def unresolved(snapshot: Snapshot) -> Decision | None:
     found = snapshot.resolution
     if isinstance(found, Resolved):
         return None
-    if found.reason is Reason.NAME_IN_USE:
-        # Until the other one is deleted, however long that is.
-        return Decision(Act.WAIT, found.reason, found.message)
+    if found.lasting:
+        # Until the other job of its name is deleted, or a claim is there, however long that is.
+        return Decision(Act.WAIT, found.reason, found.message, requeue_after=found.again)
     accepted = snapshot.job.condition("Accepted")
     since = accepted.last_transition_time if accepted is not None and accepted.status == "False" else snapshot.now
     timeout = snapshot.options.reference_timeout

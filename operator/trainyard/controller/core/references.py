@@ -2,38 +2,46 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from trainyard.api import names
 from trainyard.api.platform import ExecutionRoleSpec, InstanceTypeSpec
 from trainyard.api.reasons import Reason
+from trainyard.controller.core import volumes
 from trainyard.controller.core.compute import Compute, compute
 from trainyard.controller.core.job import DEFAULT_REGION
+from trainyard.controller.core.volumes import Unfit, Volume
 
 if TYPE_CHECKING:
     from trainyard.controller.core.snapshot import ExecutionRole, Snapshot
 
 DEFAULT_ROLE = "default"
 _LISTED = 8
+CLAIM_SECONDS = 15.0
+"""How often claims are looked at again, which nothing tells of."""
 
 
 @dataclass(frozen=True)
 class Resolved:
-    """All that a pod is made from besides the job itself."""
+    """All that a pod is made from besides the job itself. `volumes`: of the channels that a volume serves."""
 
     instance: InstanceTypeSpec
     compute: Compute
     role_name: str
     role: ExecutionRoleSpec
+    volumes: Mapping[str, Volume] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Unresolved:
-    """What is not there, what is, and what to do."""
+    """What is not there, what is, and what to do. `lasting`: it is waited for without end; `again`: looked at after so many seconds."""
 
     reason: Reason
     message: str
+    lasting: bool = False
+    again: float | None = None
 
 
 def resolve(snapshot: Snapshot) -> Resolved | Unresolved:
@@ -47,6 +55,7 @@ def resolve(snapshot: Snapshot) -> Resolved | Unresolved:
             f" name already exists ({holder.status.training_job_arn or holder.arn(DEFAULT_REGION)}). Here they are unique within"
             f" a namespace, and TrainingJob {holder.name} has it: this one starts when that is deleted, or choose another"
             " trainingJobName.",
+            lasting=True,
         )
     try:
         snapshot.job.chosen(names.ANNOTATION_SHARDING, names.SHARDING)
@@ -59,9 +68,27 @@ def resolve(snapshot: Snapshot) -> Resolved | Unresolved:
     role = _role(snapshot)
     if isinstance(role, Unresolved):
         return role
-    spec, share = instance
+    return _with_volumes(snapshot, *instance, role)
+
+
+def needs(snapshot: Snapshot) -> tuple[volumes.Wanted, ...]:
+    """The claims that must be looked at before pods can be made: none where all pods are there, or something else is missing."""
+    if snapshot.job.spec is None or not snapshot.missing:
+        return ()
+    role = _role(snapshot)
+    return volumes.wanted(snapshot.job.spec, role.spec) if not isinstance(role, Unresolved) and role.spec else ()
+
+
+def _with_volumes(
+    snapshot: Snapshot, instance: InstanceTypeSpec, share: Compute, role: ExecutionRole
+) -> Resolved | Unresolved:
+    assert snapshot.job.spec is not None
     assert role.spec is not None
-    return Resolved(spec, share, role.name, role.spec)
+    wanted = volumes.wanted(snapshot.job.spec, role.spec) if snapshot.missing else ()
+    found = volumes.choose(wanted, snapshot.claims, snapshot.instance_count)
+    if isinstance(found, Unfit):
+        return Unresolved(found.reason, found.message, lasting=True, again=CLAIM_SECONDS)
+    return Resolved(instance, share, role.name, role.spec, found)
 
 
 def _listed(names: list[str]) -> str:
@@ -115,5 +142,12 @@ def _role(snapshot: Snapshot) -> ExecutionRole | Unresolved:
         return Unresolved(
             Reason.EXECUTION_ROLE_NOT_FOUND,
             f"ExecutionRole {found[0].name} cannot be read: {found[0].problem}; correct it",
+        )
+    if found[0].spec.instance_metadata_credentials and not snapshot.options.instance_metadata:
+        return Unresolved(
+            Reason.INSTANCE_METADATA_FORBIDDEN,
+            f"ExecutionRole {found[0].name} has instanceMetadataCredentials, and the operator does not allow it: set the chart's"
+            " allowInstanceMetadataCredentials to true if jobs may have the nodes' own credentials, or give the role"
+            " credentialsSecretRef or webIdentity",
         )
     return found[0]

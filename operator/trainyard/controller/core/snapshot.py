@@ -19,6 +19,7 @@ from trainyard.controller.core.job import Job, explain
 from trainyard.controller.core.observed import Pod
 from trainyard.controller.core.reading import Reading
 from trainyard.controller.core.references import Resolved, Unresolved, resolve
+from trainyard.controller.core.volumes import Claims
 
 SecurityMode = Literal["baseline", "restricted"]
 Spec = TypeVar("Spec", bound=Model)
@@ -43,6 +44,8 @@ class Options:
     denied_addresses: tuple[str, ...] = ()
     allowed_addresses: tuple[str, ...] = ()
     """Networks in which S3 endpoints may not be, and may be nevertheless."""
+    instance_metadata: bool = False
+    """May ExecutionRoles use the nodes' own credentials?"""
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,8 @@ class Snapshot:
     `reports` are live ones by pod uid, never needed for correctness; `blocked_since` says by pod uid and container when
     it was first seen unable to start (in memory only: after a restart of the operator the wait begins anew). `predecessors`
     counts the pods of deleted jobs of the same name, of which `unanswering` are long overdue; `shadowed` are the hosts whose
-    short names a Service of the namespace has taken; `reading` is what the logs gave, of a job with metric definitions.
+    short names a Service of the namespace has taken; `reading` is what the logs gave, of a job with metric definitions; `claims`
+    are those that channels need, of a job whose pods are not all made.
     """
 
     job: Job
@@ -113,6 +117,7 @@ class Snapshot:
     refusal: Refusal | None = None
     shadowed: tuple[str, ...] = ()
     reading: Reading | None = None
+    claims: Claims = field(default_factory=Claims)
     answers: dict[Any, Any] = field(default_factory=dict, init=False, compare=False, repr=False)  # see `once`
 
     @cached_property

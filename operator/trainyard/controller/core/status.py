@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Literal
 
 from trainyard.api import names
 from trainyard.api.plan import model_uri
@@ -89,7 +90,7 @@ def _next(snapshot: Snapshot, decision: Decision, doing: Activity) -> JobStatus:
         training_time_in_seconds=duration,
         billable_time_in_seconds=_billable(job, transitions, ended) if duration is not None else None,
         final_metric_data_list=final_metrics(snapshot),
-        channels=previous.channels or _channels(job),
+        channels=_channels(snapshot),
         defaults=previous.defaults or (defaults(job.spec) if job.spec is not None else {}),
         attempt=job.attempt,
         attempt_start_time=snapshot.now if resumed else previous.attempt_start_time,
@@ -128,14 +129,37 @@ def _arn(snapshot: Snapshot) -> str | None:
     return snapshot.job.arn(DEFAULT_REGION) if snapshot.job.spec is not None and snapshot.pods else None
 
 
-def _channels(job: Job) -> list[ChannelStatus]:
-    if job.spec is None:
-        return []
-    modes = ((channel.channel_name, job.spec.mode_of(channel)) for channel in job.spec.input_data_config)
+def _channels(snapshot: Snapshot) -> list[ChannelStatus]:
+    """As the pods have it; before there are any, as they will. Of a channel whose claim is not found yet nothing is said."""
+    spec = snapshot.job.spec
+    if spec is None:
+        return snapshot.job.status.channels
+    pod = next((pod for pod in snapshot.pods if pod.uid), None)
+    found = snapshot.resolution if pod is None else None
+    if pod is not None:
+        claims = dict(pod.claims)
+    elif isinstance(found, Resolved) and snapshot.missing:
+        claims = {channel: volume.claim for channel, volume in found.volumes.items()}
+    else:
+        claims = {}
+        if snapshot.job.status.channels:
+            return snapshot.job.status.channels
     return [
-        ChannelStatus(channel_name=name, input_mode=mode, served_by="Stream" if mode == "Pipe" else "Staging")
-        for name, mode in modes
+        ChannelStatus(
+            channel_name=channel.channel_name,
+            input_mode=spec.mode_of(channel),
+            served_by=_served_by(spec.mode_of(channel), claim),
+            claim_name=claim,
+        )
+        for channel in spec.input_data_config
+        if (claim := claims.get(channel.channel_name)) is not None or channel.data_source.s3_data_source is not None
     ]
+
+
+def _served_by(mode: str, claim: str | None) -> Literal["Staging", "Stream", "Volume"]:
+    if claim is not None:
+        return "Volume"
+    return "Stream" if mode == "Pipe" else "Staging"
 
 
 def _model(job: Job) -> ModelArtifacts | None:

@@ -1,0 +1,48 @@
+"""Jobs that read streams: why one waits is asked for while training runs, and shown as long as it does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.support import objects as o
+from trainyard.api.report import Phase, Report
+from trainyard.controller.app.reports import CHECKPOINTS_SECONDS, INTERVAL_SECONDS, STREAMS_SECONDS, interval
+from trainyard.controller.core.policies import decide
+from trainyard.controller.core.snapshot import Snapshot
+from trainyard.controller.core.status import reduce
+
+PIPE = {"channelName": "train", "inputMode": "Pipe", "dataSource": {"s3DataSource": {"s3URI": "s3://b/p"}}}
+KEEPS = {"checkpointConfig": {"s3URI": "s3://b/ck"}}
+BLOCKED = Report(host="algo-1", phase=Phase.TRAINING, reason="DownloadBlocked", message="S3 answers 503 (SlowDown)")
+
+
+def ready(of: Snapshot) -> tuple[str, str, str]:
+    (found,) = [each for each in reduce(of, decide(of)).conditions if each.type == "Ready"]
+    return found.status, found.reason, found.message
+
+
+def test_a_stream_that_waits_shows_in_the_condition_while_training_goes_on() -> None:
+    job = o.job(inputDataConfig=[PIPE])
+    waits = o.snapshot(job, [o.training()], reports={"pod-algo-1": BLOCKED})
+    assert ready(waits) == ("True", "DownloadBlocked", "the stream of algo-1 waits: S3 answers 503 (SlowDown)")
+    goes_on = o.snapshot(job, [o.training()], reports={"pod-algo-1": BLOCKED.model_copy(update={"reason": None})})
+    assert ready(goes_on)[1] == "Training"
+    over = o.snapshot(job, [o.uploading()], reports={"pod-algo-1": BLOCKED})
+    assert ready(over)[1] == "Uploading"
+
+
+@pytest.mark.parametrize(
+    ("spec", "seconds"),
+    [
+        ({}, 0),
+        (KEEPS, CHECKPOINTS_SECONDS),
+        ({"inputDataConfig": [PIPE]}, STREAMS_SECONDS),
+        (KEEPS | {"inputDataConfig": [PIPE]}, STREAMS_SECONDS),
+    ],
+)
+def test_hosts_that_train_are_asked_only_where_there_is_something_to_tell(spec: dict[str, Any], seconds: float) -> None:
+    job = o.job(**spec)
+    assert interval(o.snapshot(job, [o.training()]), o.training()) == seconds
+    assert interval(o.snapshot(job, [o.staging()]), o.staging()) == INTERVAL_SECONDS

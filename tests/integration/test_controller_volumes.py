@@ -32,14 +32,15 @@ def operator(crds: Kubectl, scratch: str, tmp_path: Path) -> Iterator[OperatorPr
     process.kill()
 
 
-def claim(kubectl: Kubectl, namespace: str, name: str, volume: str, **labels: str) -> None:
-    """For one volume alone; the cluster's own controller binds it once that is there."""
-    spec = {
+def claim(
+    kubectl: Kubectl, namespace: str, name: str, volume: str = "", *, storage_class: str = "", **labels: str
+) -> None:
+    """For one volume alone, if one is named; the cluster's own controller binds it once that is there."""
+    spec: Manifest = {
         "accessModes": ["ReadOnlyMany"],
-        "storageClassName": "",
-        "volumeName": volume,
+        "storageClassName": storage_class,
         "resources": {"requests": {"storage": "1Gi"}},
-    }
+    } | ({"volumeName": volume} if volume else {})
     metadata = {"name": name, "namespace": namespace, "labels": labels}
     kubectl.apply({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": spec})
 
@@ -91,6 +92,27 @@ def test_a_job_gets_its_pods_once_its_claim_is_there_and_bound(
     eventually("the status says how", lambda: job.status.get("channels"), within=20)
     assert job.status["channels"][0]["claimName"] == "shared"
     assert job.condition("Accepted")["status"] == "True"
+
+
+def test_a_claim_that_waits_for_a_pod_gets_one(crds: Kubectl, scratch: str, operator: OperatorProcess) -> None:
+    late = f"late-{scratch}"
+    crds.apply(
+        {
+            "apiVersion": "storage.k8s.io/v1",
+            "kind": "StorageClass",
+            "metadata": {"name": late},
+            "provisioner": "kubernetes.io/no-provisioner",
+            "volumeBindingMode": "WaitForFirstConsumer",
+        }
+    )
+    try:
+        claim(crds, scratch, "shared", storage_class=late, **{names.LABEL_FILE_SYSTEM: FILE_SYSTEM})
+        channel = {"channelName": "train", "dataSource": {"fileSystemDataSource": FILES}}
+        job = submit(crds, scratch, "late", inputDataConfig=[channel], vpcConfig=VPC)
+        eventually("its pod", lambda: len(job.pods) == 1, within=30)
+        assert volumes(job.pods[0]) == [{"claimName": "shared", "readOnly": True}]
+    finally:
+        crds("delete", "storageclass", late)
 
 
 def test_pods_whose_fastfile_channels_a_csi_driver_serves_are_accepted(

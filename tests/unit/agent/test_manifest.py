@@ -66,7 +66,13 @@ def composed(uid: str = "u1") -> str:
     text = json.dumps(manifest.head(plan(job=job(uid=uid)), "Failed", [], ['"artifacts": [']))[:-1] + ', "artifacts": ['
     for number, (uri, entries) in enumerate(files.items()):
         lines = [json.dumps({"path": path, "size": size, "sha256": "0", "host": "algo-1"}) for path, size in entries]
-        text += (", " if number else "") + json.dumps({"uri": uri, "size": 0})[:-1] + ', "files": [\n' + ",\n".join(lines) + "]}"
+        text += (
+            (", " if number else "")
+            + json.dumps({"uri": uri, "size": 0})[:-1]
+            + ', "files": [\n'
+            + ",\n".join(lines)
+            + "]}"
+        )
     return text + '], "skipped": [{"path": "{\\"uri\\": \\"s3://o/p/model/\\"}"}]}'
 
 

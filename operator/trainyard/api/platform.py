@@ -253,7 +253,7 @@ class ExecutionRoleSpec(Model):
     fast_file: list[FastFile] = Field(
         default_factory=list,
         max_length=50,
-        description="Claims for jobs' FastFile channels that are FullyReplicated and lie below s3URI; the longest that fits counts."
-        " All others are copied.",
+        description="Claims for jobs' FastFile channels that are FullyReplicated and name a folder, with a / at its end, below s3URI;"
+        " the longest that fits counts. All others are copied.",
         json_schema_extra=list_keys("s3URI"),
     )

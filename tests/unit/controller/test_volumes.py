@@ -242,7 +242,8 @@ def test_a_fastfile_channel_is_mounted_by_the_closest_of_the_roles_claims() -> N
     there = {name: claim(name, modes=("ReadOnlyMany",)) for name in ("all", "big")}
     of = snapshot(
         fast("s3://datasets/big/images/", "images"),
-        fast("s3://datasets/small", "small"),
+        fast("s3://datasets/small/", "small"),
+        fast("s3://datasets/one.csv", "one"),
         fast("s3://other/small", "other"),
         fast("s3://datasets/big/", "shards", s3DataDistributionType="ShardedByS3Key"),
         hosts=2,
@@ -264,13 +265,14 @@ def test_a_fastfile_channel_is_mounted_by_the_closest_of_the_roles_claims() -> N
     assert served == {
         "images": ("Volume", "big"),
         "small": ("Volume", "all"),
+        "one": ("Staging", None),  # it may be an object, and a volume has folders alone
         "other": ("Staging", None),
         "shards": ("Staging", None),
     }
 
 
 def test_a_channel_in_file_mode_is_copied_whatever_the_role_has_for_fastfile() -> None:
-    channel = fast("s3://datasets/small") | {"inputMode": "File"}
+    channel = fast("s3://datasets/small/") | {"inputMode": "File"}
     assert mounts(made(snapshot(channel, fastFile=SEEN)), "training") == []
 
 

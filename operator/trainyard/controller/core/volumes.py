@@ -110,8 +110,10 @@ def directory(files: FileSystemDataSource) -> str:
 
 
 def _fast_file(role: ExecutionRoleSpec, channel: str, source: S3DataSource) -> Wanted | None:
-    """By the longest of the role's URIs that the channel lies below. Keys that no path can be are left to staging."""
-    fits = [(each, path) for each in role.fast_file if (path := path_below(each.s3_uri, source.s3_uri)) is not None]
+    """By the longest of the role's URIs that the channel lies below. What need not be a folder, or cannot be a path, is left to
+    staging: only S3 knows whether `s3://b/a` is one object, and nobody asks it here."""
+    below = ((each, path_below(each.s3_uri, source.s3_uri)) for each in role.fast_file)
+    fits = [(each, path) for each, path in below if path == "" or (path and source.s3_uri.endswith("/"))]
     if not fits or source.instance_group_names:
         return None
     entry, path = max(fits, key=lambda fit: len(fit[0].s3_uri.rstrip("/")))

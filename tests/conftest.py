@@ -23,11 +23,28 @@ if os.environ.get("TRAINYARD_LONG") == "1":
 ALLOWED_CONTEXTS = {"trainyard-native", "kind-trainyard"}
 
 
+# Integration tests whose S3 servers and agents are all that they need.
+WITHOUT_CLUSTER = tuple(
+    f"tests/integration/test_{name}"
+    for name in (
+        "agent_",
+        "benches",
+        "doctor",
+        "encryption",
+        "instance_metadata",
+        "store_",
+        "training_credentials",
+        "web_identity",
+    )
+)
+
+
 class ClusterInOne(LoadScopeScheduling):
     """`make test` has two processes: what uses the cluster stays together in one, one test after the other."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return "cluster" if nodeid.startswith(("tests/integration/", "tests/e2e/")) else nodeid
+        on_cluster = nodeid.startswith(("tests/integration/", "tests/e2e/")) and not nodeid.startswith(WITHOUT_CLUSTER)
+        return "cluster" if on_cluster else nodeid
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ClusterInOne:

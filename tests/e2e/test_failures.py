@@ -74,6 +74,7 @@ def test_a_full_storage_volume_is_a_client_error_that_names_its_size(desk: Desk)
     assert job.condition("Failed")["reason"] == "DiskFull"
 
 
+@pytest.mark.timeout(IMAGE_PULL_TIMEOUT + 300)
 @pytest.mark.parametrize(
     ("name", "image", "limit"),
     [

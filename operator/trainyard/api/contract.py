@@ -116,7 +116,7 @@ REQUEST: Final[dict[str, Entry]] = {
     "InputDataConfig[].ShuffleConfig.Seed": _acted(),
     "OutputDataConfig": _acted(),
     "OutputDataConfig.S3OutputPath": _acted("", _S3_ONLY),
-    "OutputDataConfig.KmsKeyId": _acted("all that the job writes; an empty one is none"),
+    "OutputDataConfig.KmsKeyId": _acted("all that the job writes but checkpoints; an empty one is none"),
     "OutputDataConfig.CompressionType": _acted(),
     "ResourceConfig": _acted("", "required: only jobs without servers of one's own lack it"),
     "ResourceConfig.InstanceType": _acted("", _INSTANCE_TYPES),

@@ -48,7 +48,7 @@ class OutputDataConfig(SpecModel):
         default="",
         pattern="^[a-zA-Z0-9:/_-]*$",
         max_length=2048,
-        description="KMS key (id, ARN or alias) with which S3 encrypts all that the job writes. Empty: as the bucket has it.",
+        description="KMS key (id, ARN or alias) with which S3 encrypts all that the job writes but checkpoints. Empty: as the bucket has it.",
         examples=["alias/models"],
     )
     compression_type: Literal["GZIP", "NONE"] = Field(

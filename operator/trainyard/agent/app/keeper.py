@@ -68,7 +68,9 @@ class Keeper:
         self._prefix = mirror.prefix_of(key)
         output_bucket, output = split_s3_uri(plan.output_uri)
         self._output = output if output_bucket == self._bucket else None
-        self._store = Store(plan.store, settings.credentials, settings.timing, identity=settings.identity)
+        # outputDataConfig's key is for what a job puts out: checkpoints are encrypted as their bucket has it.
+        place = plan.store if kept.one_way else plan.store.model_copy(update={"kms_key": ""})
+        self._store = Store(place, settings.credentials, settings.timing, identity=settings.identity)
         self._guard = fence.Guard(
             self._store, plan, settings.timing.fence_age, f"before the last {kept.what} were kept"
         )

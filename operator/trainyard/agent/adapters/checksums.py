@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable
-from email.message import Message
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from isal import isal_zlib
@@ -20,6 +19,11 @@ class Digest(Protocol):
     def update(self, data: Body, /) -> None: ...
 
     def digest(self) -> bytes: ...
+
+
+def crc32(data: Body) -> int:
+    found: int = isal_zlib.crc32(data)
+    return found
 
 
 class _Crc32:
@@ -44,8 +48,8 @@ def listed(algorithms: list[str], kind: str) -> str:
     return next((name for name in _KNOWN if name in algorithms), "")
 
 
-def answered(headers: Message) -> str:
-    """The same of an answer, as NAME=VALUE."""
+def answered(headers: Mapping[str, str]) -> str:
+    """The same of an answer, as NAME=VALUE. The headers' names are in lower case."""
     if headers.get("x-amz-checksum-type") == "COMPOSITE":
         return ""
     for name in _KNOWN:

@@ -159,10 +159,10 @@ class Archives:
         writer = ObjectWriter(
             self._store, bucket, key, plan=plan, patience=self._patience, remember=self._begun.remember
         )
-        gzip = Gzip()
+        gzip = Gzip(writer.write)
 
         def write(data: bytes) -> None:
-            writer.write(gzip.add(data))
+            gzip.add(data)
             self._pulse()
 
         try:
@@ -173,12 +173,13 @@ class Archives:
                     if host.name != me:
                         fingerprints[host.name] = self._fetch(packer, tree, host, absences)
                 packer.end()
-                writer.write(gzip.end())
+                gzip.end()
             if not packer.entries:
                 writer.abort()
                 return Built(None, 0, listed, packer.notes, fingerprints)
             return Built(writer.finish(), packer.files, listed, packer.notes, fingerprints)
         except BaseException:
+            gzip.abandon()
             writer.abort()
             raise
 

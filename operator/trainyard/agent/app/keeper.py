@@ -259,9 +259,7 @@ class Keeper:
         )
         done = False
         try:
-            if filelook.copy(descriptor, size, writer.write) and filelook.signature(
-                os.fstat(descriptor)
-            ) == filelook.signature(status):
+            if writer.take(descriptor, size) and filelook.signature(os.fstat(descriptor)) == filelook.signature(status):
                 prepared = writer.finish()
                 self._guard.check(look.patience)
                 prepared.commit(self._store, look.patience, self._begun.remember)

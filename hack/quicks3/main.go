@@ -22,6 +22,7 @@ import (
 
 type server struct {
 	store *store
+	delay time.Duration
 	lock  sync.Mutex
 	watch string
 	first time.Time
@@ -32,8 +33,9 @@ func main() {
 	directory := flag.String("dir", "", "where bytes are kept; must be empty")
 	certificate := flag.String("cert", "", "for https: certificate")
 	key := flag.String("key", "", "for https: its key")
+	delay := flag.Duration("delay", 0, "before an object is given out, as if the server were as far away")
 	flag.Parse()
-	one := &server{store: newStore(*directory)}
+	one := &server{store: newStore(*directory), delay: *delay}
 	plain := new(http.Protocols)
 	plain.SetHTTP1(true) // S3 speaks nothing newer
 	serving := &http.Server{Addr: *listen, Handler: one, Protocols: plain}
@@ -60,6 +62,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answer(w, s.store.list(bucket, query))
 	case r.Method == http.MethodGet || r.Method == http.MethodHead:
 		s.note(key)
+		time.Sleep(s.delay)
 		s.read(w, r, bucket, key, query.Get("partNumber"))
 	case query.Has("uploads"):
 		answer(w, "<InitiateMultipartUploadResult><UploadId>"+s.store.start()+"</UploadId></InitiateMultipartUploadResult>")

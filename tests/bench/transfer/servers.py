@@ -53,13 +53,14 @@ def etag(body: bytes) -> str:
 
 
 class QuickServer:
-    """A quicks3 on a directory of its own, with what an S3Server has of use here."""
+    """A quicks3 on a directory of its own, with what an S3Server has of use here. `delay`: milliseconds before it gives an object out."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, delay: int = 0) -> None:
         self._port = free_port()
         self.url = f"http://127.0.0.1:{self._port}"
         self.process = subprocess.Popen(
-            [tools.QUICKS3.binary, "-listen", f"127.0.0.1:{self._port}", "-dir", directory], stdout=subprocess.DEVNULL
+            [tools.QUICKS3.binary, "-listen", f"127.0.0.1:{self._port}", "-dir", directory, "-delay", f"{delay}ms"],
+            stdout=subprocess.DEVNULL,
         )
         wait_for("the S3 server", self._answers)
         self.client: Any = boto3.client(
@@ -126,10 +127,10 @@ def cpu(server: Server) -> float:
 
 
 @contextmanager
-def serving(kind: type[Server], directory: Path) -> Iterator[Server]:
+def serving(kind: type[Server], directory: Path, delay: int = 0) -> Iterator[Server]:
     where = directory / f"s3-{kind.__name__}"
     where.mkdir()
-    server = QuickServer(where) if kind is QuickServer else RealServer(tools.VERSITYGW.binary, where)
+    server = QuickServer(where, delay) if kind is QuickServer else RealServer(tools.VERSITYGW.binary, where)
     try:
         yield server
     finally:

@@ -26,13 +26,15 @@ SLOW = frozenset({"aws s3 cp", "boto3"})
 
 @dataclass(frozen=True)
 class Load:
-    """`count`: the rate that tells is that of objects, not of bytes. `checksum`: S3 has a CRC32 of each object."""
+    """`count`: the rate that tells is that of objects, not of bytes. `checksum`: S3 has a CRC32 of each object. `delay`: milliseconds
+    before the server gives one out. `without`: peers that are left out."""
 
     title: str
     prefix: str
     objects: Mapping[str, bytes]
     count: bool
     checksum: bool = True
+    delay: int = 0
     without: frozenset[str] = frozenset()
 
     @property
@@ -85,7 +87,7 @@ def contenders(server: Server, bucket: str, load: Load, scratch: Path, who: Sequ
 
 def measure(kind: type[Server], load: Load, runs: int, who: Sequence[str] | None = None) -> dict[str, Row]:
     """Rows by contender, printed as well."""
-    with in_memory() as scratch, serving(kind, scratch) as server:
+    with in_memory() as scratch, serving(kind, scratch, load.delay) as server:
         server.client.create_bucket(Bucket="bench")
         known: dict[int, Known] = {}
         for body in load.objects.values():
@@ -115,7 +117,7 @@ def main() -> None:
     parser.add_argument("--short", action="store_true", help="small loads, to try it out: its figures mean nothing")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--peers", nargs="*", help="only these, by name")
-    parser.add_argument("--loads", nargs="*", default=["small", "mixed", "large", "large-etag", "versitygw"])
+    parser.add_argument("--loads", nargs="*", default=["small", "far", "mixed", "large", "large-etag", "versitygw"])
     options = parser.parse_args()
     for tool in (tools.QUICKS3, tools.VERSITYGW, tools.S5CMD, tools.RCLONE, tools.AWSCLI):
         tools.ensure(tool)
@@ -144,6 +146,7 @@ def run(names: Sequence[str], runs: int, *, short: bool, who: Sequence[str] | No
 
     chosen: dict[str, tuple[type[Server], Callable[[], Load]]] = {
         "small": (QuickServer, small),
+        "far": (QuickServer, lambda: replace(small(), title=f"{few} x 16 KiB, 20 ms away", delay=20, without=slow)),
         "mixed": (QuickServer, mixed),
         "large": (QuickServer, large),
         "large-etag": (QuickServer, parts),

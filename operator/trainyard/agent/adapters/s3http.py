@@ -21,6 +21,7 @@ from trainyard.agent.ports import About, Body, Credentials, FileBody, StoredObje
 
 Query = Sequence[tuple[str, str]]
 DETAIL_BYTES = 300
+WHOLE = 2**30
 
 
 @dataclass(frozen=True)
@@ -196,7 +197,7 @@ class S3Http:
             with self._pool.connection(self._endpoint.secure, host, fresh=fresh) as (connection, used):
                 # A server that refuses may answer and hang up before it has read the whole body: what it said is the answer.
                 with suppress(BrokenPipeError, ConnectionResetError):
-                    _write(connection.sock, head, body, moved=self._moved)
+                    _write(connection.sock, head, body, BLOCK if self._endpoint.secure else WHOLE, self._moved)
                     sent = True
                 if sent and body:
                     wait_sent(connection.sock, self._read_timeout, self._moved)
@@ -212,13 +213,13 @@ class S3Http:
             raise fault_of(error) from error
 
 
-def _write(sock: socket.socket, head: bytes, body: Body | FileBody, *, moved: Callable[[int], None]) -> None:
+def _write(sock: socket.socket, head: bytes, body: Body | FileBody, most: int, moved: Callable[[int], None]) -> None:
+    """`most`: bytes at once. They have the socket's time limit together, unless it takes a part of them, as one without TLS does."""
     sock.sendall(head)
     for block in _blocks(body):
         view = memoryview(block)
-        # Not all at once: the time limit of a socket would be one for all of it, however slowly it goes.
         while view:
-            count = sock.send(view)
+            count = sock.send(view[:most])
             view = view[count:]
             moved(count)
 

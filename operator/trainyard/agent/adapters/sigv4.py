@@ -39,13 +39,14 @@ def signed_headers(
     all_headers = headers | {"x-amz-content-sha256": payload_sha256, "x-amz-date": moment}
     if credentials.token:
         all_headers["x-amz-security-token"] = credentials.token
-    names = ";".join(sorted(all_headers))
+    ordered = sorted(all_headers.items())
+    names = ";".join(name for name, _ in ordered)
     canonical = "\n".join(
         [
             method,
             path,
             encode_query(query),
-            *(f"{name}:{' '.join(all_headers[name].split())}" for name in sorted(all_headers)),
+            *(f"{name}:{' '.join(value.split())}" for name, value in ordered),
             "",
             names,
             payload_sha256,

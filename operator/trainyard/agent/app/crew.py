@@ -1,4 +1,7 @@
-"""Threads that work one iterable off together: whoever is done takes the next piece. Cheaper for each than a future, which counts by the thousand."""
+"""Threads that work one iterable off together: whoever is done takes the next piece. Cheaper for each than a future, which counts by the thousand.
+
+Threads that compute stand in each other's way; those that wait do not. So there are few at first, and more as long as pieces take long.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,13 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+FEW = 4
+LONG = 0.01
+"""Seconds: threads of which most take no new piece in so long are waiting for something."""
 
 
 class Crew(Generic[T]):
-    """For one iterable, whose pieces are taken by one thread at a time. There are never more threads than pieces that were taken, and one."""
+    """For one iterable, whose pieces are taken by one thread at a time."""
 
     def __init__(self, work: Callable[[T], None], most: int) -> None:
         """`most`: threads."""
@@ -18,6 +24,8 @@ class Crew(Generic[T]):
         self._most = most
         self._pieces: Iterator[T] = iter(())
         self._turn = threading.Lock()
+        self._taken = 0
+        self._empty = False
         self._change = threading.Condition()
         self._there = 0
         self._failure: BaseException | None = None
@@ -26,9 +34,13 @@ class Crew(Generic[T]):
         """Returns when all are done. The first failure, of the work or of the iterable, ends it: the other threads take no further
         piece, and are not waited for."""
         self._pieces = iter(pieces)
-        self._join()
         with self._change:
-            self._change.wait_for(lambda: self._failure is not None or not self._there)
+            self._add(FEW)
+            before = 0
+            while not self._change.wait_for(lambda: self._failure is not None or not self._there, LONG):
+                if self._taken - before < self._there and not self._empty:
+                    self._add(self._there)
+                before = self._taken
             if self._failure is not None:
                 raise self._failure
 
@@ -37,21 +49,15 @@ class Crew(Generic[T]):
         with self._change:
             self._change.wait_for(lambda: not self._there)
 
-    def _join(self) -> None:
-        with self._change:
-            if self._there >= self._most:
-                return
+    def _add(self, count: int) -> None:
+        for _ in range(min(count, self._most - self._there)):
+            # A daemon: a process may end while requests are on their way.
+            threading.Thread(target=self._take_part, daemon=True).start()
             self._there += 1
-        # A daemon: a process may end while requests are on their way.
-        threading.Thread(target=self._take_part, daemon=True).start()
 
     def _take_part(self) -> None:
         try:
-            new = True
             while (piece := self._next()) is not None:
-                if new:
-                    new = False
-                    self._join()
                 self._work(piece[0])
         except BaseException as error:
             with self._change:
@@ -63,4 +69,7 @@ class Crew(Generic[T]):
 
     def _next(self) -> tuple[T] | None:
         with self._turn:
-            return None if self._failure is not None else next(((piece,) for piece in self._pieces), None)
+            found = None if self._failure is not None else next(((piece,) for piece in self._pieces), None)
+            self._taken += 1
+            self._empty = found is None
+            return found

@@ -12,7 +12,7 @@ from tests.integration.agent_rig import ACCESS_KEY, SECRET_KEY
 
 Command = list[str | Path]
 BOTO3 = Path(__file__).with_name("boto3_peer.py")
-RCLONE_S3 = ":s3,provider=Other,env_auth=true,force_path_style=true,use_multipart_etag=false"
+RCLONE_S3 = ":s3,provider=Other,env_auth=true,force_path_style=true,list_version=2,use_multipart_etag=false"
 RCLONE = (
     *("--transfers", "32", "--multi-thread-streams", "16", "--multi-thread-chunk-size", "8Mi"),
     *("--s3-chunk-size", "8Mi", "--s3-upload-concurrency", "16", "--fast-list", "--s3-no-head", "--s3-no-check-bucket"),

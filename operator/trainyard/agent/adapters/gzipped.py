@@ -23,8 +23,9 @@ class Gzip:
 
     def __init__(self, write: Callable[[bytes], object]) -> None:
         threads = min(MOST_THREADS, len(os.sched_getaffinity(0)))
+        self._sink = _Sink(write)
         self._stream = igzip_threaded.open(  # type: ignore[no-untyped-call]
-            _Sink(write), "wb", LEVEL, threads=threads, block_size=PIECE
+            self._sink, "wb", LEVEL, threads=threads, block_size=PIECE
         )
 
     def add(self, data: Body) -> None:
@@ -35,7 +36,8 @@ class Gzip:
         self._stream.close()
 
     def abandon(self) -> None:
-        """What is left does not count any more; its threads end."""
+        """What is left is dropped, and its threads end."""
+        self._sink.write = lambda _data: None
         with suppress(Exception):
             self._stream.close()
 

@@ -94,8 +94,8 @@ class Assembly:
         self._missing = -(-item.source.size // RANGE)
         self._lock = threading.Lock()
         self.file = open_part(part)
-        """The descriptor of what is there so far."""
-        os.posix_fallocate(self.file, 0, item.source.size)
+        """The descriptor of what is there so far. Not allocated beforehand: whether all fits is known by then, and a tmpfs, or a file
+        system that cannot do it, would write every byte twice."""
 
     def ranges(self) -> Iterator[tuple[int, int]]:
         """(first byte, length) of each request."""

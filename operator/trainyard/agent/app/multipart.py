@@ -156,7 +156,10 @@ class ObjectWriter:
 
     def _put_from(self, number: int, file: int, first: int, length: int) -> None:
         # Memory is used again: new memory would cost as much as what is put into it.
-        buffer = self._spare.pop() if self._spare else bytearray(self._plan.size)
+        try:
+            buffer = self._spare.pop()
+        except IndexError:
+            buffer = bytearray(self._plan.size)
         body = memoryview(buffer)[:length]
         if _read(file, body, first):
             self._put(number, body)

@@ -1,4 +1,4 @@
-"""Are the bytes that came those that S3 has? Asked, in the order of what it costs, of the object's ETag and of its stored checksum.
+"""Are the bytes that came those that S3 has? Asked of the object's stored checksum, and of its ETag.
 
 The checksum that S3 has stored comes first: it comes with an object of one request, and costs a HEAD for one of several. Else it is the ETag,
 if that is an MD5, or that of parts. What is damaged is fetched again by our own engine.

@@ -34,10 +34,14 @@ def test_what_cannot_be_written_is_raised_to_who_adds() -> None:
             raise ConnectionError("no")
 
     stream = Gzip(refuse)
-    with pytest.raises(ConnectionError, match="no"):
+
+    def add() -> None:
         for _ in range(50):
             stream.add(random.Random(1).randbytes(1 << 20))
         stream.end()
+
+    with pytest.raises(ConnectionError, match="no"):
+        add()
     stream.abandon()
 
 

@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help setup demo generate lint unit integration e2e test test-long bench-overhead bench-controller bench-pipes \
-        cluster-up cluster-down cluster-status kubeconfig images images-file clean
+        bench-staging bench-upload bench-archive cluster-up cluster-down cluster-status kubeconfig images images-file clean
 
 PYTHON := .venv/bin/python
 STAMP := .venv/.trainyard-setup
@@ -18,7 +18,7 @@ help: ## this list
 setup: ## everything the work needs, into .venv and a cache outside the checkout
 	@$(SETUP)
 
-$(STAMP): requirements/dev.txt requirements/moto.txt pyproject.toml hack/setup.py hack/versions.py hack/base.py hack/tools.py $(wildcard hack/health/* hack/rclone/*)
+$(STAMP): requirements/dev.txt requirements/moto.txt requirements/peers.txt pyproject.toml hack/setup.py hack/versions.py hack/base.py hack/tools.py $(wildcard hack/health/* hack/rclone/* hack/quicks3/* hack/s5cmd/*)
 	@$(SETUP)
 
 demo: cluster-up images ## train XGBoost on the local cluster, as a user would
@@ -54,6 +54,15 @@ bench-overhead: cluster-up images ## what a job costs beside its training
 
 bench-controller: $(STAMP) ## how fast jobs become pods and end, beside batch Jobs and bare pods (SHORT=1: to try it)
 	@$(PYTHON) -m tests.bench.controller $(if $(SHORT),--short)
+
+bench-staging: $(STAMP) ## how fast input data is there, beside s5cmd, rclone, AWS CLI and boto3 (SHORT=1: to try it)
+	@$(PYTHON) -m tests.bench.transfer.staging $(if $(SHORT),--short)
+
+bench-upload: $(STAMP) ## how fast files are in S3, beside the same (SHORT=1: to try it)
+	@$(PYTHON) -m tests.bench.transfer.upload $(if $(SHORT),--short)
+
+bench-archive: $(STAMP) ## how fast a model is in S3 as a .tar.gz, beside what one would write by hand (SHORT=1: to try it)
+	@$(PYTHON) -m tests.bench.transfer.archive $(if $(SHORT),--short)
 
 bench-pipes: $(STAMP) ## how fast a Pipe channel is, beside curl with the same objects
 	@$(PYTHON) -m tests.bench.pipes

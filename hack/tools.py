@@ -15,6 +15,7 @@ from hack.paths import REPO, cache
 
 STATIC = {"CGO_ENABLED": "0"}
 MOTO_LOCK = REPO / "requirements" / "moto.txt"
+PEERS_LOCK = REPO / "requirements" / "peers.txt"
 COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-proxy", "kube-scheduler", "kubectl", "kubelet")
 
 
@@ -91,25 +92,24 @@ def _kubernetes(directory: Path) -> None:
         (directory / name).symlink_to("kubernetes")
 
 
-def _ours(name: str, expect: str = "") -> Tool:
-    """A program of this repository: hack/<name>, built anew when its source has changed."""
+def _ours(name: str, expect: str = "", *, version: str = "", package: str = ".") -> Tool:
+    """A program of this repository, or one that its module there names: hack/<name>, built anew when its source has changed."""
     source = REPO / "hack" / name
 
     def build(directory: Path) -> None:
-        shell.run("go", "build", "-trimpath", "-ldflags=-s -w", "-o", directory / name, ".", cwd=source, env=STATIC)
+        shell.run("go", "build", "-trimpath", "-ldflags=-s -w", "-o", directory / name, package, cwd=source, env=STATIC)
 
-    return Tool(name, _source_key(source), build, expect)
-
-
-def _rclone(directory: Path) -> None:
-    source = REPO / "hack" / "rclone"
-    shell.run("go", "build", "-trimpath", "-ldflags=-s -w", "-o", directory / "rclone", ".", cwd=source, env=STATIC)
+    return Tool(name, _source_key(source, f"{version}-" if version else ""), build, expect)
 
 
-def _moto(directory: Path) -> None:
+def _packages(name: str, lock: Path, expect: str) -> Tool:
     """A directory for PYTHONPATH: its packages are none of the project's."""
-    python = ("--python", sys.executable)
-    shell.run(uv(), "pip", "install", "--quiet", *python, "--require-hashes", "--target", directory, "-r", MOTO_LOCK)
+
+    def build(directory: Path) -> None:
+        python = ("--python", sys.executable)
+        shell.run(uv(), "pip", "install", "--quiet", *python, "--require-hashes", "--target", directory, "-r", lock)
+
+    return Tool(name, hashlib.sha256(lock.read_bytes()).hexdigest()[:8], build, expect)
 
 
 KUBERNETES = Tool(
@@ -126,16 +126,20 @@ VERSITYGW = Tool(
     _installed("github.com/versity/versitygw/cmd/versitygw", versions.VERSITYGW),
     "1 minute",
 )
-RCLONE = Tool("rclone", _source_key(REPO / "hack" / "rclone", f"{versions.RCLONE}-"), _rclone, "2 minutes")
-MOTO = Tool("moto", hashlib.sha256(MOTO_LOCK.read_bytes()).hexdigest()[:8], _moto, "20 seconds")
+RCLONE = _ours("rclone", "2 minutes", version=versions.RCLONE)
+MOTO = _packages("moto", MOTO_LOCK, "20 seconds")
 PAUSE = _ours("pause")
 # Only for tests: the algorithms by which kstatus, Flux and Argo CD read a status.
 HEALTH = _ours("health", "1 minute")
 KIND = Tool("kind", versions.KIND, _installed("sigs.k8s.io/kind", versions.KIND), "1 minute")
 # Only for the benchmark of the controller, which asks for it itself.
 KWOK = Tool("kwok", versions.KWOK, _installed("sigs.k8s.io/kwok/cmd/kwok", versions.KWOK), "2 minutes")
+# What the benchmarks of the data's way are measured beside, RCLONE among them, and a server that is not the limit.
+S5CMD = _ours("s5cmd", "1 minute", version=versions.S5CMD, package="github.com/peak/s5cmd/v2")
+AWSCLI = _packages("awscli", PEERS_LOCK, "20 seconds")
+QUICKS3 = _ours("quicks3")
 # RCLONE and MOTO are S3 servers other than the one that everything else is tested with: `trainyard doctor s3` tells them apart.
-EVERYWHERE = (HELM, VERSITYGW, HEALTH, RCLONE, MOTO)
+EVERYWHERE = (HELM, VERSITYGW, HEALTH, RCLONE, MOTO, S5CMD, AWSCLI, QUICKS3)
 NEEDED = {"native": (KUBERNETES, PAUSE, COREDNS, *EVERYWHERE), "kind": (KIND, *EVERYWHERE)}
 
 

@@ -7,6 +7,7 @@ HELM = "4.3.1"
 VERSITYGW = "1.8.0"
 KWOK = "0.8.0"
 RCLONE = "1.76.0"  # as hack/rclone/go.mod has it
+S5CMD = "2.3.0"  # as hack/s5cmd/go.mod has it
 
 # kind lane: a kind release and the node image published with it.
 KIND = "0.33.0"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import ssl
 import subprocess
@@ -106,3 +107,17 @@ def test_streams_checkpoints_and_artifacts_trust_it_too(
     one.pod.training_ends(0)
     assert one.pod.end().result is Result.COMMITTED
     assert one.model() == {"model.bin": b"model"}
+
+
+def test_large_objects_come_whole_through_tls_and_none_of_them_twice(
+    one: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trust(monkeypatch, tmp_path / "ca.pem")
+    bodies = {"d/middle": os.urandom(2 << 20), "d/large": os.urandom((20 << 20) + 1)}
+    for key, body in bodies.items():
+        one.put(key, body=body)
+    assert one.pod.stage().objects == 4
+    for key, body in bodies.items():
+        assert (one.pod.ml / "input/data/train" / key.removeprefix("d/")).read_bytes() == body
+    told = json.loads((one.pod.state / "stage.json").read_text())
+    assert (told["fallbacks"], told["damaged"]) == (0, 0)

@@ -50,10 +50,11 @@ def main() -> None:
     began = time.monotonic()
     Tree(settings.tree("model"), SEEN_AS["model"]).survey()
     store: Any = Nowhere()
-    gzip = Gzip()
 
-    def write(data: bytes) -> None:
-        store.size += len(gzip.add(data))
+    def count(data: bytes) -> None:
+        store.size += len(data)
+
+    gzip = Gzip(count)
 
     objects = None
     if how == "objects":
@@ -63,7 +64,7 @@ def main() -> None:
         )  # fmt: skip
     taken = Taken() if how == "merge" else None
     with (settings.scratch / "files.jsonl").open("w") as listed:
-        packer = Packer(objects or TarStream(write), listed, "model", taken=taken)
+        packer = Packer(objects or TarStream(gzip.add), listed, "model", taken=taken)
         packer.add_tree(settings.tree("model"), "algo-1")
         if how == "merge":
             command = [sys.executable, "-m", "trainyard.agent", "archive", "model", *settings.arguments()]
@@ -72,6 +73,7 @@ def main() -> None:
                 packer.add_stream(other.stdout, "algo-2")
     if objects is not None:
         objects.finish()
+    gzip.end()
     found = {
         "files": packer.files,
         "bytes": packer.bytes,

@@ -83,12 +83,20 @@ class ByteReader(Protocol):
         """`length` bytes from `first` on (None: all), of the version with that ETag. Raises StoreFault."""
         ...
 
+    def get_into(self, bucket: str, key: str, first: int, into: memoryview, etag: str) -> None:
+        """As many bytes as there is room for, from `first` on. Raises StoreFault; what is in the room then is of no use."""
+        ...
+
 
 class ObjectStore(ByteReader, Protocol):
     """What is asked of S3. One attempt per call: whether to try again is decided above. All raise StoreFault."""
 
     def list_page(self, bucket: str, prefix: str, after: str | None) -> tuple[list[StoredObject], str | None]:
         """Up to 1,000 objects whose key starts with `prefix`, and the token of the next page."""
+        ...
+
+    def get_whole(self, bucket: str, key: str, etag: str) -> tuple[Body, bool]:
+        """A whole object of the version with that ETag, and whether it came with a checksum, which it then has."""
         ...
 
     def get_start(self, bucket: str, key: str, length: int) -> tuple[Body, StoredObject]:

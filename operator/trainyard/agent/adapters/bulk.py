@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, cast
 
@@ -13,11 +14,23 @@ from obstore.store import S3Store
 from trainyard.agent.errors import StoreFault
 from trainyard.agent.ports import Body, Credentials, bare_etag
 
+PIECE = 1024 * 1024
+
 
 def takes(key: str) -> bool:
     """Can obstore name this key? It drops outer slashes and refuses `//`, `.`, `..` and control characters."""
     parts = key.split("/")
     return not any(part in {"", ".", ".."} for part in parts) and key.isprintable() and key.isascii()
+
+
+@contextmanager
+def _faults() -> Iterator[None]:
+    try:
+        yield
+    except StoreFault:
+        raise
+    except Exception as error:
+        raise StoreFault("connection", f"{type(error).__name__}") from error
 
 
 class BulkReader:
@@ -42,19 +55,29 @@ class BulkReader:
         self._stores: dict[tuple[str, Credentials], S3Store] = {}
 
     def get(self, bucket: str, key: str, *, first: int = 0, length: int | None = None, etag: str = "") -> Body:
-        options: dict[str, Any] = {"if_match": etag} if etag else {}
-        if length is not None:
-            options["range"] = (first, first + length)
-        try:
-            found = obstore.get(self._store(bucket), key, options=cast("Any", options))
-            # It follows redirects, and then the answer is whoever's: that of the object has the ETag that was asked for.
-            if etag and bare_etag(came := found.meta.get("e_tag") or "") != bare_etag(etag):
-                raise StoreFault("connection", f"an answer with ETag {came} instead of {etag}")
-            return memoryview(found.bytes())
-        except StoreFault:
-            raise
-        except Exception as error:
-            raise StoreFault("connection", f"{type(error).__name__}") from error
+        with _faults():
+            return memoryview(self._ask(bucket, key, etag, None if length is None else (first, first + length)).bytes())
+
+    def get_into(self, bucket: str, key: str, first: int, into: memoryview, etag: str) -> None:
+        with _faults():
+            at = 0
+            # In pieces: the whole would be in memory twice.
+            for piece in self._ask(bucket, key, etag, (first, first + len(into))).stream(min_chunk_size=PIECE):
+                view = memoryview(piece)
+                if len(view) > len(into) - at:
+                    raise StoreFault("connection", f"more than {len(into)} bytes came")
+                into[at : at + len(view)] = view
+                at += len(view)
+            if at != len(into):
+                raise StoreFault("connection", f"{at} bytes came instead of {len(into)}")
+
+    def _ask(self, bucket: str, key: str, etag: str, span: tuple[int, int] | None) -> Any:
+        options: dict[str, Any] = ({"if_match": etag} if etag else {}) | ({"range": span} if span else {})
+        found = obstore.get(self._store(bucket), key, options=cast("Any", options))
+        # It follows redirects, and then the answer is whoever's: that of the object has the ETag that was asked for.
+        if etag and bare_etag(came := found.meta.get("e_tag") or "") != bare_etag(etag):
+            raise StoreFault("connection", f"an answer with ETag {came} instead of {etag}")
+        return found
 
     def _store(self, bucket: str) -> S3Store:
         credentials = self._credentials()

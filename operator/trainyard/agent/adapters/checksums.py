@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable
-from email.message import Message
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from isal import isal_zlib
@@ -24,6 +23,11 @@ class Digest(Protocol):
     def update(self, data: Body, /) -> None: ...
 
     def digest(self) -> bytes: ...
+
+
+def crc32(data: Body) -> int:
+    found: int = isal_zlib.crc32(data)
+    return found
 
 
 class _Crc:
@@ -108,8 +112,8 @@ def listed(algorithms: list[str], kind: str) -> str:
     return f"{name}-" if name and kind == COMPOSITE else name
 
 
-def answered(headers: Message) -> str:
-    """The same of an answer, with its value. That of the whole object is taken before one of its parts."""
+def answered(headers: Mapping[str, str]) -> str:
+    """The same of an answer, with its value. That of the whole object is taken before one of its parts. Names are in lower case."""
     found = [
         f"{name}={value}" for name in _KNOWN if (value := headers.get(f"x-amz-checksum-{name.lower()}") or "").strip()
     ]

@@ -2,29 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 
-from isal import isal_zlib
+from isal import igzip_threaded, isal_zlib
 
 from trainyard.agent.ports import Body
 
 LEVEL = 1
 GZIP_FORMAT = 31
 PIECE = 1024 * 1024
+MOST_THREADS = 4
+"""Each holds some pieces in memory."""
 
 
 class Gzip:
-    """A stream of gzip bytes; the same input gives the same output."""
+    """A stream of gzip bytes into `write`, compressed by threads; the same input gives the same output. What `write` raises, a later
+    call of these raises."""
 
-    def __init__(self) -> None:
-        self._stream = isal_zlib.compressobj(LEVEL, isal_zlib.DEFLATED, GZIP_FORMAT)
+    def __init__(self, write: Callable[[bytes], object]) -> None:
+        threads = min(MOST_THREADS, len(os.sched_getaffinity(0)))
+        self._sink = _Sink(write)
+        self._stream = igzip_threaded.open(  # type: ignore[no-untyped-call]
+            self._sink, "wb", LEVEL, threads=threads, block_size=PIECE
+        )
 
-    def add(self, data: bytes | memoryview) -> bytes:
-        """What has become ready; may be empty."""
-        return bytes(self._stream.compress(data))
+    def add(self, data: Body) -> None:
+        self._stream.write(data)
 
-    def end(self) -> bytes:
-        return bytes(self._stream.flush())
+    def end(self) -> None:
+        """Returns when all is written."""
+        self._stream.close()
+
+    def abandon(self) -> None:
+        """What is left is dropped, and its threads end."""
+        self._sink.write = lambda _data: None
+        with suppress(Exception):
+            self._stream.close()
+
+
+class _Sink:
+    """A file, as far as the library asks for one."""
+
+    def __init__(self, write: Callable[[bytes], object]) -> None:
+        self.write = write
+
+    def flush(self) -> None:
+        pass
 
 
 class Gunzip:

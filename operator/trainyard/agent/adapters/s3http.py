@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import http.client
+import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from email.message import Message
 
-from trainyard.agent.adapters import checksums, s3xml
+from trainyard.agent.adapters import checksums, s3xml, wire
 from trainyard.agent.adapters.connections import BLOCK, Endpoint, Pool, fault_of, wait_sent
 from trainyard.agent.adapters.sigv4 import encode_key, encode_query, signed_headers
 from trainyard.agent.errors import NOT_ENCRYPTED, StoreFault
@@ -21,6 +21,7 @@ from trainyard.agent.ports import About, Body, Credentials, FileBody, Small, Sto
 
 Query = Sequence[tuple[str, str]]
 DETAIL_BYTES = 300
+WHOLE = 2**30
 SSE = "x-amz-server-side-encryption"
 KMS = "aws:kms"
 
@@ -28,12 +29,16 @@ KMS = "aws:kms"
 @dataclass(frozen=True)
 class Answer:
     status: int
-    body: bytes
-    headers: Message
+    body: Body
+    headers: Mapping[str, str]
 
     @property
     def etag(self) -> str:
-        return str(self.headers.get("etag", ""))
+        return self.headers.get("etag", "")
+
+    @property
+    def document(self) -> bytes:
+        return bytes(self.body)
 
 
 class S3Http:
@@ -67,18 +72,27 @@ class S3Http:
         query = [("list-type", "2"), ("prefix", prefix), ("encoding-type", "url")]
         if after:
             query.append(("continuation-token", after))
-        return s3xml.listing(self._send("GET", bucket, "", query).body)
+        return s3xml.listing(self._send("GET", bucket, "", query).document)
 
     def get(self, bucket: str, key: str, *, first: int = 0, length: int | None = None, etag: str = "") -> Body:
-        headers = {"if-match": etag} if etag else {}
-        if length is not None:
-            headers["range"] = f"bytes={first}-{first + length - 1}"
-        answer = self._send("GET", bucket, key, headers=headers | ({} if length is not None else checksums.MODE))
-        if etag and answer.etag and bare_etag(answer.etag) != bare_etag(etag):
-            raise StoreFault("answer", f"ETag {answer.etag} came", status=412, code="PreconditionFailed")
         if length is None:
-            _verify(answer)
+            return self.get_whole(bucket, key, etag)[0]
+        headers = ({"if-match": etag} if etag else {}) | {"range": f"bytes={first}-{first + length - 1}"}
+        answer = self._send("GET", bucket, key, headers=headers)
+        _same(answer, etag)
         return answer.body
+
+    def get_whole(self, bucket: str, key: str, etag: str) -> tuple[Body, bool]:
+        answer = self._send("GET", bucket, key, headers=checksums.MODE | ({"if-match": etag} if etag else {}))
+        _same(answer, etag)
+        return answer.body, _verified(answer)
+
+    def get_into(self, bucket: str, key: str, first: int, into: memoryview, etag: str) -> None:
+        headers = {"if-match": etag, "range": f"bytes={first}-{first + len(into) - 1}"}
+        answer = self._send("GET", bucket, key, headers=headers, into=into)
+        _same(answer, etag)
+        if answer.body is not into:
+            raise StoreFault("connection", f"{len(answer.body)} bytes came instead of {len(into)}")
 
     def get_start(self, bucket: str, key: str, length: int) -> tuple[Body, StoredObject]:
         try:
@@ -87,7 +101,7 @@ class S3Http:
             if fault.status != 416:
                 raise
             answer = self._send("GET", bucket, key)  # an empty one has no first byte
-        whole = str(answer.headers.get("content-range") or "").rpartition("/")[2]
+        whole = answer.headers.get("content-range", "").rpartition("/")[2]
         return answer.body, StoredObject(key, int(whole) if whole.isdigit() else len(answer.body), answer.etag)
 
     def head(self, bucket: str, key: str) -> StoredObject:
@@ -103,8 +117,8 @@ class S3Http:
 
     def get_small(self, bucket: str, key: str) -> Small:
         answer = self._send("GET", bucket, key, headers=checksums.MODE)
-        _verify(answer)
-        return Small(answer.body, answer.etag, _opaque(answer.headers))
+        _verified(answer)
+        return Small(answer.document, answer.etag, _opaque(answer.headers))
 
     def about(self, bucket: str, key: str, *, part: int | None = None) -> About:
         headers = self._send("HEAD", bucket, key, [("partNumber", str(part))] if part else ()).headers
@@ -120,7 +134,7 @@ class S3Http:
     def start_upload(self, bucket: str, key: str) -> str:
         # Never sent twice in silence: one that was answered into a dead connection exists, and nobody would look for it.
         answer = self._send("POST", bucket, key, [("uploads", "")], headers=self._encryption, once=True)
-        upload = s3xml.upload_id(answer.body)
+        upload = s3xml.upload_id(answer.document)
         try:
             self._encrypted(answer)
         except StoreFault:
@@ -135,20 +149,20 @@ class S3Http:
     def complete_upload(self, bucket: str, key: str, upload: str, etags: list[str]) -> None:
         answer = self._send("POST", bucket, key, [("uploadId", upload)], body=s3xml.completion(etags))
         # This call alone may answer 200 and bring an error nevertheless.
-        code, message = s3xml.error_of(answer.body)
+        code, message = s3xml.error_of(answer.document)
         if code:
             raise StoreFault("answer", message[:DETAIL_BYTES], status=500, code=code)
-        s3xml.completed(answer.body)
+        s3xml.completed(answer.document)
 
     def abort_upload(self, bucket: str, key: str, upload: str) -> None:
         self._send("DELETE", bucket, key, [("uploadId", upload)])
 
     def list_uploads(self, bucket: str, prefix: str) -> list[tuple[str, str]]:
-        return s3xml.uploads(self._send("GET", bucket, "", [("uploads", ""), ("prefix", prefix)]).body)
+        return s3xml.uploads(self._send("GET", bucket, "", [("uploads", ""), ("prefix", prefix)]).document)
 
     def _encrypted(self, answer: Answer) -> None:
         """A server that does not know of encryption takes the object all the same, and says nothing."""
-        if self._encryption and not str(answer.headers.get(SSE, "")).startswith(KMS):
+        if self._encryption and not answer.headers.get(SSE, "").startswith(KMS):
             raise StoreFault("answer", f"no {SSE} in the answer", status=400, code=NOT_ENCRYPTED)
 
     def _send(
@@ -161,6 +175,7 @@ class S3Http:
         headers: dict[str, str] | None = None,
         body: Body | FileBody = b"",
         once: bool = False,
+        into: memoryview | None = None,
     ) -> Answer:
         credentials = self._credentials()
         host = f"{bucket}.{self._endpoint.host}" if self._virtual else self._endpoint.host
@@ -177,15 +192,18 @@ class S3Http:
             region=self._region,
             moment=moment,
         )
-        target = f"{path}?{encode_query(query)}" if query else path
+        size = body.size if isinstance(body, FileBody) else len(body)
+        if size or method in {"PUT", "POST"}:
+            signed["content-length"] = str(size)
+        head = wire.head(method, f"{path}?{encode_query(query)}" if query else path, signed)
         for fresh in (True,) if once else (False, True):
-            answer = self._attempt(method, host, target, signed, body, fresh=fresh)
+            answer = self._attempt(method, host, head, body, fresh=fresh, into=into)
             if answer is not None:
                 return _checked(answer)
         raise AssertionError("a fresh connection gives an answer or a fault")
 
     def _attempt(
-        self, method: str, host: str, target: str, headers: dict[str, str], body: Body | FileBody, *, fresh: bool
+        self, method: str, host: str, head: bytes, body: Body | FileBody, *, fresh: bool, into: memoryview | None
     ) -> Answer | None:
         """None: the connection was an old one and is dead; nothing was answered."""
         used = sent = False
@@ -193,15 +211,14 @@ class S3Http:
             with self._pool.connection(self._endpoint.secure, host, fresh=fresh) as (connection, used):
                 # A server that refuses may answer and hang up before it has read the whole body: what it said is the answer.
                 with suppress(BrokenPipeError, ConnectionResetError):
-                    _write(connection, method, target, headers, body, moved=self._moved)
+                    _write(connection.sock, head, body, BLOCK if self._endpoint.secure else WHOLE, self._moved)
                     sent = True
                 if sent and body:
                     wait_sent(connection.sock, self._read_timeout, self._moved)
-                response = connection.getresponse()
-                answer = Answer(response.status, response.read(), response.headers)
-                if response.will_close or not sent:
+                reply = wire.reply(connection.sock, method, into)
+                if reply.closing or not sent:
                     connection.close()
-                return answer
+                return Answer(reply.status, reply.body, reply.headers)
         except (ConnectionError, http.client.RemoteDisconnected, http.client.BadStatusLine) as error:
             if used:
                 return None
@@ -210,26 +227,15 @@ class S3Http:
             raise fault_of(error) from error
 
 
-def _write(
-    connection: http.client.HTTPConnection,
-    method: str,
-    target: str,
-    headers: dict[str, str],
-    body: Body | FileBody,
-    *,
-    moved: Callable[[int], None],
-) -> None:
-    connection.putrequest(method, target, skip_host=True, skip_accept_encoding=True)
-    size = body.size if isinstance(body, FileBody) else len(body)
-    if size or method in {"PUT", "POST"}:
-        connection.putheader("content-length", str(size))
-    for name, value in headers.items():
-        connection.putheader(name, value)
-    connection.endheaders()
-    # In pieces: the time limit of a socket is one for all that is sent at once, however slowly it goes.
+def _write(sock: socket.socket, head: bytes, body: Body | FileBody, most: int, moved: Callable[[int], None]) -> None:
+    """`most`: bytes at once. They have the socket's time limit together, unless it takes a part of them, as one without TLS does."""
+    sock.sendall(head)
     for block in _blocks(body):
-        connection.send(block)
-        moved(len(block))
+        view = memoryview(block)
+        while view:
+            count = sock.send(view[:most])
+            view = view[count:]
+            moved(count)
 
 
 def _blocks(body: Body | FileBody) -> Iterator[Body]:
@@ -238,26 +244,33 @@ def _blocks(body: Body | FileBody) -> Iterator[Body]:
             while block := file.read(BLOCK):
                 yield block
         return
-    view = memoryview(body)
-    for first in range(0, len(view), BLOCK):
-        yield view[first : first + BLOCK]
+    if body:
+        yield body
+
+
+def _same(answer: Answer, etag: str) -> None:
+    """Is it the version that was asked for?"""
+    if etag and answer.etag and bare_etag(answer.etag) != bare_etag(etag):
+        raise StoreFault("answer", f"ETag {answer.etag} came", status=412, code="PreconditionFailed")
 
 
 def _checked(answer: Answer) -> Answer:
     if answer.status < 300:
         return answer
-    code, message = s3xml.error_of(answer.body)
+    code, message = s3xml.error_of(answer.document)
     raise StoreFault("answer", message[:DETAIL_BYTES] or f"HTTP {answer.status}", status=answer.status, code=code)
 
 
-def _opaque(headers: Message) -> bool:
+def _opaque(headers: Mapping[str, str]) -> bool:
     """Is an object encrypted so that its ETag is no digest of its bytes?"""
-    return str(headers.get(SSE, "")).startswith(KMS) or f"{SSE}-customer-algorithm" in headers
+    return headers.get(SSE, "").startswith(KMS) or f"{SSE}-customer-algorithm" in headers
 
 
-def _verify(answer: Answer) -> None:
-    """Of a whole object."""
-    verifier = checksums.Verifier(checksums.answered(answer.headers))
+def _verified(answer: Answer) -> bool:
+    """Of a whole object: has it the checksum that came with it? False: none came that tells. Raises StoreFault."""
+    wanted = checksums.answered(answer.headers)
+    verifier = checksums.Verifier(wanted)
     verifier.add(answer.body)
     if fault := verifier.fault():
         raise StoreFault("damaged", fault)
+    return bool(wanted) and not checksums.of_parts(wanted)

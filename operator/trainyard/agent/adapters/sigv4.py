@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Sequence
+from functools import lru_cache
 from urllib.parse import quote
 
 from trainyard.agent.ports import Credentials
@@ -38,13 +39,14 @@ def signed_headers(
     all_headers = headers | {"x-amz-content-sha256": payload_sha256, "x-amz-date": moment}
     if credentials.token:
         all_headers["x-amz-security-token"] = credentials.token
-    names = ";".join(sorted(all_headers))
+    ordered = sorted(all_headers.items())
+    names = ";".join(name for name, _ in ordered)
     canonical = "\n".join(
         [
             method,
             path,
             encode_query(query),
-            *(f"{name}:{' '.join(all_headers[name].split())}" for name in sorted(all_headers)),
+            *(f"{name}:{' '.join(value.split())}" for name, value in ordered),
             "",
             names,
             payload_sha256,
@@ -52,11 +54,17 @@ def signed_headers(
     )
     scope = f"{moment[:8]}/{region}/s3/aws4_request"
     to_sign = "\n".join(["AWS4-HMAC-SHA256", moment, scope, hashlib.sha256(canonical.encode()).hexdigest()])
-    key = f"AWS4{credentials.secret_key}".encode()
-    for part in (moment[:8], region, "s3", "aws4_request"):
-        key = hmac.digest(key, part.encode(), "sha256")
-    signature = hmac.new(key, to_sign.encode(), "sha256").hexdigest()
+    signature = hmac.digest(_key(credentials.secret_key, moment[:8], region), to_sign.encode(), "sha256").hex()
     all_headers["authorization"] = (
         f"AWS4-HMAC-SHA256 Credential={credentials.access_key}/{scope}, SignedHeaders={names}, Signature={signature}"
     )
     return all_headers
+
+
+@lru_cache(maxsize=4)
+def _key(secret: str, day: str, region: str) -> bytes:
+    """The day's key: each request of a day is signed with the same one."""
+    key = f"AWS4{secret}".encode()
+    for part in (day, region, "s3", "aws4_request"):
+        key = hmac.digest(key, part.encode(), "sha256")
+    return key

@@ -213,23 +213,24 @@ class Archives:
         writer = ObjectWriter(
             self._store, bucket, key, plan=plan, patience=self._patience, remember=self._begun.remember
         )
-        gzip = Gzip()
+        gzip = Gzip(writer.write)
 
         def write(data: bytes) -> None:
-            writer.write(gzip.add(data))
+            gzip.add(data)
             self._pulse()
 
         try:
             sink = TarStream(write)
             built = self._pack(sink, tree, hosts, absences)
             sink.close()
-            writer.write(gzip.end())
+            gzip.end()
             if built.packer.entries:
                 built.prepared = writer.finish()
             else:
                 writer.abort()
             return built
         except BaseException:
+            gzip.abandon()
             writer.abort()
             raise
 

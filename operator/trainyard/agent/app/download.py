@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from trainyard.agent.adapters.files import make_directory
+from trainyard.agent.app.crew import Crew
+from trainyard.agent.app.hot import Hot
 from trainyard.agent.app.proofs import Proofs
 from trainyard.agent.app.store import Patience, Store
 from trainyard.agent.core import layout
@@ -17,9 +19,9 @@ from trainyard.agent.ports import Body, StoredObject
 
 MIB = 1024 * 1024
 RANGE = 8 * MIB
-WORKERS = 16
+WORKERS = 64
+"""Requests at once: of small objects, which wait for S3 far longer than they travel. Of large ones memory is the limit."""
 IN_MEMORY = 8 * RANGE
-QUEUED = 4 * WORKERS
 REMEMBERED = 10_000
 
 
@@ -50,39 +52,60 @@ class Budget:
             self._change.notify_all()
 
 
+class Buffers:
+    """Memory for a range, used again and again: new memory would cost as much as what is put into it."""
+
+    def __init__(self) -> None:
+        self._free: list[memoryview] = []
+
+    @contextmanager
+    def lent(self) -> Iterator[memoryview]:
+        """One of RANGE bytes. As many are made as the budget lends at once."""
+        try:
+            buffer = self._free.pop()
+        except IndexError:
+            buffer = memoryview(bytearray(RANGE))
+        yield buffer
+        self._free.append(buffer)
+
+
+def open_part(part: str) -> int:
+    """A new, empty file that any user may write to, as any may to staged files, whatever the umask says. No Path: making one for each
+    of a million small objects would take as long as making the file."""
+    file = os.open(part, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+    os.fchmod(file, 0o666)
+    return file
+
+
+def write_at(file: int, first: int, data: Body) -> None:
+    view = memoryview(data)
+    while view:
+        written = os.pwrite(file, view, first)
+        view, first = view[written:], first + written
+
+
 class Assembly:
     """A file that grows from ranges in any order; the last one puts it in its place."""
 
-    def __init__(self, item: Item, part: Path) -> None:
+    def __init__(self, item: Item, part: str) -> None:
         self.item = item
+        self.hot = Hot(item.source, RANGE)
         self._part = part
-        self._missing = max(1, -(-item.source.size // RANGE))
+        self._missing = -(-item.source.size // RANGE)
         self._lock = threading.Lock()
-        self._file = os.open(part, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
-        os.fchmod(self._file, 0o666)  # any user may write to staged files, whatever the umask says
-        if item.source.size > RANGE:
-            os.posix_fallocate(self._file, 0, item.source.size)
+        self.file = open_part(part)
+        """The descriptor of what is there so far. Not allocated beforehand: whether all fits is known by then, and a tmpfs, or a file
+        system that cannot do it, would write every byte twice."""
 
     def ranges(self) -> Iterator[tuple[int, int]]:
-        """(first byte, length) of each request; none for an empty object."""
+        """(first byte, length) of each request."""
         size = self.item.source.size
         return ((first, min(RANGE, size - first)) for first in range(0, size, RANGE))
-
-    @property
-    def file(self) -> int:
-        """The descriptor of what is there so far."""
-        return self._file
-
-    def write(self, first: int, data: Body) -> None:
-        view = memoryview(data)
-        while view:
-            written = os.pwrite(self._file, view, first)
-            view, first = view[written:], first + written
 
     def fill(self, get: Callable[[int, int], Body]) -> None:
         """Writes every range anew, as `get` gives it."""
         for first, length in self.ranges():
-            self.write(first, get(first, length))
+            write_at(self.file, first, get(first, length))
 
     def came(self) -> bool:
         """One range less to come. True when that was the last."""
@@ -91,8 +114,25 @@ class Assembly:
             return not self._missing
 
     def place(self) -> None:
-        os.close(self._file)
-        self._part.rename(self.item.file)
+        os.close(self.file)
+        os.rename(self._part, self.item.file)  # noqa: PTH104 - see open_part
+
+
+@dataclass(frozen=True)
+class Whole:
+    """What comes in one request."""
+
+    item: Item
+    part: str
+
+
+@dataclass(frozen=True)
+class Range:
+    """One of the requests for a larger object."""
+
+    assembly: Assembly
+    first: int
+    length: int
 
 
 class Downloader:
@@ -112,64 +152,70 @@ class Downloader:
         self._progress = progress
         self._placed = placed
         self._budget = Budget(IN_MEMORY)
+        self._buffers = Buffers()
         self._proofs = Proofs(store, patience)
 
     def run(self, items: Iterable[Item]) -> None:
         """Returns when all files are in place. The first failure (Refused, OSError, or one of `items`) ends it; after
         Unordered nothing is on its way any more."""
         make_directory(self._staging, 0o700)
-        pool = ThreadPoolExecutor(WORKERS)
-        patient = False
+        crew = Crew(self._fetch, WORKERS)
         try:
-            self._run(pool, items)
+            crew.run(self._requests(items))
         except layout.Unordered:
-            patient = True
+            # After other failures some may be waiting for their next try: nobody waits for them.
+            crew.settle()
             raise
-        finally:
-            # After a failure others may be waiting for their next try: nobody waits for them.
-            pool.shutdown(wait=patient, cancel_futures=True)
 
-    def _run(self, pool: ThreadPoolExecutor, items: Iterable[Item]) -> None:
-        pending: set[Future[None]] = set()
+    def _requests(self, items: Iterable[Item]) -> Iterator[Whole | Range]:
+        """Each when there is memory for it, which is given back when it is done."""
         for number, item in enumerate(items):
-            assembly = Assembly(item, self._staging / str(number))
+            part = f"{self._staging}/{number}"
+            if item.source.size <= RANGE:
+                self._budget.take(item.source.size)
+                yield Whole(item, part)
+                continue
+            assembly = Assembly(item, part)
             for first, length in assembly.ranges():
-                pending.add(pool.submit(self._fetch, assembly, first, length))
-                pending = self._settle(pending, QUEUED)
-            if not item.source.size:
-                self._place(assembly)
-                self._progress(1, 0)
-        self._settle(pending, 0)
+                self._budget.take(length)
+                yield Range(assembly, first, length)
 
-    def _settle(self, pending: set[Future[None]], most: int) -> set[Future[None]]:
-        """Waits until at most `most` requests are pending; raises the first failure."""
-        while len(pending) > most:
-            done, pending = wait(pending, return_when=FIRST_COMPLETED)
-            for each in done:
-                each.result()
-        return pending
+    def _fetch(self, request: Whole | Range) -> None:
+        if isinstance(request, Whole):
+            self._fetch_whole(request.item, request.part)
+        else:
+            self._fetch_range(request.assembly, request.first, request.length)
 
-    def _fetch(self, assembly: Assembly, first: int, length: int) -> None:
-        item = assembly.item
-        self._budget.take(length)
+    def _fetch_whole(self, item: Item, part: str) -> None:
+        size = item.source.size
         try:
-            assembly.write(first, self._read(item, first, length))
+            body = self._proofs.read(item.bucket, item.source) if size else b""
+            file = open_part(part)
+            try:
+                write_at(file, 0, body)
+            finally:
+                os.close(file)
+        finally:
+            self._budget.give(size)
+        os.rename(part, item.file)  # noqa: PTH104 - see open_part
+        self._placed(item)
+        self._progress(1, size)
+
+    def _fetch_range(self, assembly: Assembly, first: int, length: int) -> None:
+        item = assembly.item
+        try:
+            with self._buffers.lent() as buffer:
+                body = buffer[:length]
+                self._store.read_into(item.bucket, item.source, first, body, self._patience)
+                assembly.hot.saw(first, body)
+                write_at(assembly.file, first, body)
         finally:
             self._budget.give(length)
         if last := assembly.came():
-            if length < item.source.size:  # what comes at once is proven as it is read
-                self._proofs.of_file(item.bucket, item.source, assembly.file, assembly.fill)
-            self._place(assembly)
+            self._proofs.of_file(item.bucket, item.source, assembly.file, assembly.fill, assembly.hot)
+            assembly.place()
+            self._placed(item)
         self._progress(int(last), length)
-
-    def _read(self, item: Item, first: int, length: int) -> Body:
-        if length == item.source.size:
-            return self._proofs.read(item.bucket, item.source)
-        return self._store.read(item.bucket, item.source, first, length, self._patience)
-
-    def _place(self, assembly: Assembly) -> None:
-        assembly.place()
-        self._placed(assembly.item)
 
 
 class Parents:

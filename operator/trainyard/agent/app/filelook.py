@@ -1,15 +1,12 @@
-"""One checkpoint file at one look: what tells its versions apart, whether it is closed, and its bytes."""
+"""One checkpoint file at one look: what tells its versions apart, and whether it is closed."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
 
 from trainyard.agent.adapters.leases import being_written
 from trainyard.agent.core import mirror
-
-CHUNK = 1024 * 1024
 
 
 def signature(status: os.stat_result) -> bytes:
@@ -31,15 +28,3 @@ def closed(descriptor: int, status: os.stat_result, *, steady: bool, last: bool)
     if not told(status):
         return False
     return steady if written is None else True
-
-
-def copy(descriptor: int, size: int, write: Callable[[bytes], object]) -> bool:
-    """The first `size` bytes; False if there are fewer."""
-    position = 0
-    while position < size:
-        data = os.pread(descriptor, min(CHUNK, size - position), position)
-        if not data:
-            return False
-        write(data)
-        position += len(data)
-    return True

@@ -282,7 +282,7 @@ class Keeper:
         )
         done = False
         try:
-            if filelook.copy(descriptor, size, writer.write) and (
+            if writer.take(descriptor, size) and (
                 self._kept.one_way or filelook.signature(os.fstat(descriptor)) == filelook.signature(status)
             ):
                 prepared = writer.finish()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 from trainyard.agent.app.store import Patience, Refused, Store
 from trainyard.agent.core.archive import PartPlan
+from trainyard.agent.ports import Body
 
 TAIL = 64
 Remember = Callable[[str, str, str], None]
@@ -66,33 +68,55 @@ class ObjectWriter:
         self._patience = patience
         self._remember = remember
         self._buffer = bytearray()
+        self._spare: list[bytearray] = []
         self._upload = ""
         self._etags: list[str] = []
+        self._short = False
         self._pending: set[Future[None]] = set()
         self._pool = ThreadPoolExecutor(max(1, plan.in_flight))
         self._digest = hashlib.sha256()
         self._size = 0
         self._tail = b""
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: Body) -> None:
         """Raises Refused, of this part or an earlier one."""
         self._digest.update(data)
         self._size += len(data)
-        self._tail = (self._tail + data[-TAIL:])[-TAIL:]
+        self._tail = (self._tail + bytes(data[-TAIL:]))[-TAIL:]
         view = memoryview(data)
         while view:
             room = self._plan.size - len(self._buffer)
             self._buffer += view[:room]
             view = view[room:]
             if len(self._buffer) == self._plan.size:
-                self._send()
+                body, self._buffer = self._buffer, bytearray()
+                self._send(self._put, body)
+                del body
+
+    def take(self, file: int, size: int) -> bool:
+        """All of an open file of `size` bytes, and nothing else: read where it is sent, several parts at once. False: it has become
+        shorter. Has no digest. Raises Refused."""
+        self._size = size
+        if size <= self._plan.size:
+            self._buffer = bytearray(size)
+            whole = _read(file, memoryview(self._buffer), 0)
+            self._tail = bytes(self._buffer[-TAIL:])
+            return whole
+        for first in range(0, size, self._plan.size):
+            self._send(self._put_from, file, first, min(self._plan.size, size - first))
+        tail = bytearray(TAIL)
+        whole = _read(file, memoryview(tail), size - TAIL)
+        self._tail = bytes(tail)
+        self._settle(0)
+        return whole and not self._short
 
     def finish(self) -> Prepared:
         """Returns when every part is there. Raises Refused."""
         if self._upload and self._buffer:
-            self._send()
+            self._send(self._put, self._buffer)
         self._settle(0)
         self._pool.shutdown()
+        self._spare = []
         return Prepared(
             self._bucket,
             self._key,
@@ -107,33 +131,54 @@ class ObjectWriter:
     def abort(self) -> None:
         """Gives up, and takes back what was sent."""
         self._pool.shutdown(wait=True, cancel_futures=True)
-        self._buffer = bytearray()
+        self._buffer, self._spare = bytearray(), []
         if self._upload:
             with contextlib.suppress(Refused):
                 self._store.abort_upload(self._bucket, self._key, self._upload)
                 self._remember(self._bucket, self._key, "")
 
-    def _send(self) -> None:
+    def _send(self, put: Callable[..., None], *what: object) -> None:
         if not self._upload:
             self._upload = self._store.start_upload(self._bucket, self._key, self._patience)
             self._remember(self._bucket, self._key, self._upload)
-        body, self._buffer = self._buffer, bytearray()
         self._etags.append("")
         self._settle(max(0, self._plan.in_flight - 1))
-        self._pending.add(self._pool.submit(self._put, len(self._etags), body))
-        del body
+        self._pending.add(self._pool.submit(put, len(self._etags), *what))
         if not self._plan.in_flight:
             self._settle(0)
 
-    def _put(self, number: int, body: bytearray) -> None:
+    def _put(self, number: int, body: Body) -> None:
         etag = self._store.put_part(
             self._bucket, self._key, self._upload, number=number, body=body, patience=self._patience
         )
         self._etags[number - 1] = etag
         self._patience.notify(None)
 
+    def _put_from(self, number: int, file: int, first: int, length: int) -> None:
+        # Memory is used again: new memory would cost as much as what is put into it.
+        try:
+            buffer = self._spare.pop()
+        except IndexError:
+            buffer = bytearray(self._plan.size)
+        body = memoryview(buffer)[:length]
+        if _read(file, body, first):
+            self._put(number, body)
+        else:
+            self._short = True
+        self._spare.append(buffer)
+
     def _settle(self, most: int) -> None:
         while len(self._pending) > most:
             done, self._pending = wait(self._pending, return_when=FIRST_COMPLETED)
             for each in done:
                 each.result()
+
+
+def _read(file: int, into: memoryview, first: int) -> bool:
+    """Fills it with a file's bytes from `first` on. False: there are not so many."""
+    while into:
+        count = os.preadv(file, [into], first)
+        if not count:
+            return False
+        into, first = into[count:], first + count
+    return True

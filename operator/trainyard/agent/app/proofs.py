@@ -1,8 +1,7 @@
-"""Are the bytes that came those that S3 has? Asked, in the order of what it costs, of the object's ETag and of its stored checksum.
+"""Are the bytes that came those that S3 has? Asked of the object's stored checksum, and of its ETag.
 
-An object of one request is compared with its ETag, if that is its MD5, which needs no further request. Else, and for one of several
-requests, the checksum that S3 has stored comes first (a HEAD, and cheap arithmetic), and then the ETag, of parts too. What is damaged is
-fetched again by our own engine.
+The checksum that S3 has stored comes first: it comes with an object of one request, and costs a HEAD for one of several. Else it is the ETag,
+if that is an MD5, or that of parts. What is damaged is fetched again by our own engine.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from trainyard.agent.adapters import checksums
+from trainyard.agent.app.hot import Hot
 from trainyard.agent.app.store import READINGS, Patience, Refused, Store
 from trainyard.agent.core import proof
 from trainyard.agent.core.verdict import Target, judge
@@ -79,10 +79,12 @@ class Proofs:
 
     def read(self, bucket: str, item: StoredObject) -> Body:
         """A whole object, of a size for one request."""
-        # Where only a checksum tells, our own engine gets it with the bytes, and compares them.
-        fast = self._md5(bucket, item) is not None or not item.checksum or checksums.of_parts(item.checksum)
-        body = self._store.read(bucket, item, 0, item.size, self._patience, fast=fast)
-        return self.of_bytes(bucket, item, body) if fast else body
+        if item.checksum and not checksums.of_parts(item.checksum):
+            # Our own engine gets it with the bytes, and compares them.
+            body, verified = self._store.read_whole(bucket, item, self._patience)
+        else:
+            body, verified = self._store.read(bucket, item, 0, item.size, self._patience), False
+        return body if verified else self.of_bytes(bucket, item, body)
 
     def of_bytes(self, bucket: str, item: StoredObject, body: Body) -> Body:
         """A whole object's bytes as they should be, if these are not so."""
@@ -102,9 +104,13 @@ class Proofs:
             self._opaque.add(bucket)
         return kept[0]
 
-    def of_file(self, bucket: str, item: StoredObject, file: int, again: Again) -> None:
-        """Returns when the file (a descriptor) has the object's bytes."""
-        if claim := self.claim(bucket, item):
+    def of_file(self, bucket: str, item: StoredObject, file: int, again: Again, hot: Hot | None = None) -> None:
+        """Returns when the file (a descriptor) has the object's bytes. If `hot` saw them come, it is only read if they look wrong."""
+        if hot and hot.etag and bucket not in self._opaque and hot.etag == bare_etag(item.etag):
+            self._proven.add(bucket)
+            return
+        claim = self.claim(bucket, item)
+        if claim is not None and not (hot and claim.checksum and claim.checksum == hot.checksum):
             self._settle(bucket, item, claim, lambda: _blocks(file), lambda: again(self._anew(bucket, item)))
 
     def of_stream(self, bucket: str, item: StoredObject, claim: Claim, fault: str) -> None:

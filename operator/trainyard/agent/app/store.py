@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import random
-import threading
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -16,9 +12,10 @@ from typing import TypeVar
 
 from trainyard.agent.app.engines import Engines
 from trainyard.agent.app.identity import source
+from trainyard.agent.app.patience import READINGS, SPOILT, Patience, Refused, Tries
 from trainyard.agent.core.addresses import admission
 from trainyard.agent.core.proof import plain
-from trainyard.agent.core.verdict import EXPIRED, Target, Verdict, Who, judge, pause
+from trainyard.agent.core.verdict import Target, Who, judge
 from trainyard.agent.errors import StoreFault
 from trainyard.agent.ports import About, Body, FileBody, ObjectStore, StoredObject
 from trainyard.agent.timing import Timing
@@ -27,10 +24,7 @@ from trainyard.api.plan import StorePlan
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-SPOILT = frozenset({"NoSuchUpload", "InvalidPart", "InvalidPartOrder"})
-"""An upload of which S3 says this has to be made anew."""
-READINGS = 3
-"""So often something is read until its bytes are those of its ETag, or the same ones again."""
+__all__ = ["READINGS", "SPOILT", "Patience", "Refused", "Store"]
 PIECE = 4 * 1024 * 1024
 
 
@@ -38,32 +32,17 @@ def _page(bucket: str, prefix: str, after: str | None, http: ObjectStore) -> tup
     return http.list_page(bucket, prefix, after)
 
 
+def _fill(bucket: str, item: StoredObject, first: int, into: memoryview, http: ObjectStore) -> None:
+    http.get_into(bucket, item.key, first, into, item.etag)
+
+
+def _as_long(body: Body, length: int) -> None:
+    if len(body) != length:
+        raise StoreFault("connection", f"{len(body)} bytes came instead of {length}")
+
+
 def _piece(bucket: str, key: str, first: int, length: int, http: ObjectStore) -> Body:
     return http.get(bucket, key, first=first, length=length)
-
-
-class Refused(Exception):  # noqa: N818 - becomes a ClientFailure where it is known what was being done
-    """The end of patience with one request."""
-
-    def __init__(self, verdict: Verdict, fault: StoreFault) -> None:
-        super().__init__(verdict.text)
-        self.verdict = verdict
-        self.fault = fault
-
-
-@dataclass(frozen=True)
-class Patience:
-    """How long one request is tried. `stubborn`: also what looks lasting, because somebody may mend it meanwhile."""
-
-    seconds: float
-    """From the request's first failure on; each request has its own."""
-    stubborn: bool = False
-    notify: Callable[[str | None], None] = lambda _text: None
-    """Told each refusal's text, and None when the request got through after all."""
-    quiet: float = 0
-    """A request's refusals in so many seconds from its first are not told: they may pass."""
-    enough: threading.Event = field(default_factory=threading.Event)
-    """Once set, the next failure of any request is its last."""
 
 
 class Store:
@@ -81,8 +60,8 @@ class Store:
         """`moved` is told the size of every block that was sent, from any thread."""
         self._timing = timing
         admits = admission(plan.denied_addresses, plan.allowed_addresses)
-        self._source = source(plan, credentials, identity, timing, admits)
-        self._engines = Engines(plan, self._source, timing, moved=moved, admits=admits)
+        identified = source(plan, credentials, identity, timing, admits)
+        self._engines = Engines(plan, identified, timing, moved=moved, admits=admits)
         self.who = Who(
             plan.role,
             plan.credentials_secret,
@@ -92,13 +71,16 @@ class Store:
             kms_key=plan.kms_key,
             instance_metadata=plan.instance_metadata,
         )
-        self._reached = False
+        self._tries = Tries(timing, self.who, identified)
         self.doubtful: set[str] = set()
         """URIs that may have unfinished uploads whose ids nobody knows."""
         self.fallbacks = 0
         """How often our own engine was asked for what obstore could not bring."""
-        self.damaged = 0
+
+    @property
+    def damaged(self) -> int:
         """Readings whose bytes were not those of the object."""
+        return self._tries.damaged
 
     def pages(self, bucket: str, prefix: str, patience: Patience) -> Iterator[list[StoredObject]]:
         """All objects whose key starts with `prefix`, up to 1,000 at a time."""
@@ -116,15 +98,12 @@ class Store:
     def read(
         self, bucket: str, item: StoredObject, first: int, length: int, patience: Patience, *, fast: bool = True
     ) -> Body:
-        """Bytes of the listed version of an object, exactly as many as asked for. `fast`: by obstore first, where it can; it gives
-        no checksum out, while our own engine compares a whole object with the one that S3 has."""
+        """Bytes of the listed version of an object, exactly as many as asked for. `fast`: by obstore first, where that is faster."""
         whole = first == 0 and length == item.size
         wanted: dict[str, int] = {} if whole else {"first": first, "length": length}
-        from trainyard.agent.adapters.bulk import takes  # noqa: PLC0415 - only staging needs it
-
-        if fast and takes(item.key):
+        if fast and (engine := self._engines.fast(bucket, item.key, length)) is not None:
             try:
-                body = self._engines.fast(bucket).get(bucket, item.key, etag=item.etag, **wanted)
+                body = engine.get(bucket, item.key, etag=item.etag, **wanted)
                 if len(body) == length:
                     return body
                 self._fell_back(bucket, item.key, f"{len(body)} bytes came instead of {length}")
@@ -134,9 +113,30 @@ class Store:
 
         def get(http: ObjectStore) -> Body:
             body = http.get(bucket, item.key, etag=item.etag, **wanted)
-            if len(body) != length:
-                raise StoreFault("connection", f"{len(body)} bytes came instead of {length}")
+            _as_long(body, length)
             return body
+
+        return self._try(Target("read", bucket, item.key), patience, get)
+
+    def read_into(
+        self, bucket: str, item: StoredObject, first: int, into: memoryview, patience: Patience, *, fast: bool = True
+    ) -> None:
+        """The same of as many bytes as there is room for."""
+        if fast and (engine := self._engines.fast(bucket, item.key, len(into))) is not None:
+            try:
+                return engine.get_into(bucket, item.key, first, into, item.etag)
+            except StoreFault as fault:
+                self._fell_back(bucket, item.key, fault.detail)
+        get = partial(_fill, bucket, item, first, into)
+        return self._try(Target("read", bucket, item.key), patience, get)
+
+    def read_whole(self, bucket: str, item: StoredObject, patience: Patience) -> tuple[Body, bool]:
+        """The listed version of an object, and whether it has been compared with a checksum that came with it."""
+
+        def get(http: ObjectStore) -> tuple[Body, bool]:
+            body, verified = http.get_whole(bucket, item.key, item.etag)
+            _as_long(body, item.size)
+            return body, verified
 
         return self._try(Target("read", bucket, item.key), patience, get)
 
@@ -162,8 +162,7 @@ class Store:
             log.warning("obstore cannot read s3://%s/%s (%s); number %d", bucket, key, why, self.fallbacks)
 
     def came_damaged(self, uri: str) -> None:
-        self.damaged += 1
-        log.warning("%s came damaged, and is fetched again", uri)
+        self._tries.came_damaged(uri)
 
     def about(self, bucket: str, key: str, *, part: int | None = None) -> About | None:
         """None where the store does not say."""
@@ -278,55 +277,4 @@ class Store:
 
     def _try(self, target: Target, patience: Patience, request: Callable[[ObjectStore], T]) -> T:
         http = self._engines.own(target.bucket)
-        failing_since = 0.0
-        attempt = 0
-        told = False
-        while True:
-            attempt += 1
-            try:
-                answer = request(http)
-            except StoreFault as fault:
-                self._reached = self._reached or (fault.kind in {"answer", "timeout"} and not fault.foreign)
-                verdict = judge(fault, target, self.who)
-                if fault.code in EXPIRED:
-                    self._source.renew()
-                failing_since = failing_since or time.monotonic()
-                failing = time.monotonic() - failing_since
-                if self._hopeless(fault, target, verdict, patience, failing) and not self._reads_again(fault, attempt):
-                    raise Refused(verdict, fault) from fault
-                if fault.kind == "damaged":
-                    self.came_damaged(target.uri)
-                if failing >= patience.quiet:
-                    patience.notify(verdict.text)
-                    told = True
-                self._wait(attempt, patience, failing)
-            else:
-                self._reached = True
-                if told:
-                    patience.notify(None)
-                return answer
-
-    @staticmethod
-    def _reads_again(fault: StoreFault, attempt: int) -> bool:
-        return fault.kind == "damaged" and attempt <= READINGS
-
-    def _hopeless(
-        self, fault: StoreFault, target: Target, verdict: Verdict, patience: Patience, failing: float
-    ) -> bool:
-        if failing >= patience.seconds or patience.enough.is_set():
-            return True
-        if fault.missing and target.verb == "read":
-            return True
-        if patience.stubborn:
-            # A condition that failed stays so, and an upload that is gone or spoilt does not come back.
-            return fault.status == 412 or fault.code in SPOILT or fault.kind == "damaged"
-        if fault.code in EXPIRED:
-            # The next ones may be there already, and the kubelet needs its time to show them.
-            return failing >= self._timing.renewal
-        # An endpoint that answered before is down for a while; one that never did is misspelt.
-        return verdict.lasting or (verdict.unreached and not self._reached and failing >= self._timing.unreachable)
-
-    def _wait(self, attempt: int, patience: Patience, failing: float) -> None:
-        dice = random.random()  # noqa: S311 - spreads retries
-        wait = pause(attempt, self._timing.backoff_first, self._timing.backoff_most, dice)
-        patience.enough.wait(max(0.0, min(wait, patience.seconds - failing)))
+        return self._tries.try_(target, patience, lambda: request(http))

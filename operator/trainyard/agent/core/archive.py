@@ -31,7 +31,7 @@ def part_plan(total: int) -> PartPlan | None:
     size = -(-size // MIB) * MIB
     if size > LARGEST_PART:
         return None
-    in_flight = 3 if size <= SMALLEST_PART * 2 else 1 if size <= OVERLAP_LIMIT else 0
+    in_flight = 5 if size == SMALLEST_PART else 3 if size <= SMALLEST_PART * 2 else 1 if size <= OVERLAP_LIMIT else 0
     return PartPlan(size, in_flight)
 
 

@@ -1,0 +1,3 @@
+module trainyard.dev/hack/quicks3
+
+go 1.26.0

@@ -1,0 +1,148 @@
+"""The S3 servers to measure against: one that does next to nothing, and one that keeps the promises of S3."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import http.client
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import urllib.request
+import zlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from hack import tools
+from tests.bench.controller.cost import cpu_seconds
+from tests.integration.agent_rig import ACCESS_KEY, SECRET_KEY, S3Server, free_port, wait_for
+
+PART = 8 * 1024 * 1024
+"""In which clients upload what is large, unless they are told otherwise."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """An object as S3 has it: its bytes, an ETag that is their digest (or that of their parts), and perhaps a CRC32."""
+
+    body: bytes
+    etag: str
+    crc32: str = ""
+
+    @staticmethod
+    def of(body: bytes, *, checksum: bool) -> Known:
+        crc32 = base64.b64encode(zlib.crc32(body).to_bytes(4, "big")).decode() if checksum else ""
+        return Known(body, etag(body), crc32)
+
+
+def etag(body: bytes) -> str:
+    """With quotes: the MD5, or what an upload in parts makes of the parts' MD5s."""
+    if len(body) <= PART:
+        return f'"{hashlib.md5(body).hexdigest()}"'
+    digests = [hashlib.md5(body[first : first + PART]).digest() for first in range(0, len(body), PART)]
+    return f'"{hashlib.md5(b"".join(digests)).hexdigest()}-{len(digests)}"'
+
+
+class QuickServer:
+    """A quicks3 on a directory of its own, with what an S3Server has of use here. `delay`: milliseconds before it gives an object out."""
+
+    def __init__(self, directory: Path, delay: int = 0) -> None:
+        self._port = free_port()
+        self.url = f"http://127.0.0.1:{self._port}"
+        self.process = subprocess.Popen(
+            [tools.QUICKS3.binary, "-listen", f"127.0.0.1:{self._port}", "-dir", directory, "-delay", f"{delay}ms"],
+            stdout=subprocess.DEVNULL,
+        )
+        wait_for("the S3 server", self._answers)
+        self.client: Any = boto3.client(
+            "s3", endpoint_url=self.url, region_name="us-east-1",
+            aws_access_key_id=ACCESS_KEY, aws_secret_access_key=SECRET_KEY,
+            config=Config(signature_version="s3v4", s3={"addressing_style": "path"}),
+        )  # fmt: skip
+
+    def _answers(self) -> bool:
+        try:
+            self.first_get("-")
+        except OSError:
+            return False
+        return True
+
+    def first_get(self, prefix: str) -> float | None:
+        """When the first of the objects was asked for that were to be watched; watches those with that prefix from now on."""
+        with urllib.request.urlopen(f"{self.url}/-/stats?prefix={prefix}", timeout=5) as answer:
+            return float(json.load(answer)["first"]) or None
+
+    def fill(self, bucket: str, objects: dict[str, Known]) -> None:
+        def put(items: list[tuple[str, Known]]) -> None:
+            connection = http.client.HTTPConnection("127.0.0.1", self._port)
+            for key, known in items:
+                headers = {"x-bench-etag": known.etag, "x-bench-part-size": str(PART)}
+                headers |= {"x-amz-checksum-crc32": known.crc32} if known.crc32 else {}
+                connection.request("PUT", f"/{bucket}/{key}", known.body, headers)
+                answer = connection.getresponse()
+                answer.read()
+                assert answer.status == 200
+            connection.close()
+
+        put(list(objects.items()))
+
+    def close(self) -> None:
+        self.process.terminate()
+        self.process.wait()
+
+
+class RealServer(S3Server):
+    """versitygw."""
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        return self._process
+
+    def first_get(self, _prefix: str) -> float | None:
+        return None  # it does not tell
+
+    def fill(self, bucket: str, objects: dict[str, Known]) -> None:
+        def put(item: tuple[str, Known]) -> None:
+            key, known = item
+            self.client.put_object(Bucket=bucket, Key=key, Body=known.body)
+
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(put, objects.items()))
+
+
+Server = QuickServer | RealServer
+
+
+def cpu(server: Server) -> float:
+    return cpu_seconds([server.process.pid])
+
+
+@contextmanager
+def serving(kind: type[Server], directory: Path, delay: int = 0) -> Iterator[Server]:
+    where = directory / f"s3-{kind.__name__}"
+    where.mkdir()
+    server = QuickServer(where, delay) if kind is QuickServer else RealServer(tools.VERSITYGW.binary, where)
+    try:
+        yield server
+    finally:
+        server.close()
+        shutil.rmtree(where)
+
+
+@contextmanager
+def in_memory() -> Iterator[Path]:
+    """A directory on a tmpfs where there is one: a disk would be the limit."""
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(
+        prefix="trainyard-bench-", dir=memory if os.access(memory, os.W_OK) else None, ignore_cleanup_errors=True
+    ) as name:
+        yield Path(name)

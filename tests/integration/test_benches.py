@@ -1,0 +1,25 @@
+"""The benchmarks of staging, upload and archive in their smallest form: that they run, and that all of them carry whole data."""
+
+from __future__ import annotations
+
+from tests.bench.transfer import archive, staging, upload
+
+PEERS = ["s5cmd", "rclone", "aws s3 cp", "boto3"]
+
+
+def test_staging_is_measured_beside_every_peer() -> None:
+    found = staging.run(["small", "large", "versitygw"], 1, short=True, who=PEERS)
+    assert found.keys() == {"small_vs_s5cmd", "large_vs_best", "first_get_s", "peak_rss_mib"}
+    assert all(value > 0 for value in found.values())
+
+
+def test_upload_is_measured_beside_every_peer() -> None:
+    found = upload.run(["one", "many"], 1, short=True, who=PEERS)
+    assert found.keys() == {"upload_vs_s5cmd", "peak_rss_mib"}
+    assert all(value > 0 for value in found.values())
+
+
+def test_archives_are_measured_beside_what_one_would_write_by_hand() -> None:
+    found = archive.run(1, short=True, megabytes=20)
+    assert found.keys() == {"archive_vs_gzip", "archive_ratio", "peak_rss_mib"}
+    assert 0 < found["archive_ratio"] < 1.05

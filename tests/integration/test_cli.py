@@ -8,7 +8,7 @@ import os
 import re
 import subprocess
 import sys
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -157,10 +157,14 @@ def test_stop_with_wait_ends_when_the_job_has(cli: Cli, crds: Kubectl, scratch: 
         patch = json.dumps({"status": status})
         crds("patch", "trainingjob", job, "-n", scratch, "--subresource=status", "--type=merge", "-p", patch)
 
-    thread = threading.Thread(target=end)
-    thread.start()
-    done = cli("stop", job, "-n", scratch, "--wait")
-    thread.join()
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(cli, "stop", job, "-n", scratch, "--wait")
+        try:
+            end()
+        except BaseException:
+            crds("delete", "trainingjob", job, "-n", scratch)  # or the client would wait for ever
+            raise
+        done = waiting.result()
     assert (done.code, done.out) == (0, "Stopped\n"), done.err
     assert "TrainingJob sample: Stopped" in done.err
     again = cli("stop", job, "-n", scratch)

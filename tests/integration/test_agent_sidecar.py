@@ -313,6 +313,15 @@ def test_what_training_made_of_its_directories_keeps_no_sidecar_from_starting(on
     assert one.model() == {"m": b"1"}
 
 
+def test_a_directory_in_the_failure_files_place_is_no_failure_text_and_the_job_ends(one: Job) -> None:
+    one.pod.start()
+    one.pod.run_training({"a": b"b"})
+    (one.pod.ml / "output/failure").mkdir()
+    one.pod.training_ends(1)
+    report = one.pod.end()
+    assert (report.result, report.failure) == (Result.COMMITTED, None)
+
+
 def test_training_too_short_for_a_probe_and_without_files_is_no_failure(one: Job) -> None:
     one.pod.start()
     one.pod.stage()

@@ -255,6 +255,26 @@ CASES: dict[str, Case] = {
         {"tensorBoardOutputConfig": {"s3OutputPath": "s3://bucket/tb", "localPath": "/opt/ml/output/tensorboard/"}},
         {"tensorBoardOutputConfig": {"s3OutputPath": "s3://bucket/tb", "localPath": "runs"}},
     ),
+    "which holds nothing that a program needs to start": Case(
+        "tensorBoardOutputConfig.localPath must be a full path",
+        {"tensorBoardOutputConfig": {"s3OutputPath": "s3://bucket/tb", "localPath": "/usr/src/runs"}},
+        {"tensorBoardOutputConfig": {"s3OutputPath": "s3://bucket/tb", "localPath": "/usr/lib/x86_64-linux-gnu"}},
+    ),
+    "nor anything of the agent's": Case(
+        "tensorBoardOutputConfig.localPath must be a full path",
+        {"tensorBoardOutputConfig": {"s3OutputPath": "s3://bucket/tb", "localPath": "/trainyard-runs"}},
+        {"tensorBoardOutputConfig": {"s3OutputPath": "s3://bucket/tb", "localPath": "/trainyard/ca"}},
+    ),
+    "and not the place of the failure's text": Case(
+        "tensorBoardOutputConfig.localPath must be a full path",
+        {"tensorBoardOutputConfig": {"s3OutputPath": "s3://bucket/tb", "localPath": "/opt/ml/output/failures"}},
+        {"tensorBoardOutputConfig": {"s3OutputPath": "s3://bucket/tb", "localPath": "/opt/ml/output/failure/"}},
+    ),
+    "in a path of one line": Case(
+        "and control characters",
+        {"checkpointConfig": {"s3URI": "s3://bucket/ck", "localPath": "/work/a b"}},
+        {"checkpointConfig": {"s3URI": "s3://bucket/ck", "localPath": "/work/a\nb"}},
+    ),
     "the debugger's tensors have one": Case(
         "debugHookConfig.localPath must be a full path",
         {"debugHookConfig": {"s3OutputPath": "s3://bucket/debug", "localPath": "/opt/ml/model/tensors"}},

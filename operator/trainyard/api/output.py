@@ -12,12 +12,17 @@ from trainyard.api.rules import FieldRule, Rule, SpecModel, matches
 DEFAULT_CHECKPOINT_PATH = "/opt/ml/checkpoints"
 # A full path of at least one part, none of them `.` or `..`, and not a directory that has a meaning of its own, nor one above.
 # It is mounted over whatever the image has there; no mount's path may have a colon.
-_FULL_PATH = "^(/[^/:]+)+/?$"
+_FULL_PATH = r"^(/[^/:\x00-\x1f\x7f]+)+/?$"
 _DOTS = "/[.][.]?(/|$)"
-_SYSTEM = "(dev|proc|sys|etc)(/.*)?|bin|lib|lib64|sbin|usr|usr/(bin|lib|lib64|local|local/bin|local/lib|sbin)|var|var/run|run|home|root"
+_SYSTEM = (
+    "(dev|proc|sys|etc|bin|sbin|lib|lib64|trainyard|usr/(bin|sbin|lib|lib64|local/bin|local/lib))(/.*)?|usr|usr/local|var|var/(lib|run)|run"
+    "|home|root"
+)
 _RESERVED = f"^/(opt|opt/ml|tmp|opt/ml/(input|model|output|code)(/.*)?|{_SYSTEM})/?$"
 # What goes up and never comes down may lie below the job's own directories, and does so by default.
-_RESERVED_ABOVE = f"^/(opt|opt/ml|tmp|opt/ml/(input|output|code)|opt/ml/input/.*|{_SYSTEM})/?$"
+_RESERVED_ABOVE = (
+    f"^/(opt|opt/ml|tmp|opt/ml/(input|output|code)|opt/ml/(input|output/failure)/.*|opt/ml/output/failure|{_SYSTEM})/?$"
+)
 
 
 def _free(path: str, reserved: str = _RESERVED) -> bool:
@@ -27,9 +32,10 @@ def _free(path: str, reserved: str = _RESERVED) -> bool:
 def folder_path(name: str, default: str) -> Rule:
     """Of the member `localPath` of the field `name`: a directory whose files are sent to S3."""
     return FieldRule(
-        f"self.matches('{_FULL_PATH}') && !self.matches('{_DOTS}') && !self.matches('{_RESERVED_ABOVE}')",
+        f"self.matches(r'{_FULL_PATH}') && !self.matches('{_DOTS}') && !self.matches('{_RESERVED_ABOVE}')",
         lambda config: config.local_path is None or _free(config.local_path, _RESERVED_ABOVE),
-        f"{name}.localPath must be a full path without `:` and no directory that has another meaning, such as /tmp; use {default}",
+        f"{name}.localPath must be a full path without `:` and control characters, and no directory that has another meaning,"
+        f" such as /tmp; use {default}",
         "local_path",
         refuses=False,
     )
@@ -62,10 +68,10 @@ class CheckpointConfig(SpecModel):
 
     RULES: ClassVar[tuple[Rule, ...]] = (
         FieldRule(
-            f"self.matches('{_FULL_PATH}') && !self.matches('{_DOTS}') && !self.matches('{_RESERVED}')",
+            f"self.matches(r'{_FULL_PATH}') && !self.matches('{_DOTS}') && !self.matches('{_RESERVED}')",
             lambda config: _free(config.local_path),
-            "checkpointConfig.localPath must be a full path without `:` and no directory that has another meaning, such as /opt/ml/model;"
-            f" use {DEFAULT_CHECKPOINT_PATH}",
+            "checkpointConfig.localPath must be a full path without `:` and control characters, and no directory that has another meaning,"
+            f" such as /opt/ml/model; use {DEFAULT_CHECKPOINT_PATH}",
             "local_path",
             refuses=False,
         ),

@@ -15,6 +15,7 @@ from trainyard.controller.core.status import reduce
 
 PIPE = {"channelName": "train", "inputMode": "Pipe", "dataSource": {"s3DataSource": {"s3URI": "s3://b/p"}}}
 KEEPS = {"checkpointConfig": {"s3URI": "s3://b/ck"}}
+BOARD = {"tensorBoardOutputConfig": {"s3OutputPath": "s3://b/tb"}}
 BLOCKED = Report(host="algo-1", phase=Phase.TRAINING, reason="DownloadBlocked", message="S3 answers 503 (SlowDown)")
 
 
@@ -33,11 +34,23 @@ def test_a_stream_that_waits_shows_in_the_condition_while_training_goes_on() -> 
     assert ready(over)[1] == "Uploading"
 
 
+def test_what_was_in_the_way_while_it_staged_is_not_said_of_training() -> None:
+    staged = BLOCKED.model_copy(update={"phase": Phase.STAGING})
+    assert ready(o.snapshot(o.job(), [o.training()], reports={"pod-algo-1": staged}))[1] == "Training"
+
+
+def test_files_that_s3_refuses_while_training_runs_show_in_the_condition() -> None:
+    refused = BLOCKED.model_copy(update={"reason": "UploadBlocked", "message": "bucket tb does not exist"})
+    shown = ready(o.snapshot(o.job(**BOARD), [o.training()], reports={"pod-algo-1": refused}))
+    assert shown == ("True", "UploadBlocked", "S3 does not take what algo-1 writes: bucket tb does not exist")
+
+
 @pytest.mark.parametrize(
     ("spec", "seconds"),
     [
         ({}, 0),
         (KEEPS, CHECKPOINTS_SECONDS),
+        (BOARD, CHECKPOINTS_SECONDS),
         ({"inputDataConfig": [PIPE]}, STREAMS_SECONDS),
         (KEEPS | {"inputDataConfig": [PIPE]}, STREAMS_SECONDS),
     ],

@@ -276,6 +276,35 @@ def test_a_channel_in_file_mode_is_copied_whatever_the_role_has_for_fastfile() -
     assert mounts(made(snapshot(channel, fastFile=SEEN)), "training") == []
 
 
+@pytest.mark.parametrize("uri", ["s3://datasets/a", "s3://datasets/a/x.csv"])
+def test_a_fastfile_channel_that_may_be_one_object_is_copied_also_where_the_role_names_just_that(uri: str) -> None:
+    spec = made(snapshot(fast(uri), fastFile=[{"s3URI": uri, "claimName": "a"}]))
+    assert mounts(spec, "training") == []
+
+
+def test_hosts_of_one_gang_are_not_served_by_different_claims() -> None:
+    first = snapshot(files(), hosts=2, labelled=(claim("old"),))
+    raw = o.raw_pod()
+    raw["spec"] = copy.deepcopy(made(first)) | {"nodeName": "node-1"}
+    mended = snapshot(files(), hosts=2, labelled=(claim("new"),))
+    pods = (parse_pod(raw), *mended.pods[1:])
+    reason, message = said(replace(mended, pods=pods))
+    assert reason is Reason.CLAIM_UNFIT
+    assert "PersistentVolumeClaim old for channel train" in message
+    assert "PersistentVolumeClaim new for channel train" in message
+    assert decide(replace(first, pods=pods)).act is Act.MAKE
+
+
+def test_a_job_that_waited_for_its_claim_until_its_limit_says_so_and_nothing_of_capacity() -> None:
+    limit = {"maxRuntimeInSeconds": 100, "maxPendingTimeInSeconds": 7200}
+    job = o.job(inputDataConfig=[files()], vpcConfig=VPC, stoppingCondition=limit)
+    ended = reduce(late := o.snapshot(job, roles=(o.role(),), claims=Claims({}, {FS: ()}), now=7300), decide(late))
+    told = ended.to_json()
+    assert ended.training_job_status == "Stopped"
+    assert "Waited 7200 s (stoppingCondition.maxPendingTimeInSeconds): no PersistentVolumeClaim for file system" in told
+    assert "CapacityError" not in told
+
+
 # -- the status
 
 

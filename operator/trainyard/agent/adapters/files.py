@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import shutil
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -96,16 +97,19 @@ def read_text(path: Path, characters: int) -> str | None:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
         return None
-    with os.fdopen(descriptor, "rb") as file:
-        try:
-            return file.read(4 * characters).decode("utf-8", "replace")[:characters]
-        except OSError:
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             return None
+        return os.read(descriptor, 4 * characters).decode("utf-8", "replace")[:characters]
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
 
 
 def free_bytes(path: Path) -> int:
-    stat = os.statvfs(path)
-    return stat.f_bavail * stat.f_frsize
+    found = os.statvfs(path)
+    return found.f_bavail * found.f_frsize
 
 
 def has_files(directory: Path) -> bool:

@@ -129,13 +129,11 @@ def _news(sidecar: Sidecar, phase: Phase, stage: dict[str, Any]) -> dict[str, An
 
 
 def _not_kept(sidecar: Sidecar, phase: Phase, message: str) -> dict[str, Any]:
-    """While training runs, only checkpoints have a reason of their own: of other folders nothing depends on when they are in S3."""
+    """While training runs, checkpoints have a reason of their own: what is lost of them is worth most."""
     kept = _checkpoints(sidecar)
-    if phase is Phase.UPLOADING:
-        return {"reason": Reason.UPLOAD_BLOCKED.value, "message": message}
-    if kept is not None and kept.trouble:
-        return {"reason": Reason.CHECKPOINTS_NOT_KEPT.value, "message": message}
-    return {"message": message}
+    lost = phase is Phase.TRAINING and kept is not None and bool(kept.trouble)
+    reason = Reason.CHECKPOINTS_NOT_KEPT if lost else Reason.UPLOAD_BLOCKED
+    return {"reason": reason.value, "message": message}
 
 
 def _ending(sidecar: Sidecar, decision: Decision) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from trainyard.controller.adapters.cache import Key
 from trainyard.controller.adapters.sidecars import Sidecars
 from trainyard.controller.app.memory import Memories
 from trainyard.controller.app.workqueue import WorkQueue
-from trainyard.controller.core import evidence
+from trainyard.controller.core import evidence, folders
 from trainyard.controller.core.observed import Pod, parse_report
 from trainyard.controller.core.snapshot import Snapshot
 
@@ -103,7 +103,7 @@ def interval(snapshot: Snapshot, pod: Pod) -> float:
         return 0
     if any(spec.mode_of(channel) == "Pipe" for channel in spec.input_data_config):
         return STREAMS_SECONDS
-    return CHECKPOINTS_SECONDS if spec.checkpoint_config is not None else 0
+    return CHECKPOINTS_SECONDS if spec.checkpoint_config is not None or folders.kept(spec) else 0
 
 
 def _busy(pod: Pod) -> bool:

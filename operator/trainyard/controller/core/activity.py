@@ -147,8 +147,12 @@ def training(snapshot: Snapshot, _decision: Decision) -> Activity | None:
         return Activity(Reason.STAGING, "Downloading input data")
     for pod in snapshot.pods:
         report = snapshot.reports.get(pod.uid) if not evidence.training_over(pod) else None
-        if report is not None and report.reason == Reason.DOWNLOAD_BLOCKED and report.message:
+        if report is None or report.phase is not Phase.TRAINING or not report.message:
+            continue  # what was in the way while it staged is over
+        if report.reason == Reason.DOWNLOAD_BLOCKED:
             return Activity(Reason.DOWNLOAD_BLOCKED, f"the stream of {pod.host} waits: {report.message}")
+        if report.reason == Reason.UPLOAD_BLOCKED:
+            return Activity(Reason.UPLOAD_BLOCKED, f"S3 does not take what {pod.host} writes: {report.message}")
     return Activity(Reason.TRAINING, "Training image download completed. Training in progress.")
 
 

@@ -38,6 +38,11 @@ def _folders(spec: TrainingJobSpec) -> list[_Folder]:
     return found
 
 
+def kept(spec: TrainingJobSpec) -> bool:
+    """Does it have any?"""
+    return bool(_folders(spec))
+
+
 def storage(spec: TrainingJobSpec) -> dict[str, str]:
     """Sub-paths of the storage volume and where training sees them."""
     kept = spec.checkpoint_config

@@ -12,6 +12,7 @@ from trainyard.api.reasons import Reason
 from trainyard.api.report import StopReason
 from trainyard.api.status import SecondaryStatus
 from trainyard.controller.core.job import Job
+from trainyard.controller.core.references import Unresolved
 from trainyard.controller.core.snapshot import Snapshot
 
 CAPACITY_TEXT = (
@@ -81,8 +82,10 @@ def stop_cause(snapshot: Snapshot) -> Cause | None:
             end,
         )
     if (end := pending_deadline(snapshot)) is not None and now >= end:
+        waited = f"Waited {limits.max_pending_time_in_seconds} s (stoppingCondition.maxPendingTimeInSeconds)"
         words = next((f" {pod.unschedulable}" for pod in snapshot.pods if pod.unschedulable), "")
-        text = f"{CAPACITY_TEXT} Waited {limits.max_pending_time_in_seconds} s (stoppingCondition.maxPendingTimeInSeconds).{words}"
+        missed = snapshot.resolution if snapshot.missing else None
+        text = f"{waited}: {missed.message}" if isinstance(missed, Unresolved) else f"{CAPACITY_TEXT} {waited}.{words}"
         return Cause(
             StopReason.MAX_PENDING_TIME_EXCEEDED,
             Reason.MAX_PENDING_TIME_EXCEEDED,

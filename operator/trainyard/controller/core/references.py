@@ -88,7 +88,20 @@ def _with_volumes(
     found = volumes.choose(wanted, snapshot.claims, snapshot.instance_count)
     if isinstance(found, Unfit):
         return Unresolved(found.reason, found.message, lasting=True, again=CLAIM_SECONDS)
+    first = next((pod for pod in snapshot.pods if pod.uid), None)
+    served = {channel: volume.claim for channel, volume in found.items()}
+    if snapshot.missing and first is not None and dict(first.claims) != served:
+        text = (
+            f"the pod of {first.host} was made with {_claims(dict(first.claims))}, and the other hosts would get {_claims(served)}: name the"
+            " same as before, or stop the job and create it again"
+        )
+        return Unresolved(Reason.CLAIM_UNFIT, text, lasting=True, again=CLAIM_SECONDS)
     return Resolved(instance, share, role.name, role.spec, found)
+
+
+def _claims(of: dict[str, str]) -> str:
+    said = ", ".join(f"PersistentVolumeClaim {claim} for channel {channel}" for channel, claim in sorted(of.items()))
+    return said or "no PersistentVolumeClaim"
 
 
 def _listed(names: list[str]) -> str:

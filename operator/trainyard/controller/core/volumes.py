@@ -112,9 +112,10 @@ def directory(files: FileSystemDataSource) -> str:
 def _fast_file(role: ExecutionRoleSpec, channel: str, source: S3DataSource) -> Wanted | None:
     """By the longest of the role's URIs that the channel lies below. What need not be a folder, or cannot be a path, is left to
     staging: only S3 knows whether `s3://b/a` is one object, and nobody asks it here."""
+    folder = source.s3_uri.endswith("/") or not split_s3_uri(source.s3_uri)[1]
     below = ((each, path_below(each.s3_uri, source.s3_uri)) for each in role.fast_file)
-    fits = [(each, path) for each, path in below if path == "" or (path and source.s3_uri.endswith("/"))]
-    if not fits or source.instance_group_names:
+    fits = [(each, path) for each, path in below if path is not None]
+    if not fits or not folder or source.instance_group_names:
         return None
     entry, path = max(fits, key=lambda fit: len(fit[0].s3_uri.rstrip("/")))
     return Wanted(channel, f"FastFile data {entry.s3_uri}", path, False, source.s3_uri, entry.claim_name)

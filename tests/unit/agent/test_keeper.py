@@ -14,6 +14,7 @@ from tests.unit.agent.builders import plan
 from trainyard.agent.app import mirrored, restore
 from trainyard.agent.app.keeper import MOST_REFUSED, Keeper
 from trainyard.agent.app.settings import Settings
+from trainyard.agent.errors import AgentError
 from trainyard.api.plan import CheckpointPlan, StorePlan
 
 NO_KEY = b"<Error><Code>NoSuchKey</Code><Message>none</Message></Error>"
@@ -23,7 +24,7 @@ DENIED = b"<Error><Code>AccessDenied</Code><Message>no</Message></Error>"
 class Server:
     """`asked`: (method, path) of every request."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, denies: bool = False) -> None:
         asked: list[tuple[str, str]] = []
 
         class Handler(BaseHTTPRequestHandler):
@@ -41,7 +42,7 @@ class Server:
                 self._answer(404, NO_KEY)
 
             def do_PUT(self) -> None:
-                self._answer(200)
+                self._answer(403, DENIED) if denies else self._answer(200)
 
             def do_DELETE(self) -> None:
                 self._answer(403, DENIED)
@@ -140,3 +141,17 @@ def test_a_directory_that_is_gone_is_not_taken_for_an_empty_one(server: Server, 
     for _ in range(3):
         assert "cannot be opened (No such file or directory)" in str(found.keep(last=False)["refused"])
     assert server.asked == []
+
+
+def test_what_is_refused_at_the_end_is_raised_only_once_it_had_all_the_time_there_is(settings: Settings) -> None:
+    """So that a folder that comes after it is kept before that time begins."""
+    server = Server(denies=True)
+    try:
+        found = keeper(server, settings)
+        (settings.checkpoints / "step").write_text("new")
+        assert "s3:PutObject" in str(found.keep(last=True)["refused"])
+        threading.Timer(0.3, found._enough.set).start()
+        with pytest.raises(AgentError):
+            found.keep(last=True, stubborn=True)
+    finally:
+        server.close()

@@ -118,7 +118,10 @@ class Sent:
                     foreign.append(path)
         return foreign
 
-    def unseen(self) -> list[tuple[str, int]]:
-        """Up to a hundred files (path, size) of this round that no listing had."""
-        select = "SELECT path, size FROM files WHERE round = ? AND NOT seen LIMIT 100"
-        return [(os.fsdecode(path), size) for path, size in self._database.execute(select, (self._round,))]
+    def unseen(self) -> Iterator[tuple[str, int]]:
+        """Files (path, size) of this round that no listing had."""
+        select = "SELECT path, size FROM files WHERE round = ? AND NOT seen AND path > ? ORDER BY path LIMIT 1000"
+        last = b""
+        while page := self._database.execute(select, (self._round, last)).fetchall():
+            yield from ((os.fsdecode(path), size) for path, size in page)
+            last = page[-1][0]

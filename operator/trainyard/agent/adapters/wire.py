@@ -59,6 +59,8 @@ def reply(sock: socket.socket, method: str, into: memoryview | None = None) -> R
         )
     else:
         body, closing = reader.rest(), True
+    if into is not None and body is not into and status < 300 and len(body) == len(into):
+        into[:], body = body, into
     # Bytes that nobody asked for: whatever they are, they must not be taken for the next answer.
     return Reply(status, headers, body, closing or reader.more)
 

@@ -17,10 +17,10 @@ from trainyard.agent.app import peers
 from trainyard.agent.app.begun import Begun
 from trainyard.agent.app.fence import Guard
 from trainyard.agent.app.multipart import ObjectWriter, Prepared
-from trainyard.agent.app.objects import Ask, Folder, Objects
+from trainyard.agent.app.objects import Folder, Objects
 from trainyard.agent.app.pack import Notes, Packer, Sink, TarStream
 from trainyard.agent.app.settings import SEEN_AS, Settings
-from trainyard.agent.app.store import Patience, Store
+from trainyard.agent.app.store import Ask, Patience, Store
 from trainyard.agent.core.absence import Absences
 from trainyard.agent.core.archive import part_plan
 from trainyard.agent.errors import ClientFailure, PeerFault
@@ -196,7 +196,7 @@ class Archives:
         except BaseException:
             sink.abort()
             raise
-        built.folder = Folder(self._store, uri, sent, ask)
+        built.folder = Folder(self._store, uri, sent, ask, self._pulse)
         return built
 
     def _build_archive(self, tree: str, uri: str, hosts: list[Host], absences: Absences, size: int) -> Built:

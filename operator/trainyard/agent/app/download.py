@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from trainyard.agent.adapters.files import make_directory
@@ -50,6 +51,14 @@ class Budget:
         with self._change:
             self._left += size
             self._change.notify_all()
+
+    @contextmanager
+    def lent(self, size: int) -> Iterator[None]:
+        self.take(size)
+        try:
+            yield
+        finally:
+            self.give(size)
 
 
 class Buffers:
@@ -102,10 +111,11 @@ class Assembly:
         size = self.item.source.size
         return ((first, min(RANGE, size - first)) for first in range(0, size, RANGE))
 
-    def fill(self, get: Callable[[int, int], Body]) -> None:
+    def fill(self, get: Callable[[int, int], Body], budget: Budget) -> None:
         """Writes every range anew, as `get` gives it."""
         for first, length in self.ranges():
-            write_at(self.file, first, get(first, length))
+            with budget.lent(length):
+                write_at(self.file, first, get(first, length))
 
     def came(self) -> bool:
         """One range less to come. True when that was the last."""
@@ -212,7 +222,8 @@ class Downloader:
         finally:
             self._budget.give(length)
         if last := assembly.came():
-            self._proofs.of_file(item.bucket, item.source, assembly.file, assembly.fill, assembly.hot)
+            again = partial(assembly.fill, budget=self._budget)
+            self._proofs.of_file(item.bucket, item.source, assembly.file, again, assembly.hot)
             assembly.place()
             self._placed(item)
         self._progress(int(last), length)

@@ -83,14 +83,18 @@ class Keeper:
     def take_back(self) -> None:
         self._begun.abort_known()
 
-    def keep(self, *, last: bool) -> dict[str, Any]:
-        """One pass; what it found. Raises AgentError if the place is another attempt's, and of the last pass whatever is in the way."""
+    def keep(self, *, last: bool, stubborn: bool = False) -> dict[str, Any]:
+        """One pass; what it found. Raises AgentError if the place is another attempt's, and of a last one that is `stubborn` (all the
+        time there is), or has no time left, whatever is in the way."""
         began = time.monotonic()
+        patience = Patience(
+            math.inf if stubborn else self._kept.interval_seconds,
+            stubborn=stubborn,
+            notify=self._notify,
+            enough=self._enough,
+        )
         try:
-            seconds = self._pass(last, Patience(self._kept.interval_seconds, notify=self._notify, enough=self._enough))
-            if last and self._refused and not self._enough.is_set():
-                # All others are there: now the one that was refused may take all the time there is.
-                self._pass(last, Patience(math.inf, stubborn=True, notify=self._notify, enough=self._enough))
+            seconds = self._pass(last, patience)
         except RootError as fault:
             if self._kept.one_way and fault.errno == errno.ENOENT:
                 return self._said(time.monotonic() - began)  # training has no use for it
@@ -98,9 +102,10 @@ class Keeper:
             if last:
                 raise ClientFailure(Reason.ARTIFACT_UPLOAD_FAILED, f"Artifact upload failed:{text}") from fault
             return {"refused": text, "seconds": time.monotonic() - began}
-        if last and self._refused:
+        final = last and (stubborn or self._enough.is_set())
+        if final and self._refused:
             raise fence.upload_failure(self._refused[0])
-        if last and self._unreadable:
+        if final and self._unreadable:
             raise ClientFailure(Reason.ARTIFACT_UPLOAD_FAILED, f"Artifact upload failed:{self._unreadable}")
         return self._said(seconds)
 
@@ -245,9 +250,10 @@ class Keeper:
         try:
             with look.tree.opened(look.root, path) as (directory, descriptor, status):
                 if self._kept.one_way:
+                    told = filelook.told(status)  # of the bytes that are read now
                     self._guard.check(look.patience)
                     if self._send(look, self._prefix + path, descriptor, status):
-                        self._ledger.store(key, filelook.signature(status) if filelook.told(status) else mirror.GONE)
+                        self._ledger.store(key, filelook.signature(status) if told else mirror.GONE)
                     return
                 if filelook.signature(status) != facts or not filelook.closed(
                     descriptor, status, steady=steady, last=look.last
@@ -287,7 +293,7 @@ class Keeper:
             ):
                 prepared = writer.finish()
                 self._guard.check(look.patience)
-                prepared.commit(self._store, look.patience, self._begun.remember)
+                prepared.commit(self._store, look.patience, self._begun.remember, self._guard.check)
                 done = True
         finally:
             if not done:

@@ -57,9 +57,14 @@ def main(settings: Settings) -> int:
                 channel.tell("taken_back")
                 continue
             passes = _Passes(bool(command.get("last")))
+            behind = []
             for each, keeper in keepers:
                 current = each
-                passes.do(each, keeper)
+                behind += [] if passes.do(each, keeper) else [(each, keeper)]
+            # All others are there: now what was refused may take all the time there is.
+            for each, keeper in behind:
+                current = each
+                passes.do(each, keeper, stubborn=True)
             channel.tell(passes.event, **passes.said)
     except MemoryError:
         log.exception("memory limit reached")
@@ -88,9 +93,10 @@ class _Passes:
     def said(self) -> dict[str, Any]:
         return self._failed if self._failed is not None else self._passed
 
-    def do(self, kept: Mirrored, keeper: Keeper) -> None:
+    def do(self, kept: Mirrored, keeper: Keeper, *, stubborn: bool = False) -> bool:
+        """False: of the last pass something was refused that is to be tried once more, as long as it takes."""
         try:
-            said = keeper.keep(last=self._last)
+            said = keeper.keep(last=self._last, stubborn=stubborn)
         except AgentError as error:
             self._fail(kept, error)
         except (MemoryError, sqlite3.DatabaseError):
@@ -103,11 +109,14 @@ class _Passes:
             else:
                 self._refused(kept, failure.text)
         else:
+            if self._last and not stubborn and said["refused"]:
+                return False
             self._passed["seconds"] += said["seconds"]
             if text := said["refused"]:
                 self._refused(kept, str(text))
             if kept.what == CHECKPOINTS:
                 self._passed[CHECKPOINTS] = said
+        return True
 
     def _fail(self, kept: Mirrored, error: AgentError) -> None:
         self._failed = self._failed or {"reason": error.reason.value, "message": error.message, "what": kept.what}

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
-from trainyard.agent.app.store import Patience, Refused, Store
+from trainyard.agent.app.store import Ask, Patience, Refused, Store, nobody
 from trainyard.agent.core.archive import PartPlan
 from trainyard.agent.ports import Body
 
@@ -36,10 +36,10 @@ class Prepared:
     def uri(self) -> str:
         return f"s3://{self.bucket}/{self.key}"
 
-    def commit(self, store: Store, patience: Patience, remember: Remember) -> None:
-        """Makes it visible. Raises Refused."""
+    def commit(self, store: Store, patience: Patience, remember: Remember, ask: Ask = nobody) -> None:
+        """Makes it visible. `ask` comes before every try of what nobody else can stop. Raises Refused."""
         if not self.upload:
-            store.put(self.bucket, self.key, self.body, patience)
+            store.put(self.bucket, self.key, self.body, patience, ask=ask)
             return
         answered = True
         try:
@@ -104,16 +104,15 @@ class ObjectWriter:
             return whole
         for first in range(0, size, self._plan.size):
             self._send(self._put_from, file, first, min(self._plan.size, size - first))
-        tail = bytearray(TAIL)
-        whole = _read(file, memoryview(tail), size - TAIL)
-        self._tail = bytes(tail)
         self._settle(0)
-        return whole and not self._short
+        return not self._short
 
     def finish(self) -> Prepared:
         """Returns when every part is there. Raises Refused."""
         if self._upload and self._buffer:
-            self._send(self._put, self._buffer)
+            body, self._buffer = self._buffer, bytearray()
+            self._send(self._put, body)
+            del body
         self._settle(0)
         self._pool.shutdown()
         self._spare = []
@@ -162,6 +161,8 @@ class ObjectWriter:
             buffer = bytearray(self._plan.size)
         body = memoryview(buffer)[:length]
         if _read(file, body, first):
+            if first + length == self._size:
+                self._tail = bytes(body[-TAIL:])
             self._put(number, body)
         else:
             self._short = True

@@ -7,13 +7,14 @@ one, is not sent again; what it has sent and does not want any more is deleted. 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from typing import TypeVar
 
 from trainyard.agent.adapters.inventory import Sent
 from trainyard.agent.app.multipart import ObjectWriter, Remember
-from trainyard.agent.app.store import Patience, Refused, Store
+from trainyard.agent.app.store import Ask, Patience, Refused, Store
 from trainyard.agent.core.archive import MIB, part_plan
 from trainyard.agent.core.layout import is_folder_marker
 from trainyard.agent.core.mirror import unfit
@@ -25,8 +26,7 @@ SMALL = 8 * MIB
 MOST_HELD = 32 * MIB
 THREADS = 8
 MOST_PENDING = 4 * THREADS
-Ask = Callable[[Patience], None]
-"""Whether the place is still this attempt's. Raises Refused, and AgentError if it is not."""
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -138,8 +138,7 @@ class Objects:
             self._writer.abort()
 
     def _put(self, path: str, body: bytearray) -> None:
-        self._ask(self._patience)
-        self._store.put(self._bucket, self._prefix + path, body, self._patience)
+        self._store.put(self._bucket, self._prefix + path, body, self._patience, ask=self._ask)
 
     def _settle(self, most: int, held: int) -> None:
         """Waits until no more than so many files, and so many bytes, are on their way."""
@@ -158,26 +157,30 @@ class Objects:
 class Folder:
     """What was sent below one URI, and what else lies there."""
 
-    def __init__(self, store: Store, uri: str, sent: Sent, ask: Ask) -> None:
+    def __init__(self, store: Store, uri: str, sent: Sent, ask: Ask, pulse: Callable[[], None]) -> None:
         self.uri = uri
+        self._pulse = pulse
         self._store = store
         self._bucket, self._prefix = split_s3_uri(uri)
         self._sent = sent
         self._ask = ask
 
-    def settle(self, patience: Patience, brief: Patience, former: Iterable[tuple[str, int]]) -> list[str]:
+    def settle(
+        self, patience: Patience, brief: Patience, former: Iterable[tuple[str, int]], *, keep: bool = False
+    ) -> list[str]:
         """Removes what was sent and is not wanted any more, and looks whether all the rest is there; what to warn of.
 
-        `former`: files (path, size) that an earlier attempt has sent. `brief`: for what can be done without. Raises Refused for an
-        upload that has to be made anew.
+        `former`: files (path, size) that an earlier attempt has sent. `brief`: for what can be done without. `keep`: what was sent may
+        be all that there is of it, and stays. Raises Refused for an upload that has to be made anew.
         """
-        self._sent.adopt(former)
-        self._remove(brief)
+        if not keep:
+            self._sent.adopt(self._each(former))
+            self._remove(brief)
         self._sent.look()
         foreign: list[str] = []
         count = 0
         try:
-            for page in self._store.pages(self._bucket, self._prefix, brief):
+            for page in self._each(self._store.pages(self._bucket, self._prefix, brief)):
                 files = (item for item in page if not is_folder_marker(item))
                 found = self._sent.seen((item.key.removeprefix(self._prefix), item.size) for item in files)
                 count += len(found)
@@ -186,7 +189,8 @@ class Folder:
             log.warning("what lies below %s is not known: %s", self.uri, refused)
             return []
         # A listing may be late: the objects themselves are asked before anything is sent again.
-        missing = [path for path, size in self._sent.unseen() if not self._there(path, size, patience)]
+        unseen = self._each(self._sent.unseen())
+        missing = [path for path, size in unseen if not self._there(path, size, patience)]
         if missing:
             for path in missing:
                 self._sent.forget(path)
@@ -198,6 +202,12 @@ class Folder:
             f"{count} older objects lie below {self.uri}, such as {some}; this run did not write them, and leaves them where they are"
         ]
 
+    def _each(self, items: Iterable[T]) -> Iterator[T]:
+        """There may be very many, and each takes a request: that is work, and not silence."""
+        for item in items:
+            self._pulse()
+            yield item
+
     def _there(self, path: str, size: int, patience: Patience) -> bool:
         try:
             return self._store.head(self._bucket, self._prefix + path, patience).size == size
@@ -207,7 +217,7 @@ class Folder:
             raise
 
     def _remove(self, patience: Patience) -> None:
-        for path in self._sent.left():
+        for path in self._each(self._sent.left()):
             try:
                 self._ask(patience)
                 self._store.delete(self._bucket, self._prefix + path, patience)

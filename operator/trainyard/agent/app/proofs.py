@@ -191,19 +191,18 @@ class Proofs:
             return claim.part is not None and not self._even(
                 bucket, item, claim.part, checksums.parts(claim.checksum) or 0
             )
-        if claim.part is None:
-            if bucket in self._proven:
-                return False
-            self._opaque.add(bucket)
-            log.warning(
-                "ETags in bucket %s are no digests: what has no checksum is checked for its length only", bucket
-            )
+        if claim.part is not None:
+            return bucket not in self._proven or not self._even(bucket, item, claim.part, proof.parts(item.etag) or 0)
+        if bucket in self._proven:
+            return False
+        self._opaque.add(bucket)
+        log.warning("ETags in bucket %s are no digests: what has no checksum is checked for its length only", bucket)
         return True
 
     def _even(self, bucket: str, item: StoredObject, part: int, count: int) -> bool:
-        """Are all parts but the last of the size of the first? One request each, and only where all else fails."""
+        """Are all parts but the last of the size of the first, as far as S3 says? One request each, and only where all else fails."""
         said = (self._store.about(bucket, item.key, part=number) for number in range(2, count))
-        return all(about is not None and about.size == part for about in said)
+        return all(about is None or about.size == part for about in said)
 
     def _refusal(self, bucket: str, item: StoredObject, fault: str) -> Refused:
         found = StoreFault("damaged", fault)

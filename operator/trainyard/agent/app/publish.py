@@ -16,7 +16,7 @@ from trainyard.agent.app.archives import Archives, Built, Pulse
 from trainyard.agent.app.begun import Begun
 from trainyard.agent.app.peers import Peers
 from trainyard.agent.app.settings import SEEN_AS, Settings
-from trainyard.agent.app.store import READINGS, SPOILT, Patience, Refused, Store
+from trainyard.agent.app.store import READINGS, SPOILT, Ask, Patience, Refused, Store, nobody
 from trainyard.agent.core import manifest
 from trainyard.agent.errors import PlatformFailure
 from trainyard.agent.ports import FileBody
@@ -58,6 +58,7 @@ class Publisher:
         self._patience = Patience(math.inf, stubborn=True, notify=self._notify, enough=enough or threading.Event())
         self._begun = Begun(self._store, settings.uploads)
         hosts = Peers(plan, settings.port, settings.timing.connect)
+        self._guard = fence.Guard(self._store, plan, settings.timing.fence_age, _LATE)
         self._archives = Archives(
             settings,
             self._store,
@@ -66,7 +67,7 @@ class Publisher:
             hosts=hosts,
             tell=tell,
             pulse=pulse,
-            guard=fence.Guard(self._store, plan, settings.timing.fence_age, _LATE),
+            guard=self._guard,
         )
         self._clean = False
         settings.scratch.mkdir(parents=True, exist_ok=True)
@@ -96,7 +97,7 @@ class Publisher:
             self.abandon()
         self._fill_final(job)
         fence.ensure(self._store, self._plan, self._patience, _LATE)
-        self._show(self._uris)
+        self._show(self._uris, self._guard.check, keep=bool(self._missing(job)))
         self._begun.abort_all(self._store.doubtful)
         self._write_manifest(job)
 
@@ -106,7 +107,7 @@ class Publisher:
         uris = {tree: manifest.share_uri(self._plan, self._settings.host, tree) for tree in TREES}
         try:
             self._fill(uris, [self._plan.host(self._settings.host)], fenced=False)
-            self._show(uris)
+            self._show(uris, nobody)
             self._begun.abort_all(self._store.doubtful)
         except Refused as refused:
             raise fence.upload_failure(refused) from refused
@@ -150,16 +151,18 @@ class Publisher:
             self._clean = True
         self._archives.fill(uris, hosts, fenced=fenced)
 
-    def _show(self, uris: dict[str, str]) -> None:
+    def _show(self, uris: dict[str, str], ask: Ask, *, keep: bool = False) -> None:
+        """`keep`: what was sent before and is not there now stays. It may be of a host that was lost since."""
         for tree, built in self._built.items():
             if built.prepared:
-                built.prepared.commit(self._store, self._patience, self._begun.remember)
+                built.prepared.commit(self._store, self._patience, self._begun.remember, ask)
             elif built.folder:
                 final = built.folder.uri == self._uris[tree]
                 warnings = built.folder.settle(
                     self._patience,
                     self._brief,
                     former.files(self._store, self._plan, built.folder.uri, self._brief) if final else (),
+                    keep=keep or not built.packer.files,
                 )
                 built.notes.warnings[:0] = warnings
                 if final:

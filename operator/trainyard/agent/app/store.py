@@ -45,6 +45,14 @@ def _piece(bucket: str, key: str, first: int, length: int, http: ObjectStore) ->
     return http.get(bucket, key, first=first, length=length)
 
 
+Ask = Callable[[Patience], None]
+"""Whether the place is still this attempt's. Raises Refused, and AgentError if it is not."""
+
+
+def nobody(_patience: Patience) -> None:
+    """Asks nobody."""
+
+
 class Store:
     """What the agent does with S3. All methods raise Refused, and are safe for threads."""
 
@@ -240,9 +248,20 @@ class Store:
         return Refused(judge(fault, Target("write", bucket, key), self.who), fault)
 
     def put(
-        self, bucket: str, key: str, body: Body | FileBody, patience: Patience, *, match: str | None = None
+        self,
+        bucket: str,
+        key: str,
+        body: Body | FileBody,
+        patience: Patience,
+        *,
+        match: str | None = None,
+        ask: Ask = nobody,
     ) -> None:
-        self._try(Target("write", bucket, key), patience, lambda http: http.put(bucket, key, body, match=match))
+        def put(http: ObjectStore) -> None:
+            ask(patience)  # before every try: meanwhile the place may have become another's
+            http.put(bucket, key, body, match=match)
+
+        self._try(Target("write", bucket, key), patience, put)
 
     def delete(self, bucket: str, key: str, patience: Patience) -> None:
         self._try(Target("delete", bucket, key), patience, lambda http: http.delete(bucket, key))

@@ -8,39 +8,38 @@ from trainyard.api import names
 from trainyard.controller.adapters.cluster import CLAIMS, STORAGE_CLASSES, Cluster
 from trainyard.controller.adapters.errors import ClusterError, Refused
 from trainyard.controller.core import read
-from trainyard.controller.core.volumes import WAIT_FOR_CONSUMER, Claim, Claims, Wanted, parse_claim
+from trainyard.controller.core.volumes import WAIT_FOR_CONSUMER, Claims, Wanted, parse_claim
 
 NOTHING: Final = Claims()
 
 
 async def look(cluster: Cluster, namespace: str, needs: tuple[Wanted, ...]) -> Claims:
-    """One request for each claim or file system. Raises ClusterError for what may go better later."""
+    """One request for each claim, file system and storage class of claims that wait. Raises ClusterError for what may go better later."""
     if not needs:
         return NOTHING
     by_name = dict.fromkeys(need.claim for need in needs if need.claim)
     by_label = dict.fromkeys(need.file_system for need in needs if not need.claim)
     try:
-        named = {name: await _parsed(cluster, await cluster.find(CLAIMS, namespace, name)) for name in by_name}
+        named = {name: await cluster.find(CLAIMS, namespace, name) for name in by_name}
         labelled = {label: await _labelled(cluster, namespace, label) for label in by_label}
     except Refused as refused:
         return Claims(problem=refused.message)
-    return Claims(named, labelled)
+    there = [
+        raw for raw in (*named.values(), *(raw for found in labelled.values() for raw in found)) if raw is not None
+    ]
+    waiting = {
+        claim.storage_class for raw in there if (claim := parse_claim(raw)).phase == "Pending" and claim.storage_class
+    }
+    late = frozenset({name for name in sorted(waiting) if await _binds_late(cluster, name)})
+    return Claims(
+        {name: parse_claim(raw, late) if raw is not None else None for name, raw in named.items()},
+        {label: tuple(parse_claim(raw, late) for raw in found) for label, found in labelled.items()},
+    )
 
 
-async def _labelled(cluster: Cluster, namespace: str, file_system: str) -> tuple[Claim, ...]:
+async def _labelled(cluster: Cluster, namespace: str, file_system: str) -> list[Any]:
     selector = f"{names.LABEL_FILE_SYSTEM}={file_system}"
-    found = [raw async for raw in cluster.list(CLAIMS, namespace, selector)]
-    parsed = [await _parsed(cluster, raw) for raw in found]
-    return tuple(claim for claim in parsed if claim is not None)
-
-
-async def _parsed(cluster: Cluster, raw: Any) -> Claim | None:
-    if raw is None:
-        return None
-    claim = parse_claim(raw)
-    if claim.phase != "Pending" or not claim.storage_class or not await _binds_late(cluster, claim.storage_class):
-        return claim
-    return parse_claim(raw, frozenset({claim.storage_class}))
+    return [raw async for raw in cluster.list(CLAIMS, namespace, selector)]
 
 
 async def _binds_late(cluster: Cluster, storage_class: str) -> bool:

@@ -202,7 +202,7 @@ def test_what_s3_refuses_shows_and_fails_the_job_in_the_end_but_not_its_model(se
         begin(one)
         one.pod.write({"events": b"1"}, "output/tensorboard")
         wait_for("the refusal", lambda: f'bucket "{gone}" does not exist' in (one.pod.report().message or ""))
-        assert one.pod.report().reason is None, "nothing depends on it while training runs"
+        assert one.pod.report().reason == "UploadBlocked"
         assert one.pod.report().phase is Phase.TRAINING
         one.pod.write({"weights": b"w"})
         one.pod.training_ends()
@@ -228,7 +228,9 @@ def test_trouble_with_a_folder_is_no_trouble_with_checkpoints(server: S3Server, 
             return kept is not None and kept.trouble is None and kept.uploaded == 1 and kept.last_pass_at is not None
 
         wait_for("checkpoints in step", in_step)
-        assert one.pod.report().reason is None
+        assert (
+            one.pod.report().reason == "UploadBlocked"
+        )  # of the folder: CheckpointsNotKept would be of the checkpoints
 
 
 def test_a_sidecar_that_is_killed_sends_nothing_twice(one: Job) -> None:

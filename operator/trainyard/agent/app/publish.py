@@ -97,7 +97,7 @@ class Publisher:
             self.abandon()
         self._fill_final(job)
         fence.ensure(self._store, self._plan, self._patience, _LATE)
-        self._show(self._uris, self._guard.check, keep=bool(self._missing(job)))
+        self._show(self._uris, self._guard.check, job)
         self._begun.abort_all(self._store.doubtful)
         self._write_manifest(job)
 
@@ -107,7 +107,7 @@ class Publisher:
         uris = {tree: manifest.share_uri(self._plan, self._settings.host, tree) for tree in TREES}
         try:
             self._fill(uris, [self._plan.host(self._settings.host)], fenced=False)
-            self._show(uris, nobody)
+            self._show(uris, nobody, job)
             self._begun.abort_all(self._store.doubtful)
         except Refused as refused:
             raise fence.upload_failure(refused) from refused
@@ -151,8 +151,9 @@ class Publisher:
             self._clean = True
         self._archives.fill(uris, hosts, fenced=fenced)
 
-    def _show(self, uris: dict[str, str], ask: Ask, *, keep: bool = False) -> None:
-        """`keep`: what was sent before and is not there now stays. It may be of a host that was lost since."""
+    def _show(self, uris: dict[str, str], ask: Ask, job: Job) -> None:
+        """What was sent before and is not there now stays if it may be all that there is: of a host that was lost since, or of an
+        earlier attempt where this one has come to nothing."""
         for tree, built in self._built.items():
             if built.prepared:
                 built.prepared.commit(self._store, self._patience, self._begun.remember, ask)
@@ -162,7 +163,7 @@ class Publisher:
                     self._patience,
                     self._brief,
                     former.files(self._store, self._plan, built.folder.uri, self._brief) if final else (),
-                    keep=keep or not built.packer.files,
+                    keep=bool(self._missing(job)) or (job.outcome != "Completed" and not built.packer.files),
                 )
                 built.notes.warnings[:0] = warnings
                 if final:

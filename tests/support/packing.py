@@ -30,7 +30,7 @@ class Nowhere:
         self.size = 0
         self._lock = threading.Lock()
 
-    def put(self, _bucket: str, _key: str, body: bytes, _patience: Patience) -> None:
+    def put(self, _bucket: str, _key: str, body: bytes, _patience: Patience, **_: Any) -> None:
         with self._lock:
             self.size += len(body)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import json
+import os
 import re
 import subprocess
 import tarfile
@@ -50,6 +51,8 @@ class Kubectl:
             text=True,
             timeout=within,
             check=False,
+            # A copy: where another thread changes the process' own meanwhile, the program cannot be started (EFAULT).
+            env=dict(os.environ),
         )
         if check and done.returncode:
             raise AssertionError(f"kubectl {' '.join(arguments)}: {done.stderr.strip()}")

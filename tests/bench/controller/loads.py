@@ -213,6 +213,8 @@ class Loader:
                     raw = event["object"]
                     if event["type"] == "BOOKMARK":
                         continue
+                    if event["type"] == "ERROR" and raw.get("code") == 504:
+                        break  # the apiserver's cache is behind: once more
                     if event["type"] == "ERROR" or fails(raw):
                         raise RuntimeError(f"{resource.plural}: {json.dumps(raw)[:2000]}")
                     if is_so(raw):

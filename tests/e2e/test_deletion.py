@@ -11,6 +11,8 @@ OBEDIENT = {"seconds": "1000", "term": "handle"}
 # So long a deleted job may take with S3 away: training's grace, the budget, and half a minute. Usually the budget is 300 s.
 BUDGET_S = 10
 GONE_S = 120 + BUDGET_S + 30
+# Nobody can tell a pod in a namespace that goes to end early: its snapshot begins after 120 s, and the last minute is for taking back.
+SNAPSHOT_S = 90
 
 
 def whole(job: Job) -> bool:
@@ -101,14 +103,14 @@ def test_jobs_deleted_while_s3_does_not_answer_are_gone_within_their_budget(site
 def test_a_namespace_is_not_trapped_by_a_program_that_ignores_sigterm_and_its_model_is_kept(
     site: Site, desk: Desk
 ) -> None:
-    site.install(deletionBudgetSeconds=str(BUDGET_S))
+    site.install(deletionBudgetSeconds=str(SNAPSHOT_S))
     try:
         hyper = {"seconds": "1000", "term": "note", "write": {"a": "b"}}
         job = desk.submit(manifest("defiant", desk.images["test-train"], desk.bucket, hyper=hyper))
         job.trains()
         desk.kubectl("delete", "namespace", desk.namespace, "--wait=false")
         names = lambda: [found["metadata"]["name"] for found in desk.kubectl.list("namespaces", "")]  # noqa: E731
-        eventually("the namespace is gone", lambda: desk.namespace not in names(), within=GONE_S + 30)
+        eventually("the namespace is gone", lambda: desk.namespace not in names(), within=120 + SNAPSHOT_S + 60)
     finally:
         site.install()
     assert whole(job)

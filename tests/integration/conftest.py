@@ -1,4 +1,4 @@
-"""A real apiserver. Nothing is faked; what a test makes is in a namespace of its own."""
+"""A real apiserver, and a real S3 server. Nothing is faked; what a test makes is in a namespace, or a bucket, of its own."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.jobs import Kubectl
+from tests.integration.agent_rig import S3Server, find_versitygw
 
 CRDS = Path(__file__).resolve().parents[2] / "crds"
 
@@ -39,3 +40,14 @@ def scratch(kubectl: Kubectl) -> Iterator[str]:
     kubectl("create", "namespace", name)
     yield name
     kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """versitygw, with a log of its requests."""
+    binary = find_versitygw()
+    if binary is None:
+        pytest.skip("no versitygw: run `make setup`, or set TRAINYARD_VERSITYGW")
+    made = S3Server(binary, tmp_path_factory.mktemp("s3"), tmp_path_factory.mktemp("log") / "access.log")
+    yield made
+    made.close()

@@ -11,22 +11,12 @@ from uuid import uuid4
 
 import pytest
 
-from tests.integration.agent_rig import Job, Pod, S3Server, find_versitygw, job, wait_for
+from tests.integration.agent_rig import Job, Pod, S3Server, job, wait_for
 from trainyard.api.plan import FolderPlan
 from trainyard.api.report import Phase, Result, StopReason
 
 BOARD = "tb/Job/tensorboard-output/"
 TENSORS = "debug/Job/debug-output/"
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    binary = find_versitygw()
-    if binary is None:
-        pytest.skip("no versitygw: run `make setup`, or set TRAINYARD_VERSITYGW")
-    made = S3Server(binary, tmp_path_factory.mktemp("s3"), tmp_path_factory.mktemp("log") / "access.log")
-    yield made
-    made.close()
 
 
 def keep(one: Job, *, bucket: str = "") -> None:

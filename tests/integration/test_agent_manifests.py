@@ -9,18 +9,8 @@ from uuid import uuid4
 
 import pytest
 
-from tests.integration.agent_rig import Job, Pod, S3Server, find_versitygw, job
+from tests.integration.agent_rig import Job, Pod, S3Server, job
 from trainyard.api.report import Result
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    binary = find_versitygw()
-    if binary is None:
-        pytest.skip("no versitygw: run `make setup`, or set TRAINYARD_VERSITYGW")
-    made = S3Server(binary, tmp_path_factory.mktemp("s3"))
-    yield made
-    made.close()
 
 
 @pytest.fixture

@@ -14,21 +14,12 @@ from uuid import uuid4
 import anycrc
 import pytest
 
-from tests.integration.agent_rig import Job, Proxy, S3Server, find_versitygw, free_port, job, wait_for
+from tests.integration.agent_rig import Job, Proxy, S3Server, free_port, job, wait_for
 from trainyard.agent.adapters import clock
 from trainyard.agent.app.download import WORKERS
-from trainyard.agent.app.store import Patience, Refused, Store
+from trainyard.agent.app.patience import Patience, Refused
+from trainyard.agent.app.store import Store
 from trainyard.api.report import Report, Result, StopReason
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    binary = find_versitygw()
-    if binary is None:
-        pytest.skip("no versitygw: run `make setup`, or set TRAINYARD_VERSITYGW")
-    made = S3Server(binary, tmp_path_factory.mktemp("s3"))
-    yield made
-    made.close()
 
 
 @pytest.fixture

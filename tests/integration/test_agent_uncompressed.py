@@ -13,22 +13,12 @@ from uuid import uuid4
 
 import pytest
 
-from tests.integration.agent_rig import Job, Pod, Proxy, S3Server, children, find_versitygw, job, rss, wait_for
+from tests.integration.agent_rig import Job, Pod, Proxy, S3Server, children, job, rss, wait_for
 from trainyard.api.report import Phase, Result, StopReason
 
 MIB = 1024 * 1024
 MODEL = "out/Job/output/model/"
 DATA = "out/Job/output/data/"
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    binary = find_versitygw()
-    if binary is None:
-        pytest.skip("no versitygw: run `make setup`, or set TRAINYARD_VERSITYGW")
-    made = S3Server(binary, tmp_path_factory.mktemp("s3"), tmp_path_factory.mktemp("log") / "access.log")
-    yield made
-    made.close()
 
 
 @pytest.fixture

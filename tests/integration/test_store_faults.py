@@ -19,13 +19,14 @@ from uuid import uuid4
 
 import pytest
 
-from tests.integration.agent_rig import ACCESS_KEY, SECRET_KEY, Job, S3Server, find_versitygw, job, wait_for
+from tests.integration.agent_rig import ACCESS_KEY, SECRET_KEY, Job, S3Server, job, wait_for
 from tests.support.faults import Fault, FaultProxy
 from trainyard.agent.adapters import s3xml
 from trainyard.agent.adapters.s3http import S3Http
 from trainyard.agent.app import publish
+from trainyard.agent.app.patience import Patience
 from trainyard.agent.app.settings import Settings
-from trainyard.agent.app.store import Patience, Store
+from trainyard.agent.app.store import Store
 from trainyard.agent.errors import StoreFault
 from trainyard.agent.ports import Credentials
 from trainyard.api.report import Phase, Result
@@ -36,16 +37,6 @@ PART = r"^PUT \S+partNumber="
 COMPLETE = r"^POST \S+model.tar.gz\?uploadId="
 MANIFEST = "trainyard-manifest"
 BIG = 20_000_000  # three ranges to read, three parts to write
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    binary = find_versitygw()
-    if binary is None:
-        pytest.skip("no versitygw: run `make setup`, or set TRAINYARD_VERSITYGW")
-    made = S3Server(binary, tmp_path_factory.mktemp("s3"))
-    yield made
-    made.close()
 
 
 @pytest.fixture

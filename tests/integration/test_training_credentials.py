@@ -16,7 +16,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.integration.agent_rig import Job, S3Server, find_versitygw, job
+from tests.integration.agent_rig import Job, S3Server, job
 from trainyard.api.names import PATH_CREDENTIALS, agent_token, credentials_token
 
 READ = """
@@ -26,16 +26,6 @@ found = session.get_credentials()
 body = session.client("s3").get_object(Bucket=sys.argv[1], Key="k")["Body"].read().decode()
 print(json.dumps([found.method, session.region_name, body, found._expiry_time.timestamp() > 0]))
 """
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    binary = find_versitygw()
-    if binary is None:
-        pytest.skip("no versitygw: run `make setup`, or set TRAINYARD_VERSITYGW")
-    made = S3Server(binary, tmp_path_factory.mktemp("s3"))
-    yield made
-    made.close()
 
 
 @pytest.fixture

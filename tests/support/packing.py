@@ -19,8 +19,8 @@ from trainyard.agent.adapters.inventory import Sent, Taken
 from trainyard.agent.adapters.tree import Tree
 from trainyard.agent.app.objects import Objects
 from trainyard.agent.app.pack import Packer, TarStream
+from trainyard.agent.app.patience import Patience
 from trainyard.agent.app.settings import SEEN_AS, Settings
-from trainyard.agent.app.store import Patience
 
 
 class Nowhere:

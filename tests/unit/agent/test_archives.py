@@ -20,9 +20,10 @@ from trainyard.agent.app.begun import Begun
 from trainyard.agent.app.fence import Guard
 from trainyard.agent.app.multipart import ObjectWriter
 from trainyard.agent.app.pack import TRAILER
+from trainyard.agent.app.patience import Patience
 from trainyard.agent.app.peers import Peers
 from trainyard.agent.app.settings import Settings
-from trainyard.agent.app.store import Patience, Store
+from trainyard.agent.app.store import Store
 from trainyard.agent.core.archive import END_OF_ARCHIVE, MIB, PartPlan, header, padding
 from trainyard.agent.errors import PeerFault
 from trainyard.agent.timing import Timing

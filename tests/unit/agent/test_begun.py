@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from trainyard.agent.app.begun import Begun
-from trainyard.agent.app.store import Refused
+from trainyard.agent.app.patience import Refused
 from trainyard.agent.core.verdict import Verdict
 from trainyard.agent.errors import StoreFault
 from trainyard.api.reasons import Reason

@@ -11,9 +11,10 @@ import pytest
 from tests.unit.agent.builders import channel, plan
 from trainyard.agent.adapters.ledger import Ledger
 from trainyard.agent.app.input import Input
+from trainyard.agent.app.patience import Patience
 from trainyard.agent.app.progress import Progress
 from trainyard.agent.app.settings import Settings
-from trainyard.agent.app.store import Patience, Store
+from trainyard.agent.app.store import Store
 from trainyard.agent.errors import ClientFailure
 from trainyard.agent.ports import StoredObject
 from trainyard.api.plan import CheckpointPlan

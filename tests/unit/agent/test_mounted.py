@@ -11,9 +11,10 @@ from tests.unit.agent.builders import channel, plan
 from trainyard.agent.adapters import beneath
 from trainyard.agent.app import mounted
 from trainyard.agent.app.input import Input
+from trainyard.agent.app.patience import Patience
 from trainyard.agent.app.progress import Progress
 from trainyard.agent.app.settings import Settings
-from trainyard.agent.app.store import Patience, Store
+from trainyard.agent.app.store import Store
 from trainyard.agent.core import config
 from trainyard.agent.errors import ClientFailure
 from trainyard.api.plan import MountedChannel

@@ -11,7 +11,8 @@ import pytest
 from trainyard.agent.adapters.inventory import Sent
 from trainyard.agent.app.multipart import TAIL, ObjectWriter
 from trainyard.agent.app.objects import Folder, Objects
-from trainyard.agent.app.store import Patience, Refused, Store
+from trainyard.agent.app.patience import Patience, Refused
+from trainyard.agent.app.store import Store
 from trainyard.agent.core.archive import PartPlan
 from trainyard.agent.errors import PlatformFailure, StoreFault
 from trainyard.agent.ports import StoredObject

@@ -13,8 +13,9 @@ from typing import cast
 
 import pytest
 
+from trainyard.agent.app.patience import READINGS, Patience, Refused
 from trainyard.agent.app.proofs import Proofs
-from trainyard.agent.app.store import READINGS, Patience, Refused, Store
+from trainyard.agent.app.store import Store
 from trainyard.agent.core.verdict import Who
 from trainyard.agent.ports import About, Body, StoredObject
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from trainyard.agent.app.store import Patience, Refused, Store
+from trainyard.agent.app.patience import Patience, Refused
+from trainyard.agent.app.store import Store
 from trainyard.agent.errors import StoreFault
 from trainyard.agent.ports import FileBody, Small
 from trainyard.agent.timing import Timing

@@ -77,18 +77,18 @@ class S3Http:
     def get(self, bucket: str, key: str, *, first: int = 0, length: int | None = None, etag: str = "") -> Body:
         if length is None:
             return self.get_whole(bucket, key, etag)[0]
-        headers = ({"if-match": etag} if etag else {}) | {"range": f"bytes={first}-{first + length - 1}"}
+        headers = _version(etag) | {"range": f"bytes={first}-{first + length - 1}"}
         answer = self._send("GET", bucket, key, headers=headers)
         _same(answer, etag)
         return answer.body
 
     def get_whole(self, bucket: str, key: str, etag: str) -> tuple[Body, bool]:
-        answer = self._send("GET", bucket, key, headers=checksums.MODE | ({"if-match": etag} if etag else {}))
+        answer = self._send("GET", bucket, key, headers=checksums.MODE | _version(etag))
         _same(answer, etag)
         return answer.body, _verified(answer)
 
     def get_into(self, bucket: str, key: str, first: int, into: memoryview, etag: str) -> None:
-        headers = {"if-match": etag, "range": f"bytes={first}-{first + len(into) - 1}"}
+        headers = _version(etag) | {"range": f"bytes={first}-{first + len(into) - 1}"}
         answer = self._send("GET", bucket, key, headers=headers, into=into)
         _same(answer, etag)
         if answer.body is not into:
@@ -246,6 +246,11 @@ def _blocks(body: Body | FileBody) -> Iterator[Body]:
         return
     if body:
         yield body
+
+
+def _version(etag: str) -> dict[str, str]:
+    """That version of an object, and no other one. A listing need not have told which."""
+    return {"if-match": etag} if etag else {}
 
 
 def _same(answer: Answer, etag: str) -> None:

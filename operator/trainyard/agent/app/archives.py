@@ -19,8 +19,9 @@ from trainyard.agent.app.fence import Guard
 from trainyard.agent.app.multipart import ObjectWriter, Prepared
 from trainyard.agent.app.objects import Folder, Objects
 from trainyard.agent.app.pack import Notes, Packer, Sink, TarStream
+from trainyard.agent.app.patience import Ask, Patience
 from trainyard.agent.app.settings import SEEN_AS, Settings
-from trainyard.agent.app.store import Ask, Patience, Store
+from trainyard.agent.app.store import Store
 from trainyard.agent.core.absence import Absences
 from trainyard.agent.core.archive import part_plan
 from trainyard.agent.errors import ClientFailure, PeerFault

@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from trainyard.agent.adapters import files
-from trainyard.agent.app.store import Refused, Store
+from trainyard.agent.app.patience import Refused
+from trainyard.agent.app.store import Store
 from trainyard.api.base import split_s3_uri
 
 

@@ -13,8 +13,9 @@ from pathlib import Path
 from trainyard.agent.adapters.files import make_directory
 from trainyard.agent.app.crew import Crew
 from trainyard.agent.app.hot import Hot
+from trainyard.agent.app.patience import Patience
 from trainyard.agent.app.proofs import Proofs
-from trainyard.agent.app.store import Patience, Store
+from trainyard.agent.app.store import Store
 from trainyard.agent.core import layout
 from trainyard.agent.ports import Body, StoredObject
 

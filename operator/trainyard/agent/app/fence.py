@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import time
 
-from trainyard.agent.app.store import Patience, Refused, Store
+from trainyard.agent.app.patience import Patience, Refused
+from trainyard.agent.app.store import Store
 from trainyard.agent.core import manifest
 from trainyard.agent.errors import AgentError, ClientFailure, PlatformFailure
 from trainyard.api.base import split_s3_uri

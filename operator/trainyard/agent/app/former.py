@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 
-from trainyard.agent.app.store import Patience, Refused, Store
+from trainyard.agent.app.patience import Patience, Refused
+from trainyard.agent.app.store import Store
 from trainyard.agent.core.manifest import Listing
 from trainyard.api.base import split_s3_uri
 from trainyard.api.plan import Plan

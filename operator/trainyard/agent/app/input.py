@@ -11,12 +11,13 @@ from trainyard.agent.adapters.placed import Placed
 from trainyard.agent.app import mounted, restore
 from trainyard.agent.app.download import Downloader, Item, Parents
 from trainyard.agent.app.fence import download_failure
+from trainyard.agent.app.patience import Patience, Refused
 from trainyard.agent.app.piped import Piped
 from trainyard.agent.app.progress import Progress
 from trainyard.agent.app.settings import Settings
 from trainyard.agent.app.shares import Share
 from trainyard.agent.app.sources import Sources
-from trainyard.agent.app.store import Patience, Refused, Store
+from trainyard.agent.app.store import Store
 from trainyard.agent.core import layout
 from trainyard.api.plan import ChannelPlan, Plan
 

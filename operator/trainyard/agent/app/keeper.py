@@ -30,8 +30,9 @@ from trainyard.agent.app import fence, filelook
 from trainyard.agent.app.begun import Begun
 from trainyard.agent.app.mirrored import Mirrored
 from trainyard.agent.app.multipart import ObjectWriter
+from trainyard.agent.app.patience import Patience, Refused
 from trainyard.agent.app.settings import Settings
-from trainyard.agent.app.store import Patience, Refused, Store
+from trainyard.agent.app.store import Store
 from trainyard.agent.core import mirror
 from trainyard.agent.core.archive import part_plan
 from trainyard.agent.core.mirror import Kind, Known
@@ -87,14 +88,8 @@ class Keeper:
         """One pass; what it found. Raises AgentError if the place is another attempt's, and of a last one that is `stubborn` (all the
         time there is), or has no time left, whatever is in the way."""
         began = time.monotonic()
-        patience = Patience(
-            math.inf if stubborn else self._kept.interval_seconds,
-            stubborn=stubborn,
-            notify=self._notify,
-            enough=self._enough,
-        )
         try:
-            seconds = self._pass(last, patience)
+            seconds = self._pass(last, self._patience(stubborn=stubborn))
         except RootError as fault:
             if self._kept.one_way and fault.errno == errno.ENOENT:
                 return self._said(time.monotonic() - began)  # training has no use for it
@@ -120,6 +115,10 @@ class Keeper:
             "refused": self._refused[0].verdict.text if self._refused else self._unreadable,
             "seconds": seconds,
         }
+
+    def _patience(self, *, stubborn: bool = False) -> Patience:
+        seconds = math.inf if stubborn else self._kept.interval_seconds
+        return Patience(seconds, stubborn=stubborn, notify=self._notify, enough=self._enough)
 
     def _notify(self, text: str | None) -> None:
         self._tell("going") if text is None else self._tell("refused", message=text, what=self._kept.what)
@@ -220,7 +219,7 @@ class Keeper:
 
     def _delete(self, look: _Look, keys: Iterable[bytes]) -> None:
         """Is never worth a failure: S3 has more then than it should. A few refusals are enough."""
-        patience = Patience(self._kept.interval_seconds, notify=self._notify, enough=self._enough)
+        patience = self._patience()
         refusals = 0
         for key in keys:
             path = mirror.to_path(key)

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
-from trainyard.agent.app.store import Ask, Patience, Refused, Store, nobody
+from trainyard.agent.app.patience import Ask, Patience, Refused, nobody
+from trainyard.agent.app.store import Store
 from trainyard.agent.core.archive import PartPlan
 from trainyard.agent.ports import Body
 

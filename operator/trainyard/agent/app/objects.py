@@ -14,7 +14,8 @@ from typing import TypeVar
 
 from trainyard.agent.adapters.inventory import Sent
 from trainyard.agent.app.multipart import ObjectWriter, Remember
-from trainyard.agent.app.store import Ask, Patience, Refused, Store
+from trainyard.agent.app.patience import Ask, Patience, Refused
+from trainyard.agent.app.store import Store
 from trainyard.agent.core.archive import MIB, part_plan
 from trainyard.agent.core.layout import is_folder_marker
 from trainyard.agent.core.mirror import unfit

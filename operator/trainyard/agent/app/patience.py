@@ -47,6 +47,14 @@ class Patience:
     """Once set, the next failure of any request is its last."""
 
 
+Ask = Callable[[Patience], None]
+"""Whether the place is still this attempt's. Raises Refused, and AgentError if it is not."""
+
+
+def nobody(_patience: Patience) -> None:
+    """Asks nobody."""
+
+
 class Tries:
     """Makes the requests to one store. Safe for threads."""
 

@@ -23,9 +23,10 @@ from concurrent.futures import ThreadPoolExecutor
 from trainyard.agent.adapters import fifo, files
 from trainyard.agent.app.catalogue import Catalogue
 from trainyard.agent.app.fence import download_failure
+from trainyard.agent.app.patience import Patience, Refused
 from trainyard.agent.app.proofs import Proofs
 from trainyard.agent.app.settings import Settings
-from trainyard.agent.app.store import Patience, Refused, Store
+from trainyard.agent.app.store import Store
 from trainyard.agent.app.stream import Stream
 from trainyard.agent.errors import AgentError, unexpected
 from trainyard.api.plan import ChannelPlan, Plan

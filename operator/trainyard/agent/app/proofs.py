@@ -14,7 +14,8 @@ from typing import Protocol
 
 from trainyard.agent.adapters import checksums
 from trainyard.agent.app.hot import Hot
-from trainyard.agent.app.store import READINGS, Patience, Refused, Store
+from trainyard.agent.app.patience import READINGS, Patience, Refused
+from trainyard.agent.app.store import Store
 from trainyard.agent.core import proof
 from trainyard.agent.core.verdict import Target, judge
 from trainyard.agent.errors import StoreFault

@@ -14,9 +14,10 @@ from typing import Any
 from trainyard.agent.app import fence, former
 from trainyard.agent.app.archives import Archives, Built, Pulse
 from trainyard.agent.app.begun import Begun
+from trainyard.agent.app.patience import READINGS, SPOILT, Ask, Patience, Refused, nobody
 from trainyard.agent.app.peers import Peers
 from trainyard.agent.app.settings import SEEN_AS, Settings
-from trainyard.agent.app.store import READINGS, SPOILT, Ask, Patience, Refused, Store, nobody
+from trainyard.agent.app.store import Store
 from trainyard.agent.core import manifest
 from trainyard.agent.errors import PlatformFailure
 from trainyard.agent.ports import FileBody

@@ -10,8 +10,9 @@ from pathlib import Path
 from trainyard.agent.app.ahead import ahead, in_order
 from trainyard.agent.app.download import Downloader, Item
 from trainyard.agent.app.fence import download_failure
+from trainyard.agent.app.patience import Patience, Refused
 from trainyard.agent.app.shares import Source
-from trainyard.agent.app.store import Patience, Refused, Store
+from trainyard.agent.app.store import Store
 from trainyard.agent.core import datamanifest, layout, mirror
 from trainyard.agent.errors import ClientFailure
 from trainyard.agent.ports import UNKNOWN, StoredObject

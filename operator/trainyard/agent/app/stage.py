@@ -17,10 +17,11 @@ from trainyard.agent.adapters import clock, files
 from trainyard.agent.adapters.podinfo import PodInfo
 from trainyard.agent.app import fence, memory
 from trainyard.agent.app.input import Input
+from trainyard.agent.app.patience import Patience
 from trainyard.agent.app.peers import BARRIER, Peers
 from trainyard.agent.app.progress import Progress
 from trainyard.agent.app.settings import Settings
-from trainyard.agent.app.store import Patience, Store
+from trainyard.agent.app.store import Store
 from trainyard.agent.core import manifest
 from trainyard.agent.core.config import config_files
 from trainyard.agent.errors import AgentError, PeerFault, StopSignal, unexpected

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from trainyard.agent.app.engines import Engines
 from trainyard.agent.app.identity import source
-from trainyard.agent.app.patience import READINGS, SPOILT, Patience, Refused, Tries
+from trainyard.agent.app.patience import READINGS, Ask, Patience, Refused, Tries, nobody
 from trainyard.agent.core.addresses import admission
 from trainyard.agent.core.proof import plain
 from trainyard.agent.core.verdict import Target, Who, judge
@@ -24,7 +24,6 @@ from trainyard.api.plan import StorePlan
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-__all__ = ["READINGS", "SPOILT", "Patience", "Refused", "Store"]
 PIECE = 4 * 1024 * 1024
 
 
@@ -43,14 +42,6 @@ def _as_long(body: Body, length: int) -> None:
 
 def _piece(bucket: str, key: str, first: int, length: int, http: ObjectStore) -> Body:
     return http.get(bucket, key, first=first, length=length)
-
-
-Ask = Callable[[Patience], None]
-"""Whether the place is still this attempt's. Raises Refused, and AgentError if it is not."""
-
-
-def nobody(_patience: Patience) -> None:
-    """Asks nobody."""
 
 
 class Store:

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 from trainyard.agent.adapters.gzipped import Gunzip
 from trainyard.agent.app.catalogue import Catalogue, stored
+from trainyard.agent.app.patience import Patience
 from trainyard.agent.app.proofs import Claim, Proofs
-from trainyard.agent.app.store import Patience, Store
+from trainyard.agent.app.store import Store
 from trainyard.agent.core import datamanifest, recordio
 from trainyard.agent.errors import ClientFailure
 from trainyard.agent.ports import UNKNOWN, Body, Reference, StoredObject

@@ -193,7 +193,7 @@ class Publisher:
         body = FileBody.of(path)
         bucket, key = split_s3_uri(self._plan.manifest_uri)
         for _ in range(READINGS):
-            self._store.put(bucket, key, body, self._patience)
+            self._store.put(bucket, key, body, self._patience, ask=self._guard.check)
             if self._store.same(bucket, key, body, self._patience):
                 return
         raise PlatformFailure(

@@ -18,7 +18,7 @@ help: ## this list
 setup: ## everything the work needs, into .venv and a cache outside the checkout
 	@$(SETUP)
 
-$(STAMP): requirements/dev.txt requirements/moto.txt requirements/peers.txt pyproject.toml hack/setup.py hack/versions.py hack/base.py hack/tools.py $(wildcard hack/health/* hack/rclone/* hack/quicks3/* hack/s5cmd/*)
+$(STAMP): requirements/dev.txt requirements/moto.txt requirements/peers.txt pyproject.toml hack/setup.py hack/versions.py hack/base.py hack/tools.py $(wildcard operator/s3fetch/* hack/health/* hack/rclone/* hack/quicks3/* hack/s5cmd/*)
 	@$(SETUP)
 
 demo: cluster-up images ## train XGBoost on the local cluster, as a user would

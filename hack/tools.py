@@ -92,9 +92,9 @@ def _kubernetes(directory: Path) -> None:
         (directory / name).symlink_to("kubernetes")
 
 
-def _ours(name: str, expect: str = "", *, version: str = "", package: str = ".") -> Tool:
-    """A program of this repository, or one that its module there names: hack/<name>, built anew when its source has changed."""
-    source = REPO / "hack" / name
+def _ours(name: str, expect: str = "", *, version: str = "", package: str = ".", folder: str = "hack") -> Tool:
+    """A program of this repository, or one that its module there names: built anew when its source has changed."""
+    source = REPO / folder / name
 
     def build(directory: Path) -> None:
         shell.run("go", "build", "-trimpath", "-ldflags=-s -w", "-o", directory / name, package, cwd=source, env=STATIC)
@@ -138,8 +138,10 @@ KWOK = Tool("kwok", versions.KWOK, _installed("sigs.k8s.io/kwok/cmd/kwok", versi
 S5CMD = _ours("s5cmd", "1 minute", version=versions.S5CMD, package="github.com/peak/s5cmd/v2")
 AWSCLI = _packages("awscli", PEERS_LOCK, "20 seconds")
 QUICKS3 = _ours("quicks3")
+# A part of the agent, for those tests of it that need no image.
+S3FETCH = _ours("s3fetch", folder="operator")
 # RCLONE and MOTO are S3 servers other than the one that everything else is tested with: `trainyard doctor s3` tells them apart.
-EVERYWHERE = (HELM, VERSITYGW, HEALTH, RCLONE, MOTO, S5CMD, AWSCLI, QUICKS3)
+EVERYWHERE = (HELM, VERSITYGW, HEALTH, RCLONE, MOTO, S5CMD, AWSCLI, QUICKS3, S3FETCH)
 NEEDED = {"native": (KUBERNETES, PAUSE, COREDNS, *EVERYWHERE), "kind": (KIND, *EVERYWHERE)}
 
 

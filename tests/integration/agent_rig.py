@@ -88,13 +88,13 @@ def rss(pid: int) -> int:
         return 0
 
 
-def find_versitygw() -> Path | None:
-    """The server's binary: named by TRAINYARD_VERSITYGW, or in the cache that `make setup` fills."""
-    if named := os.environ.get("TRAINYARD_VERSITYGW"):
+def find_tool(name: str) -> Path | None:
+    """A program: named by TRAINYARD_<NAME>, or in the cache that `make setup` fills."""
+    if named := os.environ.get(f"TRAINYARD_{name.upper()}"):
         return Path(named)
     fallback = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "trainyard"
     cache = Path(os.environ.get("TRAINYARD_CACHE") or fallback)
-    found = sorted(path for path in cache.glob("tools/*/versitygw") if path.is_file() and os.access(path, os.X_OK))
+    found = sorted(path for path in cache.glob(f"tools/*/{name}") if path.is_file() and os.access(path, os.X_OK))
     return found[-1] if found else None
 
 
@@ -270,6 +270,7 @@ class Pod:
             ),
             *(f"--podinfo={self.root / 'podinfo'}", f"--credentials={self.job.credentials}"),
             f"--identity={self.root / 'identity'}",
+            f"--fetcher={find_tool('s3fetch')}",
             *(f"--termination-log={self.root / log}", f"--bind={self.host.address}", f"--port={self.job.port}"),
             f"--timing={json.dumps(asdict(self.job.timing))}",
         ]

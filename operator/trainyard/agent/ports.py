@@ -83,10 +83,6 @@ class ByteReader(Protocol):
         """`length` bytes from `first` on (None: all), of the version with that ETag. Raises StoreFault."""
         ...
 
-    def get_into(self, bucket: str, key: str, first: int, into: memoryview, etag: str) -> None:
-        """As many bytes as there is room for, from `first` on. Raises StoreFault; what is in the room then is of no use."""
-        ...
-
 
 class ObjectStore(ByteReader, Protocol):
     """What is asked of S3. One attempt per call: whether to try again is decided above. All raise StoreFault."""

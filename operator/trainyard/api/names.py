@@ -57,7 +57,8 @@ VOLUMES_DIR: Final = f"{AGENT_DIR}/volumes"  # in `stage`: the claims that chann
 CA_DIR: Final = f"{AGENT_DIR}/ca"  # also in training: the authorities of the S3 endpoint
 CA_FILE: Final = f"{CA_DIR}/ca.crt"
 RELEASE_FILE: Final = f"{STATE_DIR}/release"  # `hold` waits for it
-PODTOOL: Final = "/usr/local/bin/podtool"  # in the agent image
+PODTOOL: Final = "/usr/local/bin/podtool"  # in the agent image, as is the next one
+S3FETCH: Final = "/usr/local/bin/s3fetch"
 ENV_HOST: Final = "TRAINYARD_HOST"  # algo-<n>, set on the agent's containers
 
 # The storage volume's sub-paths and where training sees them.

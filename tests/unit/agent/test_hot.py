@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
+from trainyard.agent.adapters.fetcher import BY_CRC32, BY_MD5
 from trainyard.agent.app.hot import Hot
 from trainyard.agent.core import crc
 from trainyard.agent.ports import StoredObject
@@ -27,7 +28,9 @@ def seen(item: StoredObject, body: bytes, size: int) -> Hot:
     firsts = list(range(0, len(body), size))
     random.Random(1).shuffle(firsts)
     for first in [*firsts, firsts[0]]:
-        hot.saw(first, body[first : first + size])
+        piece = body[first : first + size]
+        crc32 = zlib.crc32(piece).to_bytes(4, "big")
+        hot.saw(first, len(piece), {BY_CRC32: crc32, BY_MD5: hashlib.md5(piece).digest()}.get(hot.by, b""))
     return hot
 
 

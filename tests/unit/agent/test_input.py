@@ -9,6 +9,7 @@ from typing import cast
 import pytest
 
 from tests.unit.agent.builders import channel, plan
+from trainyard.agent.adapters.fetcher import Fetcher
 from trainyard.agent.adapters.ledger import Ledger
 from trainyard.agent.app.input import Input
 from trainyard.agent.app.patience import Patience
@@ -32,7 +33,13 @@ class Shelf:
         found = [StoredObject(key, len(body), '"e"') for key, body in self.bodies.items() if key.startswith(prefix)]
         return (found[first : first + 2] for first in range(0, len(found), 2))
 
-    def read(self, _bucket: str, item: StoredObject, first: int, length: int, _patience: Patience) -> bytes:
+    def fetcher(self, program: Path) -> Fetcher:
+        raise FileNotFoundError(2, "there is none here", program)
+
+    def read(
+        self, _bucket: str, item: StoredObject, first: int, length: int, _patience: Patience, *, fast: bool
+    ) -> bytes:
+        assert not fast
         return self.bodies[item.key][first : first + length]
 
 

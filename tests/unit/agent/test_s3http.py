@@ -32,9 +32,7 @@ def test_a_version_is_asked_for_only_where_the_listing_told_one(etag: str, asked
         server.daemon_threads = True
         threading.Thread(target=server.serve_forever, daemon=True).start()
         http = S3Http(f"http://127.0.0.1:{server.server_address[1]}", "r", False, lambda: Credentials("a", "b", None))
-        room = memoryview(bytearray(5))
-        http.get_into("b", "k", 0, room, etag)
-        assert bytes(http.get("b", "k", first=0, length=5, etag=etag)) == bytes(room) == b"hello"
+        assert bytes(http.get("b", "k", first=0, length=5, etag=etag)) == b"hello"
         assert bytes(http.get_whole("b", "k", etag)[0]) == b"hello"
         server.shutdown()
-    assert seen == [asked] * 3
+    assert seen == [asked] * 2

@@ -113,26 +113,6 @@ def test_what_is_no_whole_answer_is_a_fault(
         answered(ends, said)
 
 
-def test_a_body_is_put_where_it_is_wanted_if_it_is_as_long(ends: tuple[socket.socket, socket.socket]) -> None:
-    ours, theirs = ends
-    theirs.sendall(PLAIN * 2)
-    room = memoryview(bytearray(5))
-    # What follows an answer at once is nobody's: this reads one, and says so.
-    found = wire.reply(ours, "GET", room)
-    assert found.body is room
-    assert bytes(room) == b"hello"
-    theirs.sendall(PLAIN)
-    assert wire.reply(ours, "GET", memoryview(bytearray(4))).body == b"hello"
-
-
-def test_a_body_in_chunks_is_put_there_too(ends: tuple[socket.socket, socket.socket]) -> None:
-    ours, theirs = ends
-    theirs.sendall(b"HTTP/1.1 206 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n")
-    room = memoryview(bytearray(5))
-    assert wire.reply(ours, "GET", room).body is room
-    assert bytes(room) == b"hello"
-
-
 def test_a_request_is_one_request() -> None:
     assert (
         wire.head("GET", "/k", {"host": "h", "range": "bytes=0-1"})

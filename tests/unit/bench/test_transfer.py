@@ -49,7 +49,7 @@ def test_a_row_tells_the_median_and_the_largest_memory() -> None:
 def test_what_a_command_took_is_measured_and_its_failure_is_one(tmp_path: Path) -> None:
     took = measured.run(["sh", "-c", "head -c 30000000 /dev/zero | tail -c 30000000 > /dev/null"], tmp_path)
     assert took.seconds > 0
-    assert took.rss > 25_000_000  # of the larger of its processes
+    assert took.rss > 25_000_000  # of its processes together
     with pytest.raises(RuntimeError, match="no such thing"):
         measured.run(["sh", "-c", "echo no such thing >&2; exit 3"], tmp_path)
 

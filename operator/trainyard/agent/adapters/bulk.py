@@ -14,8 +14,6 @@ from obstore.store import S3Store
 from trainyard.agent.errors import StoreFault
 from trainyard.agent.ports import Body, Credentials, bare_etag
 
-PIECE = 1024 * 1024
-
 
 def takes(key: str) -> bool:
     """Can obstore name this key? It drops outer slashes and refuses `//`, `.`, `..` and control characters."""
@@ -57,19 +55,6 @@ class BulkReader:
     def get(self, bucket: str, key: str, *, first: int = 0, length: int | None = None, etag: str = "") -> Body:
         with _faults():
             return memoryview(self._ask(bucket, key, etag, None if length is None else (first, first + length)).bytes())
-
-    def get_into(self, bucket: str, key: str, first: int, into: memoryview, etag: str) -> None:
-        with _faults():
-            at = 0
-            # In pieces: the whole would be in memory twice.
-            for piece in self._ask(bucket, key, etag, (first, first + len(into))).stream(min_chunk_size=PIECE):
-                view = memoryview(piece)
-                if len(view) > len(into) - at:
-                    raise StoreFault("connection", f"more than {len(into)} bytes came")
-                into[at : at + len(view)] = view
-                at += len(view)
-            if at != len(into):
-                raise StoreFault("connection", f"{at} bytes came instead of {len(into)}")
 
     def _ask(self, bucket: str, key: str, etag: str, span: tuple[int, int] | None) -> Any:
         options: dict[str, Any] = ({"if_match": etag} if etag else {}) | ({"range": span} if span else {})

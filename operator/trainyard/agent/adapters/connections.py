@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from trainyard.agent.adapters.sigv4 import encode_key
 from trainyard.agent.errors import StoreFault
 
 BLOCK = 128 * 1024
@@ -34,6 +35,12 @@ class Endpoint:
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ValueError(f"the S3 endpoint {url!r} is not of the form http(s)://HOST[:PORT]")
         return Endpoint(parts.scheme == "https", parts.netloc.rpartition("@")[2], parts.path.rstrip("/"))
+
+    def address(self, bucket: str, key: str, *, virtual: bool) -> tuple[str, str]:
+        """Host and encoded path of an object; without a key, of its bucket. `virtual`: the bucket is part of the host name."""
+        if virtual:
+            return f"{bucket}.{self.host}", f"{self.base}/{encode_key(key)}"
+        return self.host, f"{self.base}/" + encode_key(f"{bucket}/{key}" if key else bucket)
 
 
 def fault_of(error: Exception) -> StoreFault:

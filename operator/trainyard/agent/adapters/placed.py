@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
+from collections.abc import Iterable
 from pathlib import Path
 
 from trainyard.agent.ports import StoredObject
@@ -32,14 +34,18 @@ class Placed:
         path.write_bytes(boot + b"".join(self._known))
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
 
-    def has(self, file: Path, item: StoredObject) -> bool:
+    def has(self, file: str, item: StoredObject) -> bool:
         """Did an earlier process make this file of it, and is it still as long?"""
-        if not self._known or _digest(str(file), item.key, item.etag, item.size) not in self._known:
+        if not self._known or _digest(file, item.key, item.etag, item.size) not in self._known:
             return False
-        return file.is_file() and file.stat().st_size == item.size
+        try:
+            found = os.stat(file)  # noqa: PTH116 - of a million files, one after the other
+        except OSError:
+            return False
+        return stat.S_ISREG(found.st_mode) and found.st_size == item.size
 
-    def add(self, file: Path, item: StoredObject) -> None:
-        os.write(self._file, _digest(str(file), item.key, item.etag, item.size))
+    def add(self, files: Iterable[tuple[str, StoredObject]]) -> None:
+        os.write(self._file, b"".join(_digest(file, item.key, item.etag, item.size) for file, item in files))
 
     def clear(self) -> None:
         """None is any more."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from trainyard.agent.adapters import checksums, s3xml, wire
 from trainyard.agent.adapters.connections import BLOCK, Endpoint, Pool, fault_of, wait_sent
-from trainyard.agent.adapters.sigv4 import encode_key, encode_query, signed_headers
+from trainyard.agent.adapters.sigv4 import encode_query, signed_headers
 from trainyard.agent.errors import NOT_ENCRYPTED, StoreFault
 from trainyard.agent.ports import About, Body, Credentials, FileBody, Small, StoredObject, bare_etag
 
@@ -86,13 +86,6 @@ class S3Http:
         answer = self._send("GET", bucket, key, headers=checksums.MODE | _version(etag))
         _same(answer, etag)
         return answer.body, _verified(answer)
-
-    def get_into(self, bucket: str, key: str, first: int, into: memoryview, etag: str) -> None:
-        headers = _version(etag) | {"range": f"bytes={first}-{first + len(into) - 1}"}
-        answer = self._send("GET", bucket, key, headers=headers, into=into)
-        _same(answer, etag)
-        if answer.body is not into:
-            raise StoreFault("connection", f"{len(answer.body)} bytes came instead of {len(into)}")
 
     def get_start(self, bucket: str, key: str, length: int) -> tuple[Body, StoredObject]:
         try:
@@ -175,11 +168,9 @@ class S3Http:
         headers: dict[str, str] | None = None,
         body: Body | FileBody = b"",
         once: bool = False,
-        into: memoryview | None = None,
     ) -> Answer:
         credentials = self._credentials()
-        host = f"{bucket}.{self._endpoint.host}" if self._virtual else self._endpoint.host
-        path = f"{self._endpoint.base}/" + encode_key(key if self._virtual else f"{bucket}/{key}" if key else bucket)
+        host, path = self._endpoint.address(bucket, key, virtual=self._virtual)
         digest = body.sha256 if isinstance(body, FileBody) else hashlib.sha256(body).hexdigest()
         moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         signed = signed_headers(
@@ -197,14 +188,12 @@ class S3Http:
             signed["content-length"] = str(size)
         head = wire.head(method, f"{path}?{encode_query(query)}" if query else path, signed)
         for fresh in (True,) if once else (False, True):
-            answer = self._attempt(method, host, head, body, fresh=fresh, into=into)
+            answer = self._attempt(method, host, head, body, fresh=fresh)
             if answer is not None:
                 return _checked(answer)
         raise AssertionError("a fresh connection gives an answer or a fault")
 
-    def _attempt(
-        self, method: str, host: str, head: bytes, body: Body | FileBody, *, fresh: bool, into: memoryview | None
-    ) -> Answer | None:
+    def _attempt(self, method: str, host: str, head: bytes, body: Body | FileBody, *, fresh: bool) -> Answer | None:
         """None: the connection was an old one and is dead; nothing was answered."""
         used = sent = False
         try:
@@ -215,7 +204,7 @@ class S3Http:
                     sent = True
                 if sent and body:
                     wait_sent(connection.sock, self._read_timeout, self._moved)
-                reply = wire.reply(connection.sock, method, into)
+                reply = wire.reply(connection.sock, method)
                 if reply.closing or not sent:
                     connection.close()
                 return Answer(reply.status, reply.body, reply.headers)

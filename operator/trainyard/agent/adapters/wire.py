@@ -36,9 +36,8 @@ def head(method: str, target: str, headers: Mapping[str, str]) -> bytes:
     return text.encode("latin-1")
 
 
-def reply(sock: socket.socket, method: str, into: memoryview | None = None) -> Reply:
-    """The answer to a request that was sent. Raises OSError and HTTPException. `into`: where the body of a good answer of just that
-    length is put."""
+def reply(sock: socket.socket, method: str) -> Reply:
+    """The answer to a request that was sent. Raises OSError and HTTPException."""
     reader = _Reader(sock)
     while True:
         version, status, headers = reader.head()
@@ -53,14 +52,9 @@ def reply(sock: socket.socket, method: str, into: memoryview | None = None) -> R
     elif length is not None:
         if not length.isdecimal():
             raise http.client.BadStatusLine(f"content-length: {length[:40]}")
-        size = int(length)
-        body = reader.exactly(
-            into if into is not None and size == len(into) and status < 300 else memoryview(bytearray(size))
-        )
+        body = reader.exactly(int(length))
     else:
         body, closing = reader.rest(), True
-    if into is not None and body is not into and status < 300 and len(body) == len(into):
-        into[:], body = body, into
     # Bytes that nobody asked for: whatever they are, they must not be taken for the next answer.
     return Reply(status, headers, body, closing or reader.more)
 
@@ -97,9 +91,8 @@ class _Reader:
             headers[name.lower()] = value.strip()
         return version, int(code), headers
 
-    def exactly(self, into: memoryview) -> memoryview:
-        """As many bytes as there is room for."""
-        size = len(into)
+    def exactly(self, size: int) -> memoryview:
+        into = memoryview(bytearray(size))
         at = min(size, len(self._here))
         into[:at] = self._here[:at]
         self._here = self._here[at:]
@@ -127,7 +120,7 @@ class _Reader:
                 raise http.client.IncompleteRead(bytes(body[:RECEIVE])) from error
             if not count:
                 break
-            body += self.exactly(memoryview(bytearray(count)))
+            body += self.exactly(count)
             if self._line():
                 raise http.client.IncompleteRead(bytes(body[:RECEIVE]))
         while self._line():  # trailers, up to an empty line

@@ -1,10 +1,13 @@
-"""The two engines for one endpoint, each in both styles of address, made when they are asked for."""
+"""The engines for one endpoint, each in both styles of address, made when they are asked for."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
+from pathlib import Path
 
+from trainyard.agent.adapters.connections import Endpoint
+from trainyard.agent.adapters.fetcher import Fetcher
 from trainyard.agent.adapters.s3http import S3Http
 from trainyard.agent.app.identity import Source
 from trainyard.agent.ports import ByteReader, ObjectStore
@@ -39,8 +42,22 @@ class Engines:
         """For everything; says exactly what failed."""
         return self._own[self._virtual(bucket)]
 
+    def fetcher(self, program: Path) -> Fetcher:
+        """For many objects that become files. Raises OSError."""
+        endpoint = Endpoint.parse(self.url)
+        plan = self._plan
+
+        def address(bucket: str, key: str) -> tuple[str, str]:
+            return endpoint.address(bucket, key, virtual=self._virtual(bucket))
+
+        return Fetcher(
+            program, address, self._source, secure=endpoint.secure, region=plan.region,
+            connect_timeout=self._timing.connect, read_timeout=self._timing.read,
+            denied=plan.denied_addresses, allowed=plan.allowed_addresses,
+        )  # fmt: skip
+
     def fast(self, bucket: str, key: str, length: int) -> ByteReader | None:
-        """For bytes of input data that another one than our own brings sooner: many of them, through TLS, which obstore does beside
+        """For bytes of a stream that another one than our own brings sooner: many of them, through TLS, which obstore does beside
         Python. None where there is no such, and for keys that it cannot name."""
         if length <= SMALL or not self.url.startswith("https:"):
             return None

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from trainyard.agent.adapters import files
 from trainyard.agent.adapters.placed import Placed
 from trainyard.agent.app import mounted, restore
-from trainyard.agent.app.download import Downloader, Item, Parents
+from trainyard.agent.app.coming import Item
+from trainyard.agent.app.download import Downloader, Parents
 from trainyard.agent.app.fence import download_failure
 from trainyard.agent.app.patience import Patience, Refused
 from trainyard.agent.app.piped import Piped
@@ -31,18 +32,20 @@ class Input:
         self._settings = settings
         self._plan = plan
         self._progress = progress
-        self._sources = Sources(store, plan, patience, progress.saw)
+        self._sources = Sources(store, settings.fetcher, plan, patience, progress.saw)
         self._piped = Piped(settings, plan, self._sources, progress)
         self._placed = Placed(settings.placed)
-        self._downloader = Downloader(store, settings.staging, patience, progress.add, self._note)
+        self._downloader = Downloader(
+            store, settings.fetcher, settings.staging, patience, progress=progress.add, placed=self._note
+        )
         self._needed = 0
         """Bytes of all objects that were given out for download."""
         self._free = 0
         self._volume = plan.volume_bytes or 2**63
         """Bytes that the volume may hold, less those that are in place already."""
 
-    def _note(self, item: Item) -> None:
-        self._placed.add(item.file, item.source)
+    def _note(self, items: Sequence[Item]) -> None:
+        self._placed.add((item.file, item.source) for item in items)
 
     def bring(self) -> None:
         """Returns when everything is in place."""
@@ -103,7 +106,7 @@ class Input:
         parents = Parents(directory)
         for each in share.files(sort=sort):
             self._check_folder(share, each.source.key)
-            item = Item(share.source.bucket, each.source, directory / each.path)
+            item = Item(share.source.bucket, each.source, f"{directory}/{each.path}")
             if self._placed.has(item.file, item.source):
                 self._volume -= item.source.size
                 self._progress.add(1, item.source.size)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from trainyard.agent.adapters import checksums
+from trainyard.agent.adapters.fetcher import BY_ANSWER, BY_MD5, BY_NOTHING
 from trainyard.agent.app.hot import Hot
 from trainyard.agent.app.patience import READINGS, Patience, Refused
 from trainyard.agent.app.store import Store
@@ -86,6 +87,17 @@ class Proofs:
         else:
             body, verified = self._store.read(bucket, item, 0, item.size, self._patience), False
         return body if verified else self.of_bytes(bucket, item, body)
+
+    def way(self, bucket: str, item: StoredObject) -> str:
+        """How such an object's bytes are to be looked at while s3fetch brings them."""
+        if item.checksum and not checksums.of_parts(item.checksum):
+            return BY_ANSWER
+        tells = item.checksum or self._md5(bucket, item) or (bucket not in self._opaque and proof.parts(item.etag))
+        return BY_MD5 if tells else BY_NOTHING
+
+    def trust(self, bucket: str) -> None:
+        """An ETag there was the MD5 of an object's bytes."""
+        self._proven.add(bucket)
 
     def of_bytes(self, bucket: str, item: StoredObject, body: Body) -> Body:
         """A whole object's bytes as they should be, if these are not so."""

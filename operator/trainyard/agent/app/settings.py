@@ -28,6 +28,8 @@ class Settings:
     identity: Path = Path(names.IDENTITY_DIR)
     volumes: Path = Path(names.VOLUMES_DIR)
     termination_log: Path = Path("/dev/termination-log")
+    fetcher: Path = Path(names.S3FETCH)
+    """The program that brings the bulk of the input."""
     bind: str = ""
     """One address to listen on; empty: all, IPv4 and IPv6."""
     port: int = names.AGENT_PORT
@@ -110,7 +112,7 @@ class Settings:
             f"--host={self.host}", f"--ml={self.ml}", f"--state={self.state}", f"--plan={self.plan}",
             f"--podinfo={self.podinfo}", f"--credentials={self.credentials}", f"--bind={self.bind}", f"--port={self.port}",
             f"--termination-log={self.termination_log}", f"--identity={self.identity}", f"--volumes={self.volumes}",
-            f"--memory={self.memory}", f"--timing={self.timing.to_json()}",
+            f"--memory={self.memory}", f"--fetcher={self.fetcher}", f"--timing={self.timing.to_json()}",
         ]  # fmt: skip
 
 
@@ -119,7 +121,7 @@ def from_arguments(arguments: Sequence[str]) -> tuple[Settings, list[str]]:
     parser = argparse.ArgumentParser(prog="trainyard-agent", allow_abbrev=False)
     default = Settings(os.environ.get(names.ENV_HOST, "algo-1"))
     parser.add_argument("--host", default=default.host)
-    for name in ("ml", "state", "plan", "podinfo", "credentials", "identity", "volumes", "termination_log"):
+    for name in ("ml", "state", "plan", "podinfo", "credentials", "identity", "volumes", "termination_log", "fetcher"):
         parser.add_argument(f"--{name.replace('_', '-')}", type=Path, default=getattr(default, name))
     parser.add_argument("--bind", default=default.bind)
     parser.add_argument("--port", type=int, default=default.port)

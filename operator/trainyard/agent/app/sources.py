@@ -8,7 +8,8 @@ from itertools import chain
 from pathlib import Path
 
 from trainyard.agent.app.ahead import ahead, in_order
-from trainyard.agent.app.download import Downloader, Item
+from trainyard.agent.app.coming import Item
+from trainyard.agent.app.download import Downloader
 from trainyard.agent.app.fence import download_failure
 from trainyard.agent.app.patience import Patience, Refused
 from trainyard.agent.app.shares import Source
@@ -27,8 +28,10 @@ LOOK_UPS_AHEAD = 1_000
 class Sources:
     """All methods raise AgentError. `saw` is called for each object that was listed or named."""
 
-    def __init__(self, store: Store, plan: Plan, patience: Patience, saw: Callable[[], None]) -> None:
+    def __init__(self, store: Store, fetcher: Path, plan: Plan, patience: Patience, saw: Callable[[], None]) -> None:
+        """`fetcher`: s3fetch."""
         self._store = store
+        self._fetcher = fetcher
         self._plan = plan
         self._patience = patience
         self._saw = saw
@@ -54,9 +57,8 @@ class Sources:
         bucket, key = split_s3_uri(channel.s3_uri)
         try:
             found = self._store.head(bucket, key, self._patience)
-            Downloader(self._store, path.parent / "parts", self._patience, lambda _objects, _bytes: None).run(
-                [Item(bucket, found, path)]
-            )
+            parts = path.parent / "parts"
+            Downloader(self._store, self._fetcher, parts, self._patience).run([Item(bucket, found, str(path))])
         except Refused as refused:
             raise self._missing(channel) if refused.fault.missing else download_failure(refused) from refused
 

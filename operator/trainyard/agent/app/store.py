@@ -10,6 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
+from trainyard.agent.adapters.fetcher import Fetcher
 from trainyard.agent.app.engines import Engines
 from trainyard.agent.app.identity import source
 from trainyard.agent.app.patience import READINGS, Ask, Patience, Refused, Tries, nobody
@@ -29,10 +30,6 @@ PIECE = 4 * 1024 * 1024
 
 def _page(bucket: str, prefix: str, after: str | None, http: ObjectStore) -> tuple[list[StoredObject], str | None]:
     return http.list_page(bucket, prefix, after)
-
-
-def _fill(bucket: str, item: StoredObject, first: int, into: memoryview, http: ObjectStore) -> None:
-    http.get_into(bucket, item.key, first, into, item.etag)
 
 
 def _as_long(body: Body, length: int) -> None:
@@ -74,7 +71,7 @@ class Store:
         self.doubtful: set[str] = set()
         """URIs that may have unfinished uploads whose ids nobody knows."""
         self.fallbacks = 0
-        """How often our own engine was asked for what obstore could not bring."""
+        """How often our own engine was asked for what another one could not bring."""
 
     @property
     def damaged(self) -> int:
@@ -105,10 +102,10 @@ class Store:
                 body = engine.get(bucket, item.key, etag=item.etag, **wanted)
                 if len(body) == length:
                     return body
-                self._fell_back(bucket, item.key, f"{len(body)} bytes came instead of {length}")
+                self.fell_back("obstore", bucket, item.key, f"{len(body)} bytes came instead of {length}")
             except StoreFault as fault:
                 # The other engine finds out why, and is patient.
-                self._fell_back(bucket, item.key, fault.detail)
+                self.fell_back("obstore", bucket, item.key, fault.detail)
 
         def get(http: ObjectStore) -> Body:
             body = http.get(bucket, item.key, etag=item.etag, **wanted)
@@ -117,17 +114,9 @@ class Store:
 
         return self._try(Target("read", bucket, item.key), patience, get)
 
-    def read_into(
-        self, bucket: str, item: StoredObject, first: int, into: memoryview, patience: Patience, *, fast: bool = True
-    ) -> None:
-        """The same of as many bytes as there is room for."""
-        if fast and (engine := self._engines.fast(bucket, item.key, len(into))) is not None:
-            try:
-                return engine.get_into(bucket, item.key, first, into, item.etag)
-            except StoreFault as fault:
-                self._fell_back(bucket, item.key, fault.detail)
-        get = partial(_fill, bucket, item, first, into)
-        return self._try(Target("read", bucket, item.key), patience, get)
+    def fetcher(self, program: Path) -> Fetcher:
+        """For many objects. It has no patience: of what it cannot bring `fell_back` is to be told. Raises OSError."""
+        return self._engines.fetcher(program)
 
     def read_whole(self, bucket: str, item: StoredObject, patience: Patience) -> tuple[Body, bool]:
         """The listed version of an object, and whether it has been compared with a checksum that came with it."""
@@ -154,11 +143,12 @@ class Store:
         """Size, ETag and checksum of an object."""
         return self._try(Target("read", bucket, key), patience, lambda http: http.head(bucket, key))
 
-    def _fell_back(self, bucket: str, key: str, why: str) -> None:
+    def fell_back(self, engine: str, bucket: str, key: str, why: str) -> None:
+        """That engine cannot read it; our own will."""
         self.fallbacks += 1
         # The first, second, fourth ...: a bad day must not fill the log.
         if self.fallbacks & (self.fallbacks - 1) == 0:
-            log.warning("obstore cannot read s3://%s/%s (%s); number %d", bucket, key, why, self.fallbacks)
+            log.warning("%s cannot read s3://%s/%s (%s); number %d", engine, bucket, key, why, self.fallbacks)
 
     def came_damaged(self, uri: str) -> None:
         self._tries.came_damaged(uri)

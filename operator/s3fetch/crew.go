@@ -1,0 +1,57 @@
+package main
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+const (
+	few = 8
+	// Workers of which most take no new request in so long are waiting for something.
+	long = 10 * time.Millisecond
+)
+
+// crew is a number of workers with a connection each: few at first, and more as long as requests take long. Those that compute stand in
+// each other's way; those that wait do not.
+type crew struct {
+	requests chan *request
+	fetcher  *fetcher
+	most     int
+	taken    atomic.Int64
+}
+
+func newCrew(fetcher *fetcher, most int) *crew {
+	c := &crew{requests: make(chan *request, most), fetcher: fetcher, most: most}
+	go c.grow()
+	return c
+}
+
+func (c *crew) grow() {
+	there := 0
+	add := func(count int) {
+		for range min(count, c.most-there) {
+			there++
+			go c.work()
+		}
+	}
+	add(few)
+	before := int64(0)
+	for range time.Tick(long) {
+		now := c.taken.Load()
+		if len(c.requests) > 0 && now-before < int64(there) {
+			add(there)
+		}
+		before = now
+		if there == c.most {
+			return
+		}
+	}
+}
+
+func (c *crew) work() {
+	w := &worker{fetcher: c.fetcher}
+	for r := range c.requests {
+		c.taken.Add(1)
+		w.do(r)
+	}
+}

@@ -1,0 +1,248 @@
+package main
+
+import (
+	"bufio"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+const (
+	// Small enough to stay in the processor's cache between socket, digest and file.
+	block    = 256 * 1024
+	received = 32 * 1024
+)
+
+type fetcher struct {
+	settings *settings
+	signer   atomic.Pointer[signer]
+	answers  chan<- string
+}
+
+// worker makes one request after the other, on a connection of its own.
+type worker struct {
+	*fetcher
+	host   string
+	conn   net.Conn
+	reader *bufio.Reader
+	buffer []byte
+}
+
+func (w *worker) do(r *request) {
+	line, err := w.fetch(r)
+	if err != nil {
+		w.hangUp()
+		line = failed(r, err)
+	}
+	w.answers <- line
+}
+
+func (w *worker) hangUp() {
+	if w.conn != nil {
+		w.conn.Close()
+		w.conn = nil
+	}
+}
+
+func (w *worker) fetch(r *request) (string, error) {
+	if strings.ContainsAny(r.path+r.etag+r.host, " \r\n") {
+		return "", errors.New("not a request that can be written")
+	}
+	if r.length == 0 {
+		return w.keep(r, newProof(r, nil), nil)
+	}
+	answer, err := w.ask(r)
+	if err != nil {
+		return "", err
+	}
+	if err := check(r, answer); err != nil {
+		return "", err
+	}
+	line, err := w.keep(r, newProof(r, answer.Header), answer.Body)
+	// Bytes that nobody asked for: whatever they are, they must not be taken for the next answer.
+	if err == nil && (answer.Close || w.reader.Buffered() > 0) {
+		w.hangUp()
+	}
+	return line, err
+}
+
+// ask gives the answer to a request. A connection that was closed while it was idle is replaced unnoticed.
+func (w *worker) ask(r *request) (*http.Response, error) {
+	signer := w.signer.Load()
+	if signer == nil {
+		return nil, errors.New("no credentials")
+	}
+	head := signer.head(r, time.Now())
+	if w.host != r.host {
+		w.hangUp()
+	}
+	for {
+		used := w.conn != nil
+		if !used {
+			if err := w.connect(r.host); err != nil {
+				return nil, err
+			}
+		}
+		_, err := w.conn.Write(head)
+		if err == nil {
+			_, err = w.reader.Peek(1)
+		}
+		if err == nil {
+			return http.ReadResponse(w.reader, nil)
+		}
+		w.hangUp()
+		var slow net.Error
+		if !used || errors.As(err, &slow) && slow.Timeout() {
+			return nil, err
+		}
+	}
+}
+
+func check(r *request, answer *http.Response) error {
+	wanted := http.StatusOK
+	if r.length != r.size {
+		wanted = http.StatusPartialContent
+	}
+	if answer.StatusCode != wanted {
+		return fmt.Errorf("HTTP %d", answer.StatusCode)
+	}
+	if answer.ContentLength >= 0 && answer.ContentLength != r.length {
+		return fmt.Errorf("%d bytes come instead of %d", answer.ContentLength, r.length)
+	}
+	if came := answer.Header.Get("Etag"); r.etag != "" && came != "" && bare(came) != bare(r.etag) {
+		return fmt.Errorf("ETag %s came", came)
+	}
+	return nil
+}
+
+// keep writes the bytes to their place in the part, and that to the file if it is whole.
+func (w *worker) keep(r *request, p *proof, body io.Reader) (string, error) {
+	flags := syscall.O_WRONLY | syscall.O_CREAT | syscall.O_CLOEXEC
+	if r.length == r.size {
+		flags |= syscall.O_TRUNC
+	}
+	file, err := syscall.Open(r.part, flags, 0o666)
+	if err != nil {
+		return "", err
+	}
+	err = w.copy(r, p, body, file)
+	if closed := syscall.Close(file); err == nil {
+		err = closed
+	}
+	if err != nil {
+		return "", err
+	}
+	proven, err := p.whole()
+	if err != nil {
+		return "", err
+	}
+	if !proven || r.file == "" {
+		return found(r, p.text()), nil
+	}
+	return placed(r), syscall.Rename(r.part, r.file)
+}
+
+func (w *worker) copy(r *request, p *proof, body io.Reader, file int) error {
+	room := int(min(r.length, block))
+	if len(w.buffer) < room {
+		w.buffer = make([]byte, room)
+	}
+	for at := int64(0); at < r.length; {
+		count, err := io.ReadFull(body, w.buffer[:min(block, r.length-at)])
+		if err != nil {
+			return fmt.Errorf("after %d of %d bytes: %w", at+int64(count), r.length, err)
+		}
+		p.add(w.buffer[:count])
+		if err := writeAt(file, w.buffer[:count], r.first+at); err != nil {
+			return err
+		}
+		at += int64(count)
+	}
+	if body == nil {
+		return nil
+	}
+	// Also what makes the connection ready for the next request.
+	if count, err := body.Read(w.buffer[:1]); count != 0 || err != io.EOF {
+		return fmt.Errorf("more than %d bytes came, or no end (%v)", r.length, err)
+	}
+	return nil
+}
+
+func writeAt(file int, data []byte, at int64) error {
+	for len(data) > 0 {
+		count, err := syscall.Pwrite(file, data, at)
+		if err == syscall.EINTR {
+			continue
+		} else if err != nil {
+			return err
+		}
+		data, at = data[count:], at+int64(count)
+	}
+	return nil
+}
+
+func (w *worker) connect(host string) error {
+	name, port := strings.Trim(host, "[]"), "80"
+	if w.settings.Secure {
+		port = "443"
+	}
+	if before, after, err := net.SplitHostPort(host); err == nil {
+		name, port = before, after
+	}
+	dialer := net.Dialer{Timeout: seconds(w.settings.Connect)}
+	conn, err := dialer.Dial("tcp", net.JoinHostPort(name, port))
+	if err != nil {
+		return err
+	}
+	// Asked of the address that was connected to, whatever the name resolves to at other times; nothing was sent yet.
+	address := conn.RemoteAddr().(*net.TCPAddr).AddrPort().Addr().Unmap().WithZone("")
+	if !w.settings.admits(address) {
+		conn.Close()
+		return fmt.Errorf("%s may not be spoken to", address)
+	}
+	conn = &timed{conn, seconds(w.settings.Read)}
+	if w.settings.Secure {
+		conn = tls.Client(conn, &tls.Config{ServerName: name})
+	}
+	w.host, w.conn = host, conn
+	if w.reader == nil {
+		w.reader = bufio.NewReaderSize(conn, received)
+	} else {
+		w.reader.Reset(conn)
+	}
+	return nil
+}
+
+func (s *settings) admits(address netip.Addr) bool {
+	in := func(network netip.Prefix) bool { return network.Contains(address) }
+	return slices.ContainsFunc(s.Allowed, in) || !slices.ContainsFunc(s.Denied, in)
+}
+
+func seconds(count float64) time.Duration {
+	return time.Duration(count * float64(time.Second))
+}
+
+// timed is a connection whose reads and writes may each take so long.
+type timed struct {
+	net.Conn
+	patience time.Duration
+}
+
+func (t *timed) Read(into []byte) (int, error) {
+	t.SetReadDeadline(time.Now().Add(t.patience))
+	return t.Conn.Read(into)
+}
+
+func (t *timed) Write(data []byte) (int, error) {
+	t.SetWriteDeadline(time.Now().Add(t.patience))
+	return t.Conn.Write(data)
+}

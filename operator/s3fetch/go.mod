@@ -1,0 +1,3 @@
+module trainyard.dev/s3fetch
+
+go 1.24

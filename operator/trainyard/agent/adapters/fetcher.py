@@ -1,0 +1,118 @@
+"""s3fetch, the program that brings many objects at once: a process of its own, as operator/s3fetch/protocol.go describes it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Literal
+
+from trainyard.agent.errors import StoreFault
+from trainyard.agent.ports import Credentials, StoredObject
+
+BY_NOTHING, BY_ANSWER, BY_MD5, BY_CRC32 = "", "answer", "md5", "crc32"
+"""How bytes are looked at while they come: not at all; against the checksum that comes with a whole object; by a digest, which an ETag
+may have."""
+TOGETHER = 16
+"""Requests that are given to the process at once."""
+RECEIVE = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Of one request. `placed`: the file is there. `found`: the bytes are in the part, `text` is their digest (hex), if they have one.
+    `failed`: they are not there, or not as they should be; `text` says why."""
+
+    number: int
+    kind: Literal["placed", "found", "failed"]
+    text: str
+
+
+def _number(network: str) -> str:
+    return str(ip_network(network))
+
+
+class Fetcher:
+    """One process. Requests are made by one thread, outcomes read by another. Raises OSError if the program cannot be run."""
+
+    def __init__(
+        self,
+        program: Path,
+        address: Callable[[str, str], tuple[str, str]],
+        credentials: Callable[[], Credentials],
+        *,
+        secure: bool,
+        region: str,
+        connect_timeout: float,
+        read_timeout: float,
+        denied: Sequence[str],
+        allowed: Sequence[str],
+    ) -> None:
+        """`address` gives host and encoded path of a bucket's key; `denied`, `allowed`: networks."""
+        self._address = address
+        self._credentials = credentials
+        self._used: Credentials | None = None
+        settings = {
+            "secure": secure,
+            "region": region,
+            "connect": connect_timeout,
+            "read": read_timeout,
+            "denied": [*map(_number, denied)],
+            "allowed": [*map(_number, allowed)],
+        }
+        self._waiting = [f"{json.dumps(settings)}\0"]
+        self._process = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
+
+    def ask(
+        self, number: int, bucket: str, item: StoredObject, *, first: int, length: int, by: str, part: str, file: str
+    ) -> None:
+        """Of an object `length` bytes from `first` on, into their place in `part`. That is renamed to `file`, unless this is empty, once
+        they are proven. The request is under way after `flush` at the latest. Raises OSError if the process has ended."""
+        host, path = self._address(bucket, item.key)
+        self._waiting.append(
+            f"G\0{number}\0{host}\0{path}\0{item.size}\0{first}\0{length}\0{item.etag}\0{by}\0{part}\0{file}\0"
+        )
+        # The very first need not wait for others.
+        if len(self._waiting) >= TOGETHER or not number:
+            self.flush()
+
+    def flush(self) -> None:
+        with suppress(StoreFault):  # what fails without any is asked of another engine, which says what is wrong
+            if (current := self._credentials()) != self._used:
+                self._used = current
+                self._waiting.insert(-1, f"C\0{current.access_key}\0{current.secret_key}\0{current.token}\0")
+        records, self._waiting = "".join(self._waiting).encode("utf-8", "surrogateescape"), []
+        assert self._process.stdin
+        view = memoryview(records)
+        while view:
+            view = view[os.write(self._process.stdin.fileno(), view) :]
+
+    def outcomes(self) -> Iterator[list[Outcome]]:
+        """As they come, until the process ends."""
+        assert self._process.stdout
+        rest = b""
+        while data := os.read(self._process.stdout.fileno(), RECEIVE):
+            *lines, rest = (rest + data).split(b"\n")
+            yield [_outcome(line) for line in lines]
+
+    def kill(self) -> None:
+        self._process.kill()
+
+    def close(self) -> None:
+        """Ends the process, and frees what belonged to it: nobody reads its outcomes any more."""
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()
+
+
+def _outcome(line: bytes) -> Outcome:
+    kind, number, *text = line.decode("utf-8", "replace").split(" ", 2)
+    assert kind in {"placed", "found", "failed"}
+    return Outcome(int(number), kind, text[0] if text else "")  # type: ignore[arg-type]

@@ -6,7 +6,9 @@ import (
 )
 
 const (
-	few = 8
+	// The agent lets no more requests be under way.
+	underWay = 1024
+	few      = 8
 	// Workers of which most take no new request in so long are waiting for something.
 	long = 10 * time.Millisecond
 )
@@ -21,7 +23,7 @@ type crew struct {
 }
 
 func newCrew(fetcher *fetcher, most int) *crew {
-	c := &crew{requests: make(chan *request, most), fetcher: fetcher, most: most}
+	c := &crew{requests: make(chan *request, underWay), fetcher: fetcher, most: most}
 	go c.grow()
 	return c
 }

@@ -5,12 +5,14 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"net"
 	"net/http"
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -26,6 +28,8 @@ type fetcher struct {
 	settings *settings
 	signer   atomic.Pointer[signer]
 	answers  chan<- string
+	seed     maphash.Seed
+	turns    [64]sync.Mutex
 }
 
 // worker makes one request after the other, on a connection of its own.
@@ -162,7 +166,8 @@ func (w *worker) copy(r *request, p *proof, body io.Reader, file int) error {
 			return fmt.Errorf("after %d of %d bytes: %w", at+int64(count), r.length, err)
 		}
 		p.add(w.buffer[:count])
-		if err := writeAt(file, w.buffer[:count], r.first+at); err != nil {
+		err = w.inTurn(r, func() error { return writeAt(file, w.buffer[:count], r.first+at) })
+		if err != nil {
 			return err
 		}
 		at += int64(count)
@@ -175,6 +180,17 @@ func (w *worker) copy(r *request, p *proof, body io.Reader, file int) error {
 		return fmt.Errorf("more than %d bytes came, or no end (%v)", r.length, err)
 	}
 	return nil
+}
+
+// inTurn does what must not be done to one file at once: in the kernel others would wait by spinning, and not read meanwhile.
+func (f *fetcher) inTurn(r *request, write func() error) error {
+	if r.length == r.size {
+		return write()
+	}
+	turn := &f.turns[maphash.String(f.seed, r.part)%uint64(len(f.turns))]
+	turn.Lock()
+	defer turn.Unlock()
+	return write()
 }
 
 func writeAt(file int, data []byte, at int64) error {

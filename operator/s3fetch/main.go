@@ -7,6 +7,7 @@ package main
 import (
 	"bufio"
 	"fmt"
+	"hash/maphash"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -16,8 +17,8 @@ import (
 const (
 	// Small objects wait for S3 far longer than they travel.
 	mostSmall = 256
-	// Of large ones a few fill every line.
-	mostLarge = 16
+	// Of large ones fewer fill every line; those of one file wait for each other where they write.
+	mostLarge = 32
 	// Bytes up to which a request is a small one.
 	small = 1 << 20
 	// More cores bring nothing before the network is full, and a container may have fewer than the machine.
@@ -43,7 +44,7 @@ func run() error {
 	}
 	answers := make(chan string, 1024)
 	go say(os.Stdout, answers)
-	fetcher := &fetcher{settings: settings, answers: answers}
+	fetcher := &fetcher{settings: settings, answers: answers, seed: maphash.MakeSeed()}
 	little := newCrew(fetcher, mostSmall)
 	much := newCrew(fetcher, mostLarge)
 	for {

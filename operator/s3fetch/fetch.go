@@ -58,8 +58,8 @@ func (w *worker) hangUp() {
 }
 
 func (w *worker) fetch(r *request) (string, error) {
-	if strings.ContainsAny(r.path+r.etag+r.host, " \r\n") {
-		return "", errors.New("not a request that can be written")
+	if strings.ContainsFunc(r.path+r.etag+r.host, unprintable) {
+		return "", errors.New("it cannot be asked for in one line")
 	}
 	if r.length == 0 {
 		return w.keep(r, newProof(r, nil), nil)
@@ -78,6 +78,8 @@ func (w *worker) fetch(r *request) (string, error) {
 	}
 	return line, err
 }
+
+func unprintable(c rune) bool { return c <= ' ' || c == 0x7f }
 
 // ask gives the answer to a request. A connection that was closed while it was idle is replaced unnoticed.
 func (w *worker) ask(r *request) (*http.Response, error) {

@@ -39,7 +39,7 @@ func main() {
 func run() error {
 	in := bufio.NewReaderSize(os.Stdin, 64*1024)
 	settings, err := readSettings(in)
-	if err != nil {
+	if err != nil || settings == nil {
 		return err
 	}
 	answers := make(chan string, 1024)

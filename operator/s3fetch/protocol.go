@@ -49,12 +49,14 @@ type request struct {
 const (
 	credentialFields = 3
 	requestFields    = 10
-	mostField        = 64 * 1024
 )
 
+// readSettings gives nil if there is nothing on stdin.
 func readSettings(in *bufio.Reader) (*settings, error) {
 	text, err := field(in)
-	if err != nil {
+	if errors.Is(err, io.EOF) {
+		return nil, nil
+	} else if err != nil {
 		return nil, err
 	}
 	found := &settings{}

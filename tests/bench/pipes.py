@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.integration.agent_rig import Job, S3Server, children, find_tool, job, wait_for
+from tests.integration.agent_rig import Job, S3Server, children, find_versitygw, job, wait_for
 
 MB = 1_000_000
 
@@ -100,7 +100,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--megabytes", type=int, default=1024)
     chosen = parser.parse_args()
-    binary = find_tool("versitygw")
+    binary = find_versitygw()
     if binary is None:
         raise SystemExit("error: no versitygw: run `make setup`, or set TRAINYARD_VERSITYGW")
     with tempfile.TemporaryDirectory(prefix="trainyard-bench-") as name:

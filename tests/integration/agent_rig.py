@@ -26,6 +26,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
+from hack import tools
 from trainyard.agent.timing import Timing
 from trainyard.api.names import agent_token
 from trainyard.api.plan import ChannelPlan, CheckpointPlan, Host, JobIdentity, Plan, StorePlan
@@ -88,13 +89,18 @@ def rss(pid: int) -> int:
         return 0
 
 
-def find_tool(name: str) -> Path | None:
-    """A program: named by TRAINYARD_<NAME>, or in the cache that `make setup` fills."""
-    if named := os.environ.get(f"TRAINYARD_{name.upper()}"):
+def s3fetch() -> Path:
+    """The program: named by TRAINYARD_S3FETCH, or of this source from the cache that `make setup` fills."""
+    return Path(os.environ.get("TRAINYARD_S3FETCH") or tools.S3FETCH.binary)
+
+
+def find_versitygw() -> Path | None:
+    """The server's binary: named by TRAINYARD_VERSITYGW, or in the cache that `make setup` fills."""
+    if named := os.environ.get("TRAINYARD_VERSITYGW"):
         return Path(named)
     fallback = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "trainyard"
     cache = Path(os.environ.get("TRAINYARD_CACHE") or fallback)
-    found = sorted(path for path in cache.glob(f"tools/*/{name}") if path.is_file() and os.access(path, os.X_OK))
+    found = sorted(path for path in cache.glob("tools/*/versitygw") if path.is_file() and os.access(path, os.X_OK))
     return found[-1] if found else None
 
 
@@ -270,7 +276,7 @@ class Pod:
             ),
             *(f"--podinfo={self.root / 'podinfo'}", f"--credentials={self.job.credentials}"),
             f"--identity={self.root / 'identity'}",
-            f"--fetcher={find_tool('s3fetch')}",
+            f"--fetcher={s3fetch()}",
             *(f"--termination-log={self.root / log}", f"--bind={self.host.address}", f"--port={self.job.port}"),
             f"--timing={json.dumps(asdict(self.job.timing))}",
         ]

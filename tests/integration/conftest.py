@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.jobs import Kubectl
-from tests.integration.agent_rig import S3Server, find_tool
+from tests.integration.agent_rig import S3Server, find_versitygw
 
 CRDS = Path(__file__).resolve().parents[2] / "crds"
 
@@ -45,7 +45,7 @@ def scratch(kubectl: Kubectl) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     """versitygw, with a log of its requests."""
-    binary = find_tool("versitygw")
+    binary = find_versitygw()
     if binary is None:
         pytest.skip("no versitygw: run `make setup`, or set TRAINYARD_VERSITYGW")
     made = S3Server(binary, tmp_path_factory.mktemp("s3"), tmp_path_factory.mktemp("log") / "access.log")

@@ -6,6 +6,8 @@ import base64
 import hashlib
 import json
 import os
+import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -496,3 +498,42 @@ def test_a_stage_that_is_killed_and_started_again_keeps_what_is_in_place(server:
         # What was placed in the very moment of the end is not known to have been.
         assert len(before.items() - after.items()) <= 64
         assert len(after) == 201
+
+
+def fetchers(stage: subprocess.Popen[bytes]) -> list[int]:
+    """Of a `stage`, whose thread has started them."""
+    return [
+        int(pid)
+        for thread in Path(f"/proc/{stage.pid}/task").iterdir()
+        for pid in (thread / "children").read_text().split()
+    ]
+
+
+def test_a_fetcher_that_is_killed_costs_time_and_no_data(server: S3Server, tmp_path: Path) -> None:
+    with job(server, tmp_path, f"b-{uuid4().hex}") as one:
+        bodies = {f"{number:03}": os.urandom(2000) for number in range(300)} | {"zzz": os.urandom(30_000_000)}
+        for name, body in bodies.items():
+            one.put(f"d/{name}", body=body)
+        proxy = Proxy(server, limit=60_000)
+        one.change(store=one.plan.store.model_copy(update={"endpoint_url": proxy.url}))
+        one.channel("d/")
+        running = one.pod.stage_in_background()
+        assert proxy.held.wait(20)
+        (fetcher,) = fetchers(running)
+        os.kill(fetcher, signal.SIGKILL)
+        proxy.open()
+        assert running.wait(60) == 0
+        proxy.close()
+        assert one.pod.staged_report().objects == 301
+        assert staged(one) == bodies
+        assert json.loads((one.pod.state / "stage.json").read_text())["bytes"] == 600_000 + 30_000_000
+
+
+def test_data_comes_without_a_fetcher_too(one: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRAINYARD_S3FETCH", "/no/such/program")
+    bodies = {"small": b"x", "empty": b"", "middle": os.urandom(3_000_000), "large": os.urandom(20_000_001)}
+    for name, body in bodies.items():
+        one.put(f"d/{name}", body=body)
+    one.channel("d/")
+    assert one.pod.stage().bytes == sum(map(len, bodies.values()))
+    assert staged(one) == bodies

@@ -14,7 +14,7 @@ from uuid import uuid4
 import pytest
 
 from hack import tools
-from tests.integration.agent_rig import ACCESS_KEY, SECRET_KEY, Job, S3Server, find_tool, free_port, job, wait_for
+from tests.integration.agent_rig import ACCESS_KEY, SECRET_KEY, Job, S3Server, find_versitygw, free_port, job, wait_for
 from tests.support import certificates
 from trainyard.api.report import Result
 
@@ -22,7 +22,7 @@ from trainyard.api.report import Result
 @pytest.fixture
 def one(tmp_path: Path) -> Iterator[Job]:
     """Its endpoint speaks TLS; the rig itself reaches the same files without."""
-    binary = find_tool("versitygw")
+    binary = find_versitygw()
     if binary is None:
         pytest.skip("no versitygw: run `make setup`, or set TRAINYARD_VERSITYGW")
     files = tmp_path / "s3"

@@ -32,6 +32,7 @@ lint: $(STAMP) ## style, types, import rules, generated files
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports
+	@cd operator/s3fetch && go vet . && test -z "$$(gofmt -l . | tee /dev/stderr)"
 	@$(PYTHON) -m hack.generate --check
 
 unit: $(STAMP) ## tests without a cluster

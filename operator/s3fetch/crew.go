@@ -11,19 +11,23 @@ const (
 	few      = 8
 	// Workers of which most take no new request in so long are waiting for something.
 	long = 10 * time.Millisecond
+	// What fails now may fail for a while: the agent should not get all that is under way back at once.
+	rest = 200 * time.Millisecond
 )
 
-// crew is a number of workers with a connection each: few at first, and more as long as requests take long. Those that compute stand in
-// each other's way; those that wait do not.
+// crew is a number of workers with a connection each: few at first, and more as long as requests take long. A server that answers at
+// once needs no more.
 type crew struct {
 	requests chan *request
 	fetcher  *fetcher
 	most     int
+	block    int
 	taken    atomic.Int64
 }
 
-func newCrew(fetcher *fetcher, most int) *crew {
-	c := &crew{requests: make(chan *request, underWay), fetcher: fetcher, most: most}
+// newCrew's workers each have `block` bytes in memory: few enough to stay in the processor's cache between socket, digest and file.
+func newCrew(fetcher *fetcher, most, block int) *crew {
+	c := &crew{requests: make(chan *request, underWay), fetcher: fetcher, most: most, block: block}
 	go c.grow()
 	return c
 }
@@ -51,9 +55,11 @@ func (c *crew) grow() {
 }
 
 func (c *crew) work() {
-	w := &worker{fetcher: c.fetcher}
+	w := &worker{fetcher: c.fetcher, block: c.block}
 	for r := range c.requests {
 		c.taken.Add(1)
-		w.do(r)
+		if !w.do(r) {
+			time.Sleep(rest)
+		}
 	}
 }

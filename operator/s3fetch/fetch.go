@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -19,9 +20,9 @@ import (
 )
 
 const (
-	// Small enough to stay in the processor's cache between socket, digest and file.
-	block    = 256 * 1024
 	received = 32 * 1024
+	// Of a head, of TLS, and of what marks chunks.
+	overhead = 256 * 1024
 )
 
 type fetcher struct {
@@ -37,17 +38,21 @@ type worker struct {
 	*fetcher
 	host   string
 	conn   net.Conn
+	timed  *timed
 	reader *bufio.Reader
 	buffer []byte
+	block  int
 }
 
-func (w *worker) do(r *request) {
+// do says whether it got what it asked for.
+func (w *worker) do(r *request) bool {
 	line, err := w.fetch(r)
 	if err != nil {
 		w.hangUp()
 		line = failed(r, err)
 	}
 	w.answers <- line
+	return err == nil
 }
 
 func (w *worker) hangUp() {
@@ -98,17 +103,28 @@ func (w *worker) ask(r *request) (*http.Response, error) {
 				return nil, err
 			}
 		}
+		w.timed.left = r.length + r.length/4 + overhead
 		_, err := w.conn.Write(head)
 		if err == nil {
 			_, err = w.reader.Peek(1)
 		}
 		if err == nil {
-			return http.ReadResponse(w.reader, nil)
+			return w.answer()
 		}
 		w.hangUp()
 		var slow net.Error
 		if !used || errors.As(err, &slow) && slow.Timeout() {
 			return nil, err
+		}
+	}
+}
+
+// answer is what is said after what is only said on the way.
+func (w *worker) answer() (*http.Response, error) {
+	for {
+		found, err := http.ReadResponse(w.reader, nil)
+		if err != nil || found.StatusCode >= 200 || found.StatusCode == http.StatusSwitchingProtocols {
+			return found, err
 		}
 	}
 }
@@ -123,6 +139,12 @@ func check(r *request, answer *http.Response) error {
 	}
 	if answer.ContentLength >= 0 && answer.ContentLength != r.length {
 		return fmt.Errorf("%d bytes come instead of %d", answer.ContentLength, r.length)
+	}
+	if span := answer.Header.Get("Content-Range"); wanted == http.StatusPartialContent && span != "" {
+		mine := fmt.Sprintf("bytes %d-%d/", r.first, r.first+r.length-1)
+		if span != mine+strconv.FormatInt(r.size, 10) && span != mine+"*" {
+			return fmt.Errorf("%s of %d came", span, r.size)
+		}
 	}
 	if came := answer.Header.Get("Etag"); r.etag != "" && came != "" && bare(came) != bare(r.etag) {
 		return fmt.Errorf("ETag %s came", came)
@@ -158,12 +180,12 @@ func (w *worker) keep(r *request, p *proof, body io.Reader) (string, error) {
 }
 
 func (w *worker) copy(r *request, p *proof, body io.Reader, file int) error {
-	room := int(min(r.length, block))
+	room := int(min(r.length, int64(w.block)))
 	if len(w.buffer) < room {
 		w.buffer = make([]byte, room)
 	}
 	for at := int64(0); at < r.length; {
-		count, err := io.ReadFull(body, w.buffer[:min(block, r.length-at)])
+		count, err := io.ReadFull(body, w.buffer[:min(int64(w.block), r.length-at)])
 		if err != nil {
 			return fmt.Errorf("after %d of %d bytes: %w", at+int64(count), r.length, err)
 		}
@@ -227,7 +249,8 @@ func (w *worker) connect(host string) error {
 		conn.Close()
 		return fmt.Errorf("%s may not be spoken to", address)
 	}
-	conn = &timed{conn, seconds(w.settings.Read)}
+	w.timed = &timed{Conn: conn, patience: seconds(w.settings.Read), left: overhead}
+	conn = w.timed
 	if w.settings.Secure {
 		conn = tls.Client(conn, &tls.Config{ServerName: name})
 	}
@@ -249,15 +272,21 @@ func seconds(count float64) time.Duration {
 	return time.Duration(count * float64(time.Second))
 }
 
-// timed is a connection whose reads and writes may each take so long.
+// timed is a connection whose reads and writes may each take so long, and which brings no more than is left.
 type timed struct {
 	net.Conn
 	patience time.Duration
+	left     int64
 }
 
 func (t *timed) Read(into []byte) (int, error) {
+	if t.left <= 0 {
+		return 0, errors.New("it brings more than was asked for")
+	}
 	t.SetReadDeadline(time.Now().Add(t.patience))
-	return t.Conn.Read(into)
+	count, err := t.Conn.Read(into)
+	t.left -= int64(count)
+	return count, err
 }
 
 func (t *timed) Write(data []byte) (int, error) {

@@ -27,7 +27,9 @@ const (
 
 func main() {
 	runtime.GOMAXPROCS(min(runtime.NumCPU(), mostCores))
+	// It runs beside Python in a container of a few hundred MiB.
 	debug.SetGCPercent(400)
+	debug.SetMemoryLimit(96 << 20)
 	// Any user may write to staged files.
 	syscall.Umask(0)
 	if err := run(); err != nil {
@@ -45,8 +47,8 @@ func run() error {
 	answers := make(chan string, 1024)
 	go say(os.Stdout, answers)
 	fetcher := &fetcher{settings: settings, answers: answers, seed: maphash.MakeSeed()}
-	little := newCrew(fetcher, mostSmall)
-	much := newCrew(fetcher, mostLarge)
+	little := newCrew(fetcher, mostSmall, 64<<10)
+	much := newCrew(fetcher, mostLarge, 256<<10)
 	for {
 		record, err := read(in)
 		if err != nil || record == nil {

@@ -19,7 +19,7 @@ import (
 const (
 	// Not at all.
 	byNothing = ""
-	// Against the checksum that S3 sends with a whole object, if it is asked to.
+	// Against the checksum that S3 sends with a whole object, if it is asked to; by MD5 if it sends none.
 	byAnswer = "answer"
 	// Their MD5, against the ETag if they are a whole object.
 	byMD5 = "md5"
@@ -43,6 +43,11 @@ var known = []struct {
 	{"X-Amz-Checksum-Sha256", sha256.New},
 	{"X-Amz-Checksum-Sha1", sha1.New},
 }
+
+// damage is an error: whole, and not right.
+type damage string
+
+func (d damage) Error() string { return string(d) }
 
 // proof grows with the bytes of one request.
 type proof struct {
@@ -68,6 +73,9 @@ func newProof(r *request, answer http.Header) *proof {
 				break
 			}
 		}
+		if p.wanted == "" {
+			p.digest = md5.New()
+		}
 	}
 	return p
 }
@@ -83,22 +91,19 @@ func (p *proof) whole() (bool, error) {
 	if p.digest == nil {
 		return p.request.proof == byNothing, nil
 	}
-	switch p.request.proof {
-	case byAnswer:
+	if p.wanted != "" {
 		if got := base64.StdEncoding.EncodeToString(p.digest.Sum(nil)); got != p.wanted {
-			return false, fmt.Errorf("a checksum is %s, and S3 has %s", got, p.wanted)
+			return false, damage(fmt.Sprintf("a checksum is %s, and S3 has %s", got, p.wanted))
 		}
 		return true, nil
-	case byMD5:
-		return p.text() == bare(p.request.etag), nil
 	}
-	return false, nil
+	return p.request.proof != byCRC32 && p.text() == bare(p.request.etag), nil
 }
 
 // text is the digest as the agent gets it, if there is one: hex.
 func (p *proof) text() string {
 	switch {
-	case p.digest == nil || p.request.proof == byAnswer:
+	case p.digest == nil || p.wanted != "":
 		return ""
 	case p.request.proof == byCRC32:
 		return hex.EncodeToString(binary.BigEndian.AppendUint32(nil, p.digest.(hash.Hash32).Sum32()))

@@ -87,6 +87,9 @@ func read(in *bufio.Reader) (any, error) {
 				return nil, err
 			}
 		}
+		if numbers[0] < 0 || numbers[1] < 0 || numbers[2] < 0 {
+			return nil, errors.New("a request for less than nothing")
+		}
 		return &request{
 			number: f[0], host: f[1], path: f[2], size: numbers[0], first: numbers[1], length: numbers[2],
 			etag: f[6], proof: f[7], part: f[8], file: f[9],
@@ -123,15 +126,19 @@ func placed(r *request) string { return "placed " + r.number }
 // found: the bytes are in the part, and have that digest, which may be empty.
 func found(r *request, digest string) string { return "found " + r.number + " " + digest }
 
-// failed: the bytes are not there, or not as they should be.
+// damaged: they came whole, and are not those that S3 has. failed: they did not come. In both cases there may be anything in the part.
 func failed(r *request, why error) string {
+	kind := "failed "
+	if errors.As(why, new(damage)) {
+		kind = "damaged "
+	}
 	text := strings.Map(func(c rune) rune {
 		if c < ' ' {
 			return ' '
 		}
 		return c
 	}, why.Error())
-	return "failed " + r.number + " " + text
+	return kind + r.number + " " + text
 }
 
 // say writes lines as they come, many at once when they come fast. It returns when nobody reads them any more.

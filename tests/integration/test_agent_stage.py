@@ -537,3 +537,23 @@ def test_data_comes_without_a_fetcher_too(one: Job, monkeypatch: pytest.MonkeyPa
     one.channel("d/")
     assert one.pod.stage().bytes == sum(map(len, bodies.values()))
     assert staged(one) == bodies
+
+
+def test_what_a_killed_stage_left_behind_is_gone_before_room_is_looked_for(one: Job) -> None:
+    one.put("d/new", body=b"x")
+    one.channel("d/")
+    staging = one.pod.ml / ".trainyard-staging"
+    staging.mkdir(parents=True)
+    (staging / "7").write_bytes(b"a part")
+    one.pod.stage()
+    assert not any(staging.iterdir())
+
+
+def test_objects_without_bytes_cost_no_request_each(server: S3Server, tmp_path: Path) -> None:
+    with job(server, tmp_path, f"b-{uuid4().hex}") as one:
+        for number in range(20):
+            server.client.put_object(Bucket=one.bucket, Key=f"d/{number:02}", Body=b"", ChecksumAlgorithm="CRC32")
+        one.channel("d/")
+        before = len(server.requests(one.bucket))
+        assert one.pod.stage().objects == 20
+        assert len(server.requests(one.bucket)) - before < 20

@@ -213,9 +213,10 @@ def test_an_object_is_a_file_once_it_has_the_checksum_that_came_with_it(
     ]
     with Told(said.__getitem__).serving() as url, bench(url, tmp_path) as made:
         assert made.tell(item(), BY_ANSWER) == ("placed", BODY)
-        assert made.tell(item(), BY_ANSWER)[0] == "failed"
-        # None that tells of the bytes: somebody else has to find out.
-        assert [made.tell(item(), BY_ANSWER) for _ in range(3)] == [("found", BODY)] * 3
+        assert made.tell(item(), BY_ANSWER)[0] == "damaged"
+        # None that tells of the bytes: somebody else has to find out, unless the ETag does.
+        assert [made.tell(item(), BY_ANSWER) for _ in range(2)] == [("found", BODY)] * 2
+        assert made.tell(item(etag=md5()), BY_ANSWER) == ("placed", BODY)
 
 
 def test_an_etag_proves_a_whole_object_if_it_is_its_md5(tmp_path: Path) -> None:
@@ -233,7 +234,8 @@ def test_ranges_come_to_their_place_with_a_digest_each(tmp_path: Path) -> None:
 
     def ranged(number: int) -> bytes:
         first, _, last = told.heads[number].lower().partition("range: bytes=")[2].partition("\r")[0].partition("-")
-        return answer(whole[int(first) : int(last) + 1], "206 Partial Content", etag='"e"')
+        span = f"bytes {first}-{last}/{'*' if number else len(whole)}"
+        return answer(whole[int(first) : int(last) + 1], "206 Partial Content", etag='"e"', content_range=span)
 
     told = Told(ranged)
     with told.serving() as url, bench(url, tmp_path) as made:
@@ -282,6 +284,27 @@ def test_what_is_not_the_whole_object_is_told_and_makes_no_file(tmp_path: Path, 
 def test_a_range_of_a_server_that_sends_everything_is_none(tmp_path: Path) -> None:
     with Told(lambda _: answer()).serving() as url, bench(url, tmp_path) as made:
         assert made.tell(item(), span=(0, 5))[0] == "failed"
+
+
+@pytest.mark.parametrize("span", ["bytes 1-5/12", "bytes 0-4/13", "bytes */12", "lines 0-4/12"])
+def test_another_range_than_was_asked_for_is_none(tmp_path: Path, span: str) -> None:
+    said = answer(BODY[:5], "206 Partial Content", content_range=span)
+    with Told(lambda _: said).serving() as url, bench(url, tmp_path) as made:
+        assert made.tell(item(), span=(0, 5))[0] == "failed"
+
+
+def test_what_is_said_on_the_way_is_no_answer(tmp_path: Path) -> None:
+    said = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n" + answer()
+    with Told(lambda _: said).serving() as url, bench(url, tmp_path) as made:
+        assert [made.tell(item()) for _ in range(20)] == [("placed", BODY)] * 20
+
+
+@pytest.mark.parametrize("more", [b"x-header: y\r\n", b"HTTP/1.1 100 Continue\r\n\r\n"], ids=["head", "hints"])
+def test_an_answer_without_an_end_is_given_up(tmp_path: Path, more: bytes) -> None:
+    said = b"HTTP/1.1 200 OK\r\n" * more.startswith(b"x") + more * (2_000_000 // len(more))
+    with Told(lambda _: said).serving() as url, bench(url, tmp_path) as made:
+        assert made.tell(item())[0] == "failed"
+        assert "timeout" not in made.heard[0].text
 
 
 def test_bodies_in_chunks_and_up_to_the_connections_end_are_bodies(tmp_path: Path) -> None:
@@ -378,6 +401,20 @@ def test_an_etag_that_would_be_more_than_a_header_is_not_sent(tmp_path: Path, od
     with told.serving() as url, bench(url, tmp_path) as made:
         assert made.tell(item(etag=odd))[0] == "failed"
         assert not told.heads
+
+
+def test_a_field_that_would_be_more_than_one_is_refused(tmp_path: Path) -> None:
+    told = Told(lambda _: answer())
+    with told.serving() as url, bench(url, tmp_path) as made:
+        with pytest.raises(ValueError, match="more than one"):
+            made.ask(0, item(etag='"e"\0md5\0/x\0/y'))
+        assert made.tell(item()) == ("placed", BODY)
+
+
+def test_without_a_request_it_is_left_alone(tmp_path: Path) -> None:
+    with bench("http://127.0.0.1:1", tmp_path) as made:
+        made.fetcher.flush()
+        assert not made.ended.wait(0.3)
 
 
 def test_many_requests_that_wait_are_made_together(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -197,11 +198,13 @@ def test_opening_by_a_path_while_a_directory_on_it_is_swapped_gains_nothing(mode
 
     racer = threading.Thread(target=swap)
     racer.start()
-    opened = 0
+    opened = rounds = 0
+    until = time.monotonic() + 20
     tree = Tree(model, "/opt/ml/model")
     try:
         with tree.root() as root:
-            for _ in range(3000):
+            while rounds < 3000 or (not opened and time.monotonic() < until):
+                rounds += 1
                 try:
                     with tree.opened(root, "d/file") as (_, descriptor, _status):
                         opened += 1

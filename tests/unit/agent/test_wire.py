@@ -103,14 +103,36 @@ def test_a_connection_is_not_used_again(ends: tuple[socket.socket, socket.socket
         (b"HTTP/1.1 2x0 OK\r\n\r\n", http.client.BadStatusLine),
         (b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n", http.client.BadStatusLine),
         (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 200_000, http.client.LineTooLong),
+        (PLAIN.replace(b'"a"', b'"a\0"'), http.client.HTTPException),
     ],
-    ids=["nothing", "no head", "short", "no end", "no break", "no size", "other", "no status", "no length", "endless"],
+    ids=[
+        "nothing",
+        "no head",
+        "short",
+        "no end",
+        "no break",
+        "no size",
+        "other",
+        "no status",
+        "no length",
+        "endless",
+        "NUL",
+    ],
 )
 def test_what_is_no_whole_answer_is_a_fault(
     ends: tuple[socket.socket, socket.socket], said: bytes, fault: type[Exception]
 ) -> None:
     with pytest.raises(fault):
         answered(ends, said)
+
+
+def test_more_than_was_asked_for_is_not_read(ends: tuple[socket.socket, socket.socket]) -> None:
+    ours, theirs = ends
+    theirs.sendall(PLAIN)
+    assert bytes(wire.reply(ours, "GET", 5).body) == b"hello"
+    theirs.sendall(PLAIN.replace(b"5", b"999999999999"))
+    with pytest.raises(http.client.HTTPException, match="999999999999 bytes come instead of 5"):
+        wire.reply(ours, "GET", 5)
 
 
 def test_a_request_is_one_request() -> None:

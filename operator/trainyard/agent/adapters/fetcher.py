@@ -21,15 +21,17 @@ may have."""
 TOGETHER = 16
 """Requests that are given to the process at once."""
 RECEIVE = 64 * 1024
+FIELDS = 11
+"""Of a request's record, its kind among them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """Of one request. `placed`: the file is there. `found`: the bytes are in the part, `text` is their digest (hex), if they have one.
-    `failed`: they are not there, or not as they should be; `text` says why."""
+    `damaged`: they came whole, and are not those that S3 has. `failed`: they did not come. Of both `text` says why."""
 
     number: int
-    kind: Literal["placed", "found", "failed"]
+    kind: Literal["placed", "found", "damaged", "failed"]
     text: str
 
 
@@ -65,7 +67,8 @@ class Fetcher:
             "denied": [*map(_number, denied)],
             "allowed": [*map(_number, allowed)],
         }
-        self._waiting = [f"{json.dumps(settings)}\0"]
+        self._first = f"{json.dumps(settings)}\0"
+        self._waiting: list[str] = []
         self._process = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
 
     def ask(
@@ -74,19 +77,23 @@ class Fetcher:
         """Of an object `length` bytes from `first` on, into their place in `part`. That is renamed to `file`, unless this is empty, once
         they are proven. The request is under way after `flush` at the latest. Raises OSError if the process has ended."""
         host, path = self._address(bucket, item.key)
-        self._waiting.append(
-            f"G\0{number}\0{host}\0{path}\0{item.size}\0{first}\0{length}\0{item.etag}\0{by}\0{part}\0{file}\0"
-        )
+        record = f"G\0{number}\0{host}\0{path}\0{item.size}\0{first}\0{length}\0{item.etag}\0{by}\0{part}\0{file}\0"
+        if record.count("\0") != FIELDS:
+            raise ValueError("a field that would be more than one")
+        self._waiting.append(record)
         # The very first need not wait for others.
         if len(self._waiting) >= TOGETHER or not number:
             self.flush()
 
     def flush(self) -> None:
+        if not self._waiting:
+            return
         with suppress(StoreFault):  # what fails without any is asked of another engine, which says what is wrong
             if (current := self._credentials()) != self._used:
                 self._used = current
-                self._waiting.insert(-1, f"C\0{current.access_key}\0{current.secret_key}\0{current.token}\0")
-        records, self._waiting = "".join(self._waiting).encode("utf-8", "surrogateescape"), []
+                self._waiting.insert(0, f"C\0{current.access_key}\0{current.secret_key}\0{current.token}\0")
+        records, self._waiting = "".join([self._first, *self._waiting]).encode("utf-8", "surrogateescape"), []
+        self._first = ""
         assert self._process.stdin
         view = memoryview(records)
         while view:
@@ -114,5 +121,5 @@ class Fetcher:
 
 def _outcome(line: bytes) -> Outcome:
     kind, number, *text = line.decode("utf-8", "replace").split(" ", 2)
-    assert kind in {"placed", "found", "failed"}
+    assert kind in {"placed", "found", "damaged", "failed"}
     return Outcome(int(number), kind, text[0] if text else "")  # type: ignore[arg-type]

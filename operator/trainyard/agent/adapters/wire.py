@@ -36,8 +36,9 @@ def head(method: str, target: str, headers: Mapping[str, str]) -> bytes:
     return text.encode("latin-1")
 
 
-def reply(sock: socket.socket, method: str) -> Reply:
-    """The answer to a request that was sent. Raises OSError and HTTPException."""
+def reply(sock: socket.socket, method: str, most: int | None = None) -> Reply:
+    """The answer to a request that was sent. Raises OSError and HTTPException. `most`: bytes that a good answer may have; more would
+    have to be in memory before they can be refused."""
     reader = _Reader(sock)
     while True:
         version, status, headers = reader.head()
@@ -52,6 +53,8 @@ def reply(sock: socket.socket, method: str) -> Reply:
     elif length is not None:
         if not length.isdecimal():
             raise http.client.BadStatusLine(f"content-length: {length[:40]}")
+        if most is not None and status < 300 and int(length) > most:
+            raise http.client.HTTPException(f"{length} bytes come instead of {most}")
         body = reader.exactly(int(length))
     else:
         body, closing = reader.rest(), True
@@ -79,6 +82,8 @@ class _Reader:
                     raise http.client.IncompleteRead(self._here)
                 raise http.client.RemoteDisconnected("Remote end closed connection without response")
             self._here = self._here + data if self._here else data
+        if b"\0" in self._here[:end]:
+            raise http.client.HTTPException("a header with a NUL character")
         first, *lines = self._here[:end].decode("latin-1").split("\r\n")
         self._here = self._here[end + 4 :]
         version, _, rest = first.partition(" ")

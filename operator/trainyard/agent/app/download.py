@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from functools import partial
+from itertools import count
 from pathlib import Path
 
 from trainyard.agent.adapters import files
 from trainyard.agent.adapters.fetcher import Fetcher
-from trainyard.agent.app.coming import Coming, Item, Request, Run, spans
+from trainyard.agent.app.coming import Coming, Item, Request, Run
 from trainyard.agent.app.hot import Hot
 from trainyard.agent.app.patience import Patience
 from trainyard.agent.app.proofs import Proofs
@@ -24,8 +27,9 @@ from trainyard.agent.ports import Body
 log = logging.getLogger(__name__)
 MIB = 1024 * 1024
 RANGE = 8 * MIB
-PIECE = MIB
-"""What our own engine asks for at once; as many are in memory as are mended together."""
+LARGE = MIB
+"""Of requests for more bytes our own engine makes only a few at once, as they are in memory."""
+FEW = 8
 REMEMBERED = 10_000
 
 
@@ -42,7 +46,7 @@ class Downloader:
         progress: Callable[[int, int], None] = lambda _objects, _size: None,
         placed: Callable[[Sequence[Item]], None] = lambda _items: None,
     ) -> None:
-        """`program`: s3fetch. `staging`: a directory for files on their way, and for nothing else."""
+        """`program`: s3fetch. `staging`: a directory for files on their way."""
         self._store = store
         self._program = program
         self._staging = staging
@@ -50,14 +54,20 @@ class Downloader:
         self.progress = progress
         self.placed = placed
         self._proofs = Proofs(store, patience)
+        self._large = threading.Semaphore(FEW)
+        self._parts = count()
+
+    def clean(self) -> None:
+        """Removes what an earlier process had on its way."""
+        files.make_directory(self._staging, 0o700)
+        for left in os.scandir(self._staging):
+            if left.is_file(follow_symlinks=False):
+                os.unlink(left.path)  # noqa: PTH108 - of an entry there is only its path
 
     def run(self, items: Iterable[Item]) -> None:
         """Returns when all files are in place. The first failure (Refused, OSError, or one of `items`) ends it; after
         Unordered nothing is on its way any more."""
         files.make_directory(self._staging, 0o700)
-        for left in os.scandir(self._staging):
-            if left.is_file(follow_symlinks=False):
-                os.unlink(left.path)  # noqa: PTH108 - of an entry there is only its path
         run = Run(self, self._fetcher())
         try:
             run.work_off(self._requests(items))
@@ -72,38 +82,43 @@ class Downloader:
             return None
 
     def _requests(self, items: Iterable[Item]) -> Iterator[Request]:
-        for number, item in enumerate(items):
-            source, part = item.source, f"{self._staging}/{number}"
+        for item in items:
+            source, part = item.source, f"{self._staging}/{next(self._parts)}"
             if source.size <= RANGE:
                 yield Request(Coming(item, part, 1), 0, source.size, self._proofs.way(item.bucket, source))
                 continue
-            ranges = [*spans(source.size, RANGE)]
-            hot = Hot(source, RANGE)
-            coming = Coming(item, part, len(ranges), hot)
-            for first, length in ranges:
+            hot = Hot(source, RANGE, opaque=self._proofs.opaque(item.bucket))
+            coming = Coming(item, part, -(-source.size // RANGE), hot)
+            for first, length in _spans(source.size):
                 yield Request(coming, first, length, hot.by)
 
     def proven(self, bucket: str) -> None:
-        """An ETag there was the digest of an object's bytes."""
         self._proofs.trust(bucket)
 
-    def fell_back(self, item: Item, why: str) -> None:
-        """s3fetch did not bring what it was asked for."""
+    def fell_back(self, item: Item, why: str, *, damaged: bool) -> None:
         self._store.fell_back("s3fetch", item.bucket, item.source.key, why)
+        if damaged:
+            self._store.came_damaged(f"s3://{item.bucket}/{item.source.key}")
 
-    def mend(self, coming: Coming) -> None:
-        """Brings what is missing and what was damaged, and makes it a file. Raises Refused and OSError."""
-        item, source = coming.item, coming.item.source
-        file = os.open(coming.part, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    def bring(self, request: Request) -> None:
+        coming = request.coming
+        file = os.open(coming.part, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
             os.fchmod(file, 0o666)  # any user may write to staged files, whatever the umask says
-            for begin, size in coming.missing:
-                for first, length in spans(size, PIECE):
-                    _write_at(file, begin + first, self._read(item, begin + first, length))
+            with self._room(request.length):
+                body = self._read(coming.item, request.first, request.length)
                 if coming.hot:
-                    self.progress(0, size)
-            again = partial(_fill, file, source.size)
-            self._proofs.of_file(item.bucket, source, file, again, None if coming.missing else coming.hot)
+                    coming.hot.look(request.first, body)
+                _write_at(file, request.first, body)
+        finally:
+            os.close(file)
+
+    def finish(self, coming: Coming) -> None:
+        item, source = coming.item, coming.item.source
+        file = os.open(coming.part, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            os.ftruncate(file, source.size)  # what s3fetch wrote of an answer that was none may be longer
+            self._proofs.of_file(item.bucket, source, file, partial(self._fill, file, source.size), coming.hot)
         finally:
             os.close(file)
         os.rename(coming.part, item.file)  # noqa: PTH104 - it is no Path
@@ -111,10 +126,18 @@ class Downloader:
     def _read(self, item: Item, first: int, length: int) -> Body:
         return self._store.read(item.bucket, item.source, first, length, self._patience, fast=False) if length else b""
 
+    def _fill(self, file: int, size: int, get: Callable[[int, int], Body]) -> None:
+        for first, length in _spans(size):
+            with self._room(length):
+                _write_at(file, first, get(first, length))
 
-def _fill(file: int, size: int, get: Callable[[int, int], Body]) -> None:
-    for first, length in spans(size, PIECE):
-        _write_at(file, first, get(first, length))
+    def _room(self, length: int) -> threading.Semaphore | nullcontext[None]:
+        return self._large if length > LARGE else nullcontext()
+
+
+def _spans(size: int) -> Iterator[tuple[int, int]]:
+    """(first, length) of each range."""
+    return ((first, min(RANGE, size - first)) for first in range(0, size, RANGE))
 
 
 def _write_at(file: int, first: int, data: Body) -> None:
@@ -137,8 +160,8 @@ class Parents:
         if not folder or folder in self._made:
             return
         parts = folder.split("/")
-        for count in range(1, len(parts) + 1):
-            folder = "/".join(parts[:count])
+        for number in range(1, len(parts) + 1):
+            folder = "/".join(parts[:number])
             if folder not in self._made:
                 files.make_directory(self._channel / folder)
                 if len(self._made) >= REMEMBERED:

@@ -5,24 +5,34 @@ from __future__ import annotations
 import base64
 import hashlib
 
+from trainyard.agent.adapters import checksums
 from trainyard.agent.adapters.fetcher import BY_CRC32, BY_MD5, BY_NOTHING
 from trainyard.agent.core import crc, proof
-from trainyard.agent.ports import StoredObject
+from trainyard.agent.ports import Body, StoredObject
 
 
 class Hot:
-    """Of one object that comes in ranges of `size` bytes, in any order."""
+    """Of one object that comes in ranges of `size` bytes, in any order, each from one thread."""
 
-    def __init__(self, item: StoredObject, size: int) -> None:
+    def __init__(self, item: StoredObject, size: int, *, opaque: bool = False) -> None:
+        """`opaque`: its ETag is no digest."""
         # Parts as large as the ranges are: so most clients upload, and if one has not, the digest shows that.
-        count = proof.parts(item.etag)
+        count = None if opaque else proof.parts(item.etag)
         fits = count is not None and proof.fits(item.size, size, count)
         self.by = BY_CRC32 if item.checksum == "CRC32" else BY_MD5 if fits else BY_NOTHING
         """How each range is to be looked at."""
         self._seen: dict[int, tuple[int, bytes]] = {}
 
     def saw(self, first: int, length: int, digest: bytes) -> None:
-        self._seen[first] = (length, digest)
+        if self.by != BY_NOTHING:
+            self._seen[first] = (length, digest)
+
+    def look(self, first: int, body: Body) -> None:
+        """The same of bytes that are at hand."""
+        if self.by == BY_CRC32:
+            self.saw(first, len(body), checksums.crc32(body).to_bytes(4, "big"))
+        elif self.by == BY_MD5:
+            self.saw(first, len(body), hashlib.md5(body, usedforsecurity=False).digest())
 
     @property
     def checksum(self) -> str:

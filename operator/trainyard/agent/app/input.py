@@ -63,6 +63,7 @@ class Input:
         for channel in channels:
             if channel.input_mode == "Pipe":
                 self._piped.prepare(channel)
+        self._downloader.clean()
         self._free = files.free_bytes(self._settings.ml)
         for share, directory in shares:
             files.make_directory(directory)

@@ -90,10 +90,16 @@ class Proofs:
 
     def way(self, bucket: str, item: StoredObject) -> str:
         """How such an object's bytes are to be looked at while s3fetch brings them."""
+        if not item.size:
+            return BY_NOTHING
         if item.checksum and not checksums.of_parts(item.checksum):
             return BY_ANSWER
         tells = item.checksum or self._md5(bucket, item) or (bucket not in self._opaque and proof.parts(item.etag))
         return BY_MD5 if tells else BY_NOTHING
+
+    def opaque(self, bucket: str) -> bool:
+        """Are ETags there known to be no digests?"""
+        return bucket in self._opaque
 
     def trust(self, bucket: str) -> None:
         """An ETag there was the MD5 of an object's bytes."""

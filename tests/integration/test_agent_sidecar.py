@@ -674,3 +674,16 @@ def test_a_peer_that_restarts_in_the_middle_is_waited_for(two: Job) -> None:
     two.pods[1].training_ends()
     assert [pod.end().result for pod in reversed(two.pods)] == [Result.COMMITTED, Result.COMMITTED]
     assert two.model() == {"a": b"1", "b": b"2"}
+
+
+def test_the_end_does_not_wait_for_the_next_look_around(one: Job) -> None:
+    one.timing = replace(one.timing, poll=60)
+    one.keep_checkpoints()
+    one.pod.start()
+    one.pod.run_training({"model.bin": b"model"})
+    one.pod.write({"step-1": b"new"}, "checkpoints")
+    one.pod.training_ends(0)
+    one.pod.released(20)
+    assert one.pod.end().result is Result.COMMITTED
+    assert one.model() == {"model.bin": b"model"}
+    assert one.checkpoints()["step-1"] == b"new"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -25,9 +26,9 @@ class Checkpoints(Helper):
 
     ROLE = "mirror"
 
-    def __init__(self, settings: Settings, interval: float) -> None:
+    def __init__(self, settings: Settings, answered: Callable[[], None], interval: float) -> None:
         """`interval`: how old, in seconds, may be what S3 lacks."""
-        super().__init__(settings)
+        super().__init__(settings, answered)
         self._interval = interval
         self._what = ""
         """What the refusal is about; empty: all of it."""
@@ -123,8 +124,9 @@ class Checkpoints(Helper):
     def _died(self) -> None:
         self._what = ""
 
-    def _hear(self, event: dict[str, Any]) -> None:
-        match event.pop("event"):
+    def _hear(self, event: dict[str, Any]) -> bool:
+        name = event.pop("event")
+        match name:
             case "refused":
                 self._what = str(event["what"])
                 self._refused(str(event["message"]))
@@ -137,6 +139,7 @@ class Checkpoints(Helper):
             case "failed":
                 self._owed = False
                 self._lose(str(event["reason"]), str(event["message"]), str(event["what"]))
+        return name in {"passed", "failed"}
 
     def _passed(self, event: dict[str, Any]) -> None:
         self._owed = False

@@ -7,6 +7,7 @@ import contextlib
 import json
 import logging
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from trainyard.agent.adapters import clock
@@ -22,8 +23,10 @@ class Helper:
 
     ROLE = ""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, answered: Callable[[], None]) -> None:
+        """`answered` is called when it owes nothing more: what comes next need not wait for the loop's next turn."""
         self._settings = settings
+        self._answered = answered
         self._process: asyncio.subprocess.Process | None = None
         self._reader: asyncio.Task[None] | None = None
         self._may_start = 0.0
@@ -82,8 +85,9 @@ class Helper:
     def _died(self) -> None:
         """So it is, and it owed an answer."""
 
-    def _hear(self, event: dict[str, Any]) -> None:
-        """One event."""
+    def _hear(self, event: dict[str, Any]) -> bool:
+        """One event. Is it the answer to a command?"""
+        raise NotImplementedError
 
     async def _command(self, command: dict[str, object]) -> None:
         """What it is to do next, to a process that runs."""
@@ -113,7 +117,8 @@ class Helper:
             async for line in process.stdout:
                 if self._process is process:
                     self._heard = clock.now()
-                    self._hear(json.loads(line))
+                    if self._hear(json.loads(line)):
+                        self._answered()
         code = await process.wait()
         if self._process is not process:
             return  # killed on purpose

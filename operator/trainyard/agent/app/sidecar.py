@@ -51,14 +51,14 @@ class Sidecar:
         self.barrier = Barrier(settings, plan)
         self.hosts = Hosts(settings, plan)
         self.facts = memory.load(settings, clock.now())
-        self.worker = Worker(settings, self.facts.blocked_since)
+        self._wake = asyncio.Event()
+        self.worker = Worker(settings, self._wake.set, self.facts.blocked_since)
         intervals = [each.interval_seconds for each in (plan.checkpoints, *plan.folders) if each is not None]
-        self.checkpoints = Checkpoints(settings, min(intervals)) if intervals else None
+        self.checkpoints = Checkpoints(settings, self._wake.set, min(intervals)) if intervals else None
         self.pipes = Pipes(settings, plan)
         self.probes = 0
         self._rank = plan.rank(settings.host)
         self._podinfo = PodInfo(settings.podinfo)
-        self._wake = asyncio.Event()
         kept = files.read_json(settings.report)
         self.final: Report | None = None
         self._kept = Report.model_validate(kept) if kept else None

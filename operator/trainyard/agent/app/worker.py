@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from trainyard.agent.app.helper import Helper
@@ -17,8 +18,8 @@ class Worker(Helper):
 
     ROLE = "upload"
 
-    def __init__(self, settings: Settings, blocked_since: float | None = None) -> None:
-        super().__init__(settings)
+    def __init__(self, settings: Settings, answered: Callable[[], None], blocked_since: float | None = None) -> None:
+        super().__init__(settings, answered)
         self._sent: str | None = None
         self.blocked_since = blocked_since
         self.work = Work.IDLE
@@ -63,9 +64,9 @@ class Worker(Helper):
     def _died(self) -> None:
         self.work = Work.IDLE
 
-    def _hear(self, event: dict[str, Any]) -> None:
-        command = event.pop("of", None)
-        match event.pop("event"):
+    def _hear(self, event: dict[str, Any]) -> bool:
+        command, name = event.pop("of", None), event.pop("event")
+        match name:
             case "prepared" if self._sent == "prepare":
                 self.work = Work.PREPARED
                 self._progress()
@@ -84,8 +85,9 @@ class Worker(Helper):
                 if self._sent == "prepare":
                     self.work = Work.UNPREPARED
                     self.blocked_since = None
-            case ("committed" | "failed") as name:
+            case "committed" | "failed":
                 self._end(name, event)
+        return name in {"prepared", "committed", "failed"}
 
     def _end(self, name: str, answer: dict[str, Any]) -> None:
         self.answer = answer

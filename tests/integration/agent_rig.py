@@ -34,6 +34,8 @@ from trainyard.api.report import Report
 
 ACCESS_KEY = "rig-access-key"
 SECRET_KEY = "rig-secret-key"
+# Looked up before any test changes HOME, in which the cache is.
+S3FETCH = tools.S3FETCH.directory / "s3fetch"
 QUICK = Timing(
     poll=0.05,
     probe_period=0.1,
@@ -91,7 +93,7 @@ def rss(pid: int) -> int:
 
 def s3fetch() -> Path:
     """The program: named by TRAINYARD_S3FETCH, or of this source from the cache that `make setup` fills."""
-    return Path(os.environ.get("TRAINYARD_S3FETCH") or tools.S3FETCH.binary)
+    return Path(os.environ.get("TRAINYARD_S3FETCH") or S3FETCH)
 
 
 def find_versitygw() -> Path | None:

@@ -126,15 +126,6 @@ def test_what_is_no_whole_answer_is_a_fault(
         answered(ends, said)
 
 
-def test_more_than_was_asked_for_is_not_read(ends: tuple[socket.socket, socket.socket]) -> None:
-    ours, theirs = ends
-    theirs.sendall(PLAIN)
-    assert bytes(wire.reply(ours, "GET", 5).body) == b"hello"
-    theirs.sendall(PLAIN.replace(b"5", b"999999999999"))
-    with pytest.raises(http.client.HTTPException, match="999999999999 bytes come instead of 5"):
-        wire.reply(ours, "GET", 5)
-
-
 def test_a_request_is_one_request() -> None:
     assert (
         wire.head("GET", "/k", {"host": "h", "range": "bytes=0-1"})

@@ -36,9 +36,8 @@ def head(method: str, target: str, headers: Mapping[str, str]) -> bytes:
     return text.encode("latin-1")
 
 
-def reply(sock: socket.socket, method: str, most: int | None = None) -> Reply:
-    """The answer to a request that was sent. Raises OSError and HTTPException. `most`: bytes that a good answer may have; more would
-    have to be in memory before they can be refused."""
+def reply(sock: socket.socket, method: str) -> Reply:
+    """The answer to a request that was sent. Raises OSError and HTTPException."""
     reader = _Reader(sock)
     while True:
         version, status, headers = reader.head()
@@ -53,8 +52,6 @@ def reply(sock: socket.socket, method: str, most: int | None = None) -> Reply:
     elif length is not None:
         if not length.isdecimal():
             raise http.client.BadStatusLine(f"content-length: {length[:40]}")
-        if most is not None and status < 300 and int(length) > most:
-            raise http.client.HTTPException(f"{length} bytes come instead of {most}")
         body = reader.exactly(int(length))
     else:
         body, closing = reader.rest(), True

@@ -35,8 +35,8 @@ class Outcome:
     text: str
 
 
-def _number(network: str) -> str:
-    return str(ip_network(network))
+def _network(text: str) -> str:
+    return str(ip_network(text))
 
 
 class Fetcher:
@@ -64,8 +64,8 @@ class Fetcher:
             "region": region,
             "connect": connect_timeout,
             "read": read_timeout,
-            "denied": [*map(_number, denied)],
-            "allowed": [*map(_number, allowed)],
+            "denied": [*map(_network, denied)],
+            "allowed": [*map(_network, allowed)],
         }
         self._first = f"{json.dumps(settings)}\0"
         self._waiting: list[str] = []

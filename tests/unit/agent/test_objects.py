@@ -186,5 +186,26 @@ def test_the_end_that_is_looked_for_is_the_one_that_was_sent(place: Place, tmp_p
 
     place.shelf.put_part = changes  # type: ignore[method-assign]
     with path.open("rb") as file:
-        assert made.take(file.fileno(), 3000)
+        assert made.take(file.fileno(), 3000, [])
     assert made.finish().tail == place.shelf.parts[3][-TAIL:]
+
+
+def test_files_use_the_memory_of_those_before_them(place: Place, tmp_path: Path) -> None:
+    spare: list[bytearray] = []
+    memory: set[int] = set()
+    for size in (2500, 900, 30, 0, 3100):
+        path = tmp_path / f"{size}"
+        path.write_bytes(bytes([size % 251]) * size)
+        made = writer(place, 1000)
+        place.shelf.parts.clear()
+        with path.open("rb") as file:
+            assert made.take(file.fileno(), size, spare)
+        sent = made.finish()
+        memory |= {id(buffer) for buffer in spare}
+        parts = b"".join(place.shelf.parts[number] for number in sorted(place.shelf.parts))
+        assert parts + bytes(sent.body) == path.read_bytes()
+    assert len(memory) <= 3
+    made = writer(place, 2000)
+    with path.open("rb") as file:
+        assert made.take(file.fileno(), 3100, spare)
+    assert {len(buffer) for buffer in spare} == {2000}, "parts of another size are let go"

@@ -8,31 +8,73 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from trainyard.agent.adapters.s3http import S3Http
-from trainyard.agent.ports import Credentials
+from trainyard.agent.errors import StoreFault
+from trainyard.agent.ports import Credentials, StoredObject
+
+OBJECT = b"hello world"
+
+
+class Server:
+    """Answers every GET with `status`, `body` and `headers`."""
+
+    def __init__(self, status: int, body: bytes, **headers: str) -> None:
+        self.seen: list[str | None] = []
+        """What was asked for by If-Match."""
+        seen = self.seen
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                seen.append(self.headers.get("if-match"))
+                self.send_response(status)
+                self.send_header("content-length", str(len(body)))
+                for name, value in headers.items():
+                    self.send_header(name.replace("_", "-"), value)
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+
+    def __enter__(self) -> S3Http:
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        return S3Http(url, "r", False, lambda: Credentials("a", "b", None))
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
 
 
 @pytest.mark.parametrize(("etag", "asked"), [('"abc"', '"abc"'), ("", None)])
 def test_a_version_is_asked_for_only_where_the_listing_told_one(etag: str, asked: str | None) -> None:
-    seen: list[str | None] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
-            seen.append(self.headers.get("if-match"))
-            self.send_response(206)
-            self.send_header("content-length", "5")
-            self.end_headers()
-            self.wfile.write(b"hello")
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        http = S3Http(f"http://127.0.0.1:{server.server_address[1]}", "r", False, lambda: Credentials("a", "b", None))
+    server = Server(206, b"hello")
+    with server as http:
         assert bytes(http.get("b", "k", first=0, length=5, etag=etag)) == b"hello"
         assert bytes(http.get_whole("b", "k", etag)[0]) == b"hello"
-        server.shutdown()
-    assert seen == [asked] * 2
+    assert server.seen == [asked] * 2
+
+
+@pytest.mark.parametrize(
+    "server",
+    [Server(200, OBJECT), Server(200, OBJECT[:5]), Server(206, OBJECT[:5], content_range=f"bytes 0-4/{len(OBJECT)}")],
+    ids=["all of it", "from its start", "another range"],
+)
+def test_what_is_not_the_range_that_was_asked_for_is_not_taken_for_it(server: Server) -> None:
+    with server as http, pytest.raises(StoreFault, match=r"more bytes|other bytes"):
+        http.get("b", "k", first=6, length=5)
+
+
+def test_a_server_without_ranges_has_all_of_a_small_object() -> None:
+    with Server(200, OBJECT) as http:
+        assert bytes(http.get("b", "k", first=0, length=20)) == OBJECT
+        assert http.get_start("b", "k", 20) == (OBJECT, StoredObject("k", len(OBJECT), ""))
+
+
+def test_the_start_of_an_object_is_not_all_of_it_in_memory() -> None:
+    with Server(200, OBJECT) as http, pytest.raises(StoreFault, match="more bytes"):
+        http.get_start("b", "k", 5)

@@ -24,7 +24,12 @@ def ends() -> Iterator[tuple[socket.socket, socket.socket]]:
 
 
 def answered(
-    ends: tuple[socket.socket, socket.socket], said: bytes, *, method: str = "GET", step: int = 0
+    ends: tuple[socket.socket, socket.socket],
+    said: bytes,
+    *,
+    method: str = "GET",
+    step: int = 0,
+    most: int | None = None,
 ) -> wire.Reply:
     """The reply to what the other side says, `step` bytes at a time, and hangs up."""
     ours, theirs = ends
@@ -37,7 +42,7 @@ def answered(
     thread = threading.Thread(target=say)
     thread.start()
     try:
-        return wire.reply(ours, method)
+        return wire.reply(ours, method, most)
     finally:
         thread.join()
 
@@ -124,6 +129,27 @@ def test_what_is_no_whole_answer_is_a_fault(
 ) -> None:
     with pytest.raises(fault):
         answered(ends, said)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        PLAIN,
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n\r\nhello",
+    ],
+    ids=["length", "chunks", "to the end"],
+)
+def test_more_than_was_asked_for_is_refused_before_it_is_in_memory(
+    ends: tuple[socket.socket, socket.socket], said: bytes
+) -> None:
+    with pytest.raises(http.client.HTTPException, match="more bytes"):
+        answered(ends, said, most=4)
+
+
+def test_what_a_refusal_says_may_be_longer_than_what_was_asked_for(ends: tuple[socket.socket, socket.socket]) -> None:
+    found = answered(ends, PLAIN.replace(b"200 OK", b"404 Not Found"), most=1)
+    assert (found.status, bytes(found.body)) == (404, b"hello")
 
 
 def test_a_request_is_one_request() -> None:

@@ -78,8 +78,12 @@ class S3Http:
         if length is None:
             return self.get_whole(bucket, key, etag)[0]
         headers = _version(etag) | {"range": f"bytes={first}-{first + length - 1}"}
-        answer = self._send("GET", bucket, key, headers=headers)
+        answer = self._send("GET", bucket, key, headers=headers, most=length)
         _same(answer, etag)
+        if not _begins(answer, first):
+            raise StoreFault(
+                "connection", f"other bytes came than those from {first} on: the server does not know ranges"
+            )
         return answer.body
 
     def get_whole(self, bucket: str, key: str, etag: str) -> tuple[Body, bool]:
@@ -89,11 +93,11 @@ class S3Http:
 
     def get_start(self, bucket: str, key: str, length: int) -> tuple[Body, StoredObject]:
         try:
-            answer = self._send("GET", bucket, key, headers={"range": f"bytes=0-{length - 1}"})
+            answer = self._send("GET", bucket, key, headers={"range": f"bytes=0-{length - 1}"}, most=length)
         except StoreFault as fault:
             if fault.status != 416:
                 raise
-            answer = self._send("GET", bucket, key)  # an empty one has no first byte
+            answer = self._send("GET", bucket, key, most=length)  # an empty one has no first byte
         whole = answer.headers.get("content-range", "").rpartition("/")[2]
         return answer.body, StoredObject(key, int(whole) if whole.isdigit() else len(answer.body), answer.etag)
 
@@ -168,6 +172,7 @@ class S3Http:
         headers: dict[str, str] | None = None,
         body: Body | FileBody = b"",
         once: bool = False,
+        most: int | None = None,
     ) -> Answer:
         credentials = self._credentials()
         host, path = self._endpoint.address(bucket, key, virtual=self._virtual)
@@ -188,12 +193,14 @@ class S3Http:
             signed["content-length"] = str(size)
         head = wire.head(method, f"{path}?{encode_query(query)}" if query else path, signed)
         for fresh in (True,) if once else (False, True):
-            answer = self._attempt(method, host, head, body, fresh=fresh)
+            answer = self._attempt(method, host, head, body, fresh=fresh, most=most)
             if answer is not None:
                 return _checked(answer)
         raise AssertionError("a fresh connection gives an answer or a fault")
 
-    def _attempt(self, method: str, host: str, head: bytes, body: Body | FileBody, *, fresh: bool) -> Answer | None:
+    def _attempt(
+        self, method: str, host: str, head: bytes, body: Body | FileBody, *, fresh: bool, most: int | None
+    ) -> Answer | None:
         """None: the connection was an old one and is dead; nothing was answered."""
         used = sent = False
         try:
@@ -204,7 +211,7 @@ class S3Http:
                     sent = True
                 if sent and body:
                     wait_sent(connection.sock, self._read_timeout, self._moved)
-                reply = wire.reply(connection.sock, method)
+                reply = wire.reply(connection.sock, method, most)
                 if reply.closing or not sent:
                     connection.close()
                 return Answer(reply.status, reply.body, reply.headers)
@@ -246,6 +253,12 @@ def _same(answer: Answer, etag: str) -> None:
     """Is it the version that was asked for?"""
     if etag and answer.etag and bare_etag(answer.etag) != bare_etag(etag):
         raise StoreFault("answer", f"ETag {answer.etag} came", status=412, code="PreconditionFailed")
+
+
+def _begins(answer: Answer, first: int) -> bool:
+    """Is the answer's first byte that of the object's bytes?"""
+    span = answer.headers.get("content-range", "")
+    return span.startswith(f"bytes {first}-") if span else answer.status == 206 or not first
 
 
 def _checked(answer: Answer) -> Answer:

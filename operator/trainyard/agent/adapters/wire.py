@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import http.client
 import socket
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from trainyard.agent.ports import Body
 
 MOST_HEAD = 64 * 1024
+MOST_SAID = 1024 * 1024
+"""Of an answer that is no good one."""
 RECEIVE = 64 * 1024
 
 
@@ -36,13 +39,18 @@ def head(method: str, target: str, headers: Mapping[str, str]) -> bytes:
     return text.encode("latin-1")
 
 
-def reply(sock: socket.socket, method: str) -> Reply:
-    """The answer to a request that was sent. Raises OSError and HTTPException."""
+def reply(sock: socket.socket, method: str, most: int | None = None) -> Reply:
+    """The answer to a request that was sent. Raises OSError and HTTPException. `most`: bytes that a good answer may have: they are in
+    memory before anybody can look at them."""
     reader = _Reader(sock)
     while True:
         version, status, headers = reader.head()
         if status >= 200:
             break
+    if status >= 300:
+        reader.most = MOST_SAID
+    elif most is not None:
+        reader.most = most
     closing = version != "HTTP/1.1" or "close" in headers.get("connection", "").lower()
     length = headers.get("content-length")
     if method == "HEAD" or status in {204, 304}:
@@ -64,6 +72,8 @@ class _Reader:
         self._sock = sock
         self._here = b""
         """Received, and not given out yet."""
+        self.most = sys.maxsize
+        """Bytes that a body may have."""
 
     @property
     def more(self) -> bool:
@@ -94,6 +104,7 @@ class _Reader:
         return version, int(code), headers
 
     def exactly(self, size: int) -> memoryview:
+        self._admit(size)
         into = memoryview(bytearray(size))
         at = min(size, len(self._here))
         into[:at] = self._here[:at]
@@ -108,7 +119,9 @@ class _Reader:
     def rest(self) -> bytearray:
         body = bytearray(self._here)
         self._here = b""
+        self._admit(len(body))
         while data := self._sock.recv(RECEIVE):
+            self._admit(len(data))
             body += data
         return body
 
@@ -128,6 +141,11 @@ class _Reader:
         while self._line():  # trailers, up to an empty line
             pass
         return body
+
+    def _admit(self, size: int) -> None:
+        self.most -= size
+        if self.most < 0:
+            raise http.client.HTTPException("more bytes come than were asked for")
 
     def _line(self) -> bytes:
         while (end := self._here.find(b"\r\n")) < 0:

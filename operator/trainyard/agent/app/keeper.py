@@ -19,7 +19,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from trainyard.agent.adapters import marks
@@ -48,12 +48,13 @@ MOST_REFUSED = 3
 
 @dataclass(frozen=True)
 class _Look:
-    """One look at the directory. `last`: nobody writes any more, and what is there is kept as it is."""
+    """One look at the directory. `last`: nobody writes any more, and what is there is kept as it is. `spare`: memory for what is sent."""
 
     tree: Tree
     root: int
     last: bool
     patience: Patience
+    spare: list[bytearray] = field(default_factory=list)
 
 
 class Keeper:
@@ -287,7 +288,7 @@ class Keeper:
         )
         done = False
         try:
-            if writer.take(descriptor, size) and (
+            if writer.take(descriptor, size, look.spare) and (
                 self._kept.one_way or filelook.signature(os.fstat(descriptor)) == filelook.signature(status)
             ):
                 prepared = writer.finish()

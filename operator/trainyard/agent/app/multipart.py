@@ -29,7 +29,7 @@ class Prepared:
     sha256: str
     upload: str
     etags: list[str]
-    body: bytes
+    body: Body
     tail: bytes
     """Its last bytes: an archive's checksum is in them."""
 
@@ -69,6 +69,7 @@ class ObjectWriter:
         self._patience = patience
         self._remember = remember
         self._buffer = bytearray()
+        self._small: Body = b""
         self._spare: list[bytearray] = []
         self._upload = ""
         self._etags: list[str] = []
@@ -94,14 +95,18 @@ class ObjectWriter:
                 self._send(self._put, body)
                 del body
 
-    def take(self, file: int, size: int) -> bool:
+    def take(self, file: int, size: int, spare: list[bytearray]) -> bool:
         """All of an open file of `size` bytes, and nothing else: read where it is sent, several parts at once. False: it has become
-        shorter. Has no digest. Raises Refused."""
+        shorter. Has no digest. `spare`: memory that one file after another uses, as new memory would cost as much as what is put into it;
+        a small object lies there until the next one is taken. Raises Refused."""
         self._size = size
+        self._spare = spare
         if size <= self._plan.size:
-            self._buffer = bytearray(size)
-            whole = _read(file, memoryview(self._buffer), 0)
-            self._tail = bytes(self._buffer[-TAIL:])
+            buffer = self._memory()
+            self._small = memoryview(buffer)[:size]
+            spare.append(buffer)
+            whole = _read(file, self._small, 0)
+            self._tail = bytes(self._small[-TAIL:])
             return whole
         for first in range(0, size, self._plan.size):
             self._send(self._put_from, file, first, min(self._plan.size, size - first))
@@ -124,7 +129,7 @@ class ObjectWriter:
             self._digest.hexdigest(),
             self._upload,
             self._etags,
-            bytes(self._buffer),
+            self._small or self._buffer,
             self._tail,
         )
 
@@ -155,11 +160,7 @@ class ObjectWriter:
         self._patience.notify(None)
 
     def _put_from(self, number: int, file: int, first: int, length: int) -> None:
-        # Memory is used again: new memory would cost as much as what is put into it.
-        try:
-            buffer = self._spare.pop()
-        except IndexError:
-            buffer = bytearray(self._plan.size)
+        buffer = self._memory()
         body = memoryview(buffer)[:length]
         if _read(file, body, first):
             if first + length == self._size:
@@ -168,6 +169,15 @@ class ObjectWriter:
         else:
             self._short = True
         self._spare.append(buffer)
+
+    def _memory(self) -> bytearray:
+        """For one part."""
+        with contextlib.suppress(IndexError):
+            buffer = self._spare.pop()
+            if len(buffer) == self._plan.size:
+                return buffer
+            self._spare.clear()  # of a file whose parts had another size
+        return bytearray(self._plan.size)
 
     def _settle(self, most: int) -> None:
         while len(self._pending) > most:

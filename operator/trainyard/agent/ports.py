@@ -109,8 +109,11 @@ class ObjectStore(ByteReader, Protocol):
         """Of the object, or of the part with that number (from 1) that it was uploaded in."""
         ...
 
-    def put(self, bucket: str, key: str, body: Body | FileBody, *, match: str | None = None) -> None:
-        """Writes one object. `match`: only over the version with that ETag; empty: only where none exists."""
+    def put(
+        self, bucket: str, key: str, body: Body | FileBody, *, match: str | None = None, sha256: str | None = None
+    ) -> None:
+        """Writes one object. `match`: only over the version with that ETag; empty: only where none exists. `sha256`: of the body, in hex,
+        where it is known already."""
         ...
 
     def delete(self, bucket: str, key: str) -> None:

@@ -2,7 +2,8 @@
 
 The agent's files are checkpoints: its sidecar keeps them in S3 while training runs, and all that is left when training ends. They are
 written when training has all but ended, so that it all is left: from the word that training has ended to the report that all is committed,
-with fence, markers, manifest and the sidecar's polls. Peers copy the same files to the same server. Runs take turns.
+with fence, markers, manifest and the sidecar's polls. Or they are a model without compression, each with its SHA-256 in the manifest. Peers
+copy the same files to the same server. Runs take turns.
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ from tests.bench.transfer import agent, loads, measured, peers
 from tests.bench.transfer.measured import MIB, Contender, Row, Took, in_turns, pairs
 from tests.bench.transfer.servers import QuickServer, RealServer, Server, cpu, in_memory, serving
 from tests.integration.agent_rig import Job
+from trainyard.api.base import split_s3_uri
 
 AGENT = "agent"
+MODEL = "agent, a model"
 
 
 def digests(server: Server, bucket: str, prefix: str) -> dict[str, str]:
@@ -65,21 +68,32 @@ def contenders(server: Server, bucket: str, source: Path, scratch: Path, who: Se
 
         return run
 
-    def ours() -> Took:
-        def prepare(job: Job) -> None:
-            job.keep_checkpoints("kept", interval=3600)
-
+    def ours(directory: str, prepare: Callable[[Job], None], prefix: Callable[[Job], str]) -> Took:
         with agent.trained(server, scratch / "job", bucket, prepare) as pod:
             for name, path in files(source).items():
-                there = pod.ml / "checkpoints" / name
+                there = pod.ml / directory / name
                 there.parent.mkdir(parents=True, exist_ok=True)
                 os.link(path, there)
             took = agent.end_training(server, pod)
         shutil.rmtree(scratch / "job")
-        return checked(took, "kept")
+        return checked(took, prefix(pod.job))
+
+    def checkpoints() -> Took:
+        return ours("checkpoints", lambda job: job.keep_checkpoints("kept", interval=3600), lambda _job: "kept")
+
+    def model() -> Took:
+        return ours(
+            "model",
+            lambda job: job.change(compression="NONE"),
+            lambda job: split_s3_uri(job.plan.model_uri)[1].rstrip("/"),
+        )
 
     names = peers.uploads("", "", "", source)
-    return [Contender(AGENT, ours), *(Contender(name, by(name)) for name in names if who is None or name in who)]
+    return [
+        Contender(AGENT, checkpoints),
+        Contender(MODEL, model),
+        *(Contender(name, by(name)) for name in names if who is None or name in who),
+    ]
 
 
 def measure(kind: type[Server], source: Path, runs: int, title: str, who: Sequence[str] | None) -> dict[str, Row]:
@@ -95,10 +109,10 @@ def measure(kind: type[Server], source: Path, runs: int, title: str, who: Sequen
 
 
 def figures(one: Mapping[str, Row], rows: Sequence[Mapping[str, Row]]) -> dict[str, float]:
-    """For programs; of the one large file."""
+    """For programs; the first is that of one large file."""
     return {
         "upload_vs_s5cmd": round(pairs(one[AGENT], one["s5cmd"]), 2),
-        "peak_rss_mib": round(max(row[AGENT].rss for row in rows) / MIB),
+        "peak_rss_mib": round(max(row[name].rss for row in rows for name in (AGENT, MODEL)) / MIB),
     }
 
 

@@ -121,9 +121,12 @@ class S3Http:
         headers = self._send("HEAD", bucket, key, [("partNumber", str(part))] if part else ()).headers
         return About(int(headers.get("content-length") or 0), opaque=_opaque(headers))
 
-    def put(self, bucket: str, key: str, body: Body | FileBody, *, match: str | None = None) -> None:
+    def put(
+        self, bucket: str, key: str, body: Body | FileBody, *, match: str | None = None, sha256: str | None = None
+    ) -> None:
         condition = {} if match is None else {"if-match": match} if match else {"if-none-match": "*"}
-        self._encrypted(self._send("PUT", bucket, key, headers=condition | self._encryption, body=body))
+        headers = condition | self._encryption
+        self._encrypted(self._send("PUT", bucket, key, headers=headers, body=body, sha256=sha256))
 
     def delete(self, bucket: str, key: str) -> None:
         self._send("DELETE", bucket, key)
@@ -171,19 +174,21 @@ class S3Http:
         *,
         headers: dict[str, str] | None = None,
         body: Body | FileBody = b"",
+        sha256: str | None = None,
         once: bool = False,
         most: int | None = None,
     ) -> Answer:
         credentials = self._credentials()
         host, path = self._endpoint.address(bucket, key, virtual=self._virtual)
-        digest = body.sha256 if isinstance(body, FileBody) else hashlib.sha256(body).hexdigest()
+        if sha256 is None:
+            sha256 = body.sha256 if isinstance(body, FileBody) else hashlib.sha256(body).hexdigest()
         moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         signed = signed_headers(
             method,
             path,
             query,
             {"host": host} | (headers or {}),
-            payload_sha256=digest,
+            payload_sha256=sha256,
             credentials=credentials,
             region=self._region,
             moment=moment,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import time
 from collections.abc import Callable
@@ -59,6 +60,8 @@ class Built:
     packer: Packer
     listed: Path
     prepared: Prepared | None = None
+    sha256: str | None = None
+    """Of the archive, in hex."""
     folder: Folder | None = None
     fingerprints: dict[str, str] = field(default_factory=dict)
 
@@ -71,7 +74,7 @@ class Built:
         """None: nothing was written."""
         if self.prepared:
             made = self.prepared
-            return Artifact(uri=made.uri, size=made.size, sha256=made.sha256, files=self.packer.files)
+            return Artifact(uri=made.uri, size=made.size, sha256=self.sha256, files=self.packer.files)
         if self.folder and self.packer.files:
             return Artifact(uri=self.folder.uri, size=self.packer.bytes, files=self.packer.files)
         return None
@@ -214,7 +217,13 @@ class Archives:
         writer = ObjectWriter(
             self._store, bucket, key, plan=plan, patience=self._patience, remember=self._begun.remember
         )
-        gzip = Gzip(writer.write)
+        digest = hashlib.sha256()
+
+        def send(data: bytes) -> None:
+            digest.update(data)
+            writer.write(data)
+
+        gzip = Gzip(send)
 
         def write(data: bytes) -> None:
             gzip.add(data)
@@ -226,7 +235,7 @@ class Archives:
             sink.close()
             gzip.end()
             if built.packer.entries:
-                built.prepared = writer.finish()
+                built.prepared, built.sha256 = writer.finish(), digest.hexdigest()
             else:
                 writer.abort()
             return built

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -21,12 +20,11 @@ Remember = Callable[[str, str, str], None]
 
 @dataclass(frozen=True)
 class Prepared:
-    """An object whose bytes are in S3 (or small and here). `files`: how many it holds."""
+    """An object whose bytes are in S3, or small and here."""
 
     bucket: str
     key: str
     size: int
-    sha256: str
     upload: str
     etags: list[str]
     body: Body
@@ -76,13 +74,11 @@ class ObjectWriter:
         self._short = False
         self._pending: set[Future[None]] = set()
         self._pool = ThreadPoolExecutor(max(1, plan.in_flight))
-        self._digest = hashlib.sha256()
         self._size = 0
         self._tail = b""
 
     def write(self, data: Body) -> None:
         """Raises Refused, of this part or an earlier one."""
-        self._digest.update(data)
         self._size += len(data)
         self._tail = (self._tail + bytes(data[-TAIL:]))[-TAIL:]
         view = memoryview(data)
@@ -97,7 +93,7 @@ class ObjectWriter:
 
     def take(self, file: int, size: int, spare: list[bytearray]) -> bool:
         """All of an open file of `size` bytes, and nothing else: read where it is sent, several parts at once. False: it has become
-        shorter. Has no digest. `spare`: memory that one file after another uses, as new memory would cost as much as what is put into it;
+        shorter. `spare`: memory that one file after another uses, as new memory would cost as much as what is put into it;
         a small object lies there until the next one is taken. Raises Refused."""
         self._size = size
         self._spare = spare
@@ -126,7 +122,6 @@ class ObjectWriter:
             self._bucket,
             self._key,
             self._size,
-            self._digest.hexdigest(),
             self._upload,
             self._etags,
             self._small or self._buffer,

@@ -121,7 +121,7 @@ class Objects:
         self._sent.forget(file.path)
         self._settle(MOST_PENDING - 1, max(0, MOST_HELD - file.size))
         self._held += file.size
-        self._pending[self._pool.submit(self._put, file.path, body)] = file
+        self._pending[self._pool.submit(self._put, file, body)] = file
 
     def finish(self) -> None:
         """Returns when every file is in S3. Raises Refused, and AgentError if the place is another's."""
@@ -138,8 +138,9 @@ class Objects:
         if self._writer is not None:
             self._writer.abort()
 
-    def _put(self, path: str, body: bytearray) -> None:
-        self._store.put(self._bucket, self._prefix + path, body, self._patience, ask=self._ask)
+    def _put(self, file: _File, body: bytearray) -> None:
+        key = self._prefix + file.path
+        self._store.put(self._bucket, key, body, self._patience, sha256=file.sha256, ask=self._ask)
 
     def _settle(self, most: int, held: int) -> None:
         """Waits until no more than so many files, and so many bytes, are on their way."""

@@ -236,11 +236,12 @@ class Store:
         patience: Patience,
         *,
         match: str | None = None,
+        sha256: str | None = None,
         ask: Ask = nobody,
     ) -> None:
         def put(http: ObjectStore) -> None:
             ask(patience)  # before every try: meanwhile the place may have become another's
-            http.put(bucket, key, body, match=match)
+            http.put(bucket, key, body, match=match, sha256=sha256)
 
         self._try(Target("write", bucket, key), patience, put)
 

@@ -26,6 +26,7 @@ from trainyard.agent.app.store import Store
 from trainyard.agent.core.absence import Absences
 from trainyard.agent.core.archive import part_plan
 from trainyard.agent.errors import ClientFailure, PeerFault
+from trainyard.agent.ports import Body
 from trainyard.api.base import split_s3_uri
 from trainyard.api.plan import Host
 from trainyard.api.reasons import Reason
@@ -225,7 +226,7 @@ class Archives:
 
         gzip = Gzip(send)
 
-        def write(data: bytes) -> None:
+        def write(data: Body) -> None:
             gzip.add(data)
             self._pulse()
 

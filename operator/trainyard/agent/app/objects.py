@@ -19,12 +19,16 @@ from trainyard.agent.app.store import Store
 from trainyard.agent.core.archive import MIB, part_plan
 from trainyard.agent.core.layout import is_folder_marker
 from trainyard.agent.core.mirror import unfit
+from trainyard.agent.ports import Body
 from trainyard.api.base import split_s3_uri
 
 log = logging.getLogger(__name__)
 SMALL = 8 * MIB
 """Up to here a file is one request, and held in memory until it has an answer."""
 MOST_HELD = 32 * MIB
+MOST_SPARE = 4
+LITTLE = 128 * 1024
+"""Up to here there is nothing to spare."""
 THREADS = 8
 MOST_PENDING = 4 * THREADS
 T = TypeVar("T")
@@ -61,11 +65,13 @@ class Objects:
         self._remember = remember
         self._pulse = pulse
         self._pool = ThreadPoolExecutor(THREADS)
-        self._pending: dict[Future[None], _File] = {}
+        self._pending: dict[Future[None], tuple[_File, bytearray]] = {}
+        self._spare: list[bytearray] = []
         self._held = 0
         self._path = ""
         self._size = 0
         self._body = bytearray()
+        self._filled = 0
         self._writer: ObjectWriter | None = None
         sent.begin()
 
@@ -89,6 +95,7 @@ class Objects:
         self._path, self._size = path, size
         plan = part_plan(size)
         if size <= SMALL or plan is None:
+            self._body, self._filled = self._memory(size), 0
             return
         self._settle(0, 0)
         self._ask(self._patience)
@@ -97,11 +104,13 @@ class Objects:
             self._store, self._bucket, self._prefix + path, plan=plan, patience=self._patience, remember=self._remember
         )
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: Body) -> None:
         if self._writer is not None:
             self._writer.write(data)
         else:
-            self._body += data
+            end = self._filled + len(data)
+            self._body[self._filled : end] = data
+            self._filled = end
         self._pulse()
 
     def end(self, sha256: str, facts: bytes) -> None:
@@ -119,9 +128,9 @@ class Objects:
             self._record(file)
             return
         self._sent.forget(file.path)
-        self._settle(MOST_PENDING - 1, max(0, MOST_HELD - file.size))
-        self._held += file.size
-        self._pending[self._pool.submit(self._put, file, body)] = file
+        self._settle(MOST_PENDING - 1, max(0, MOST_HELD - len(body)))
+        self._held += len(body)
+        self._pending[self._pool.submit(self._put, file, memoryview(body)[: file.size])] = file, body
 
     def finish(self) -> None:
         """Returns when every file is in S3. Raises Refused, and AgentError if the place is another's."""
@@ -131,23 +140,32 @@ class Objects:
     def abort(self) -> None:
         """Gives up: what was sent stays, and is known."""
         self._pool.shutdown(wait=True, cancel_futures=True)
-        for future, file in self._pending.items():
+        for future, (file, _) in self._pending.items():
             if not future.cancelled() and future.exception() is None:
                 self._record(file)
         self._pending = {}
         if self._writer is not None:
             self._writer.abort()
 
-    def _put(self, file: _File, body: bytearray) -> None:
+    def _put(self, file: _File, body: Body) -> None:
         key = self._prefix + file.path
         self._store.put(self._bucket, key, body, self._patience, sha256=file.sha256, ask=self._ask)
+
+    def _memory(self, size: int) -> bytearray:
+        """What a file of about that size has had: new memory would cost as much as what is put into it."""
+        for index, spare in enumerate(self._spare):
+            if size <= len(spare) <= 2 * size:
+                return self._spare.pop(index)
+        return bytearray(size)
 
     def _settle(self, most: int, held: int) -> None:
         """Waits until no more than so many files, and so many bytes, are on their way."""
         while self._pending and (len(self._pending) > most or self._held > held):
             for future in wait(self._pending, return_when=FIRST_COMPLETED).done:
-                file = self._pending.pop(future)
-                self._held -= file.size
+                file, body = self._pending.pop(future)
+                self._held -= len(body)
+                if len(body) > LITTLE:
+                    self._spare = [body, *self._spare[: MOST_SPARE - 1]]
                 future.result()
                 self._record(file)
 

@@ -18,10 +18,12 @@ from trainyard.agent.adapters.tree import Entry, Tree
 from trainyard.agent.app.settings import SEEN_AS
 from trainyard.agent.core.archive import END_OF_ARCHIVE, Merge, Ruling, header, padding
 from trainyard.agent.errors import PeerFault
+from trainyard.agent.ports import Body
 
 CHUNK = 1024 * 1024
 TRAILER = "/trainyard-trailer"  # absolute: no file of a tree can have this name
-Write = Callable[[bytes], object]
+Write = Callable[[Body], object]
+"""Keeps nothing of what it is given: the memory is used again."""
 
 
 @dataclass
@@ -59,7 +61,7 @@ class Sink(Protocol):
         """A file: `size` bytes follow, and then `end`."""
         ...
 
-    def write(self, data: bytes, /) -> object: ...
+    def write(self, data: Body, /) -> object: ...
 
     def end(self, sha256: str, facts: bytes, /) -> None:
         """`facts`: what tells the file's versions apart; empty if nothing does."""
@@ -98,8 +100,14 @@ def copy_file(descriptor: int, size: int, write: Write) -> tuple[str, str | None
     digest = hashlib.sha256()
     before = os.fstat(descriptor)
     left = size
+    memory = memoryview(bytearray(min(CHUNK, size)))  # one for all: new memory costs as much as what is put into it
     while left:
-        data = os.read(descriptor, min(CHUNK, left)) or bytes(min(CHUNK, left))
+        data = memory[:left]
+        count = os.readv(descriptor, [data])
+        if count:
+            data = data[:count]
+        else:
+            data[:] = bytes(len(data))
         digest.update(data)
         write(data)
         left -= len(data)

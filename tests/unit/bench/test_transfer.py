@@ -103,7 +103,8 @@ def test_figures_of_staging_are_against_s5cmd_and_the_best_of_all() -> None:
 
 
 def test_figures_of_upload_and_archive() -> None:
-    one = {"agent": row("agent", 2, rss=90 * MIB), "s5cmd": row("s5cmd", 3)}
+    rows = row("agent", 2, rss=80 * MIB), row("agent, a model", 9, rss=90 * MIB), row("s5cmd", 3)
+    one = {each.name: each for each in rows}
     assert upload.figures(one, [one]) == {"upload_vs_s5cmd": 1.5, "peak_rss_mib": 90}
     packed = {"agent": row("agent", 1, size=99, rss=80 * MIB), archive.GZIP: row(archive.GZIP, 12, size=100)}
     assert archive.figures(packed) == {"archive_vs_gzip": 12.0, "archive_ratio": 0.99, "peak_rss_mib": 80}

@@ -126,7 +126,7 @@ def bench(
     given = {"connect_timeout": 2.0, "read_timeout": 2.0, "denied": (), "allowed": ()} | settings
     fetcher = Fetcher(
         s3fetch(), lambda bucket, key: endpoint.address(bucket, key, virtual=False), credentials,
-        secure=endpoint.secure, region="eu-central-1", **given,  # type: ignore[arg-type]
+        **{"secure": endpoint.secure, "region": "eu-central-1"} | given,  # type: ignore[arg-type]
     )  # fmt: skip
     made = Bench(fetcher, directory)
     listener = threading.Thread(target=made.listen, daemon=True)
@@ -444,3 +444,13 @@ def test_it_ends_with_whoever_started_it(tmp_path: Path) -> None:
         assert stdin
         stdin.close()
         assert made.ended.wait(5)
+
+
+def test_how_it_has_ended_is_said(tmp_path: Path) -> None:
+    with bench("http://127.0.0.1:1", tmp_path) as made:
+        made.fetcher.kill()
+        assert made.fetcher.end() == "it has ended by SIGKILL"
+    # Says what is wrong with its settings, and ends.
+    with bench("http://127.0.0.1:1", tmp_path, region=7) as made:
+        made.ask(0, item(), BY_NOTHING)
+        assert made.fetcher.end().startswith("it has ended with code ")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -21,6 +22,7 @@ may have."""
 TOGETHER = 16
 """Requests that are given to the process at once."""
 RECEIVE = 64 * 1024
+ENDS_WITHIN = 5
 FIELDS = 11
 """Of a request's record, its kind among them."""
 
@@ -109,6 +111,14 @@ class Fetcher:
 
     def kill(self) -> None:
         self._process.kill()
+
+    def end(self) -> str:
+        """After the last outcome: how the process has ended."""
+        try:
+            code = self._process.wait(ENDS_WITHIN)
+        except subprocess.TimeoutExpired:
+            return "it says no more"
+        return f"it has ended by {signal.Signals(-code).name}" if code < 0 else f"it has ended with code {code}"
 
     def close(self) -> None:
         """Ends the process, and frees what belonged to it: nobody reads its outcomes any more."""

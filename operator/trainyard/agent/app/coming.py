@@ -17,7 +17,6 @@ from trainyard.agent.ports import StoredObject
 MENDERS = 32
 UNDER_WAY = 1024
 """Requests, and items, that are not done: so many may fail together when S3 does. s3fetch takes as many."""
-ENDED = "it has ended"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +87,8 @@ class Run:
         """Items that were given out and are no files yet."""
         self._fed = False
         """Are all given out?"""
-        self._deaf = fetcher is None
-        """No more outcomes."""
+        self._deaf = "" if fetcher else "it cannot be run"
+        """Why there are no more outcomes."""
         self._failure: BaseException | None = None
         self._ended = False
         self._broken: queue.SimpleQueue[Request | Coming | None] = queue.SimpleQueue()
@@ -140,7 +139,7 @@ class Run:
                 raise self._failure
             self._comings += request.first == 0
             if self._deaf:
-                self._lost(request, ENDED)
+                self._lost(request, self._deaf)
                 return
             self._asked[number] = request
         assert fetcher is not None
@@ -187,11 +186,12 @@ class Run:
             placed = [item for outcome in outcomes if (item := self._hear(outcome)) is not None]
             if placed:
                 self._came(placed, sum(item.source.size for item in placed))
+        how = fetcher.end()
         with self._change:
-            self._deaf = True
+            self._deaf = how
             if not self._ended and self._failure is None:
                 for request in self._asked.values():
-                    self._lost(request, ENDED)
+                    self._lost(request, how)
             self._asked.clear()
             self._change.notify_all()
 

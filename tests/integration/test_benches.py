@@ -8,7 +8,7 @@ PEERS = ["s5cmd", "rclone", "aws s3 cp", "boto3"]
 
 
 def test_staging_is_measured_beside_every_peer() -> None:
-    found = staging.run(["small", "large", "versitygw"], 1, short=True, who=PEERS)
+    found = staging.run(["small", "small-tls", "large", "large-core", "huge", "versitygw"], 1, short=True, who=PEERS)
     assert found.keys() == {"small_vs_s5cmd", "large_vs_best", "first_get_s", "peak_rss_mib"}
     assert all(value > 0 for value in found.values())
 

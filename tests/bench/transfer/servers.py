@@ -14,7 +14,7 @@ import urllib.request
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,8 @@ from botocore.config import Config
 from hack import tools
 from tests.bench.controller.cost import cpu_seconds
 from tests.integration.agent_rig import ACCESS_KEY, SECRET_KEY, S3Server, free_port, wait_for
+from tests.support import certificates
+from tests.support.certificates import Certificates
 
 PART = 8 * 1024 * 1024
 """In which clients upload what is large, unless they are told otherwise."""
@@ -53,15 +55,16 @@ def etag(body: bytes) -> str:
 
 
 class QuickServer:
-    """A quicks3 on a directory of its own, with what an S3Server has of use here. `delay`: milliseconds before it gives an object out."""
+    """A quicks3 on a directory of its own, with what an S3Server has of use here. `delay`: milliseconds before it gives an object out.
+    With `made` it speaks TLS."""
 
-    def __init__(self, directory: Path, delay: int = 0) -> None:
+    def __init__(self, directory: Path, delay: int = 0, made: Certificates | None = None) -> None:
         self._port = free_port()
-        self.url = f"http://127.0.0.1:{self._port}"
-        self.process = subprocess.Popen(
-            [tools.QUICKS3.binary, "-listen", f"127.0.0.1:{self._port}", "-dir", directory, "-delay", f"{delay}ms"],
-            stdout=subprocess.DEVNULL,
-        )
+        self._connection = http.client.HTTPSConnection if made else http.client.HTTPConnection
+        self.url = f"{'https' if made else 'http'}://127.0.0.1:{self._port}"
+        options = ["-listen", f"127.0.0.1:{self._port}", "-dir", directory, "-delay", f"{delay}ms"]
+        options += ["-cert", made.server, "-key", made.key] if made else []
+        self.process = subprocess.Popen([tools.QUICKS3.binary, *options], stdout=subprocess.DEVNULL)
         wait_for("the S3 server", self._answers)
         self.client: Any = boto3.client(
             "s3", endpoint_url=self.url, region_name="us-east-1",
@@ -83,7 +86,7 @@ class QuickServer:
 
     def fill(self, bucket: str, objects: dict[str, Known]) -> None:
         def put(items: list[tuple[str, Known]]) -> None:
-            connection = http.client.HTTPConnection("127.0.0.1", self._port)
+            connection = self._connection("127.0.0.1", self._port)
             for key, known in items:
                 headers = {"x-bench-etag": known.etag, "x-bench-part-size": str(PART)}
                 headers |= {"x-amz-checksum-crc32": known.crc32} if known.crc32 else {}
@@ -126,16 +129,50 @@ def cpu(server: Server) -> float:
     return cpu_seconds([server.process.pid])
 
 
+@dataclass(frozen=True)
+class Way:
+    """How a QuickServer is reached: `delay` milliseconds away, through TLS, and from all cores but one, which is the server's."""
+
+    delay: int = 0
+    secure: bool = False
+    apart: bool = False
+
+
+HERE = Way()
+
+
 @contextmanager
-def serving(kind: type[Server], directory: Path, delay: int = 0) -> Iterator[Server]:
+def serving(kind: type[Server], directory: Path, way: Way = HERE) -> Iterator[Server]:
     where = directory / f"s3-{kind.__name__}"
     where.mkdir()
-    server = QuickServer(where, delay) if kind is QuickServer else RealServer(tools.VERSITYGW.binary, where)
+    with _trusted(directory) if way.secure else nullcontext() as made, ExitStack() as cores:
+        if way.apart:
+            first, *others = sorted(os.sched_getaffinity(0))
+            cores.callback(os.sched_setaffinity, 0, [first, *others])
+            os.sched_setaffinity(0, [first])
+        server = (
+            QuickServer(where, way.delay, made) if kind is QuickServer else RealServer(tools.VERSITYGW.binary, where)
+        )
+        try:
+            if way.apart:
+                os.sched_setaffinity(0, others or [first])
+            yield server
+        finally:
+            server.close()
+            shutil.rmtree(where)
+
+
+@contextmanager
+def _trusted(directory: Path) -> Iterator[Certificates]:
+    """An authority that every program trusts which is started meanwhile, and this one."""
+    made = certificates.make(directory)
+    before = dict(os.environ)
+    os.environ |= {"SSL_CERT_FILE": str(made.authority), "AWS_CA_BUNDLE": str(made.authority)}
     try:
-        yield server
+        yield made
     finally:
-        server.close()
-        shutil.rmtree(where)
+        os.environ.clear()
+        os.environ |= before
 
 
 @contextmanager

@@ -17,24 +17,29 @@ from hack import tools
 from hack.console import guarded
 from tests.bench.transfer import agent, loads, measured, peers
 from tests.bench.transfer.measured import MIB, Contender, Row, Took, in_turns, pairs
-from tests.bench.transfer.servers import Known, QuickServer, RealServer, Server, cpu, in_memory, serving
+from tests.bench.transfer.servers import HERE, Known, QuickServer, RealServer, Server, Way, cpu, in_memory, serving
 
 AGENT = "agent"
 SLOW = frozenset({"aws s3 cp", "boto3"})
 """Of small objects they bring some 300 a second: once is enough."""
+ONE_CORE = " with one core, and another one for the server"
+LOADS = (
+    *("small", "far", "small-tls", "small-core", "tiny", "mixed"),
+    *("large", "large-tls", "large-core", "large-etag", "huge", "versitygw"),
+)
 
 
 @dataclass(frozen=True)
 class Load:
-    """`count`: the rate that tells is that of objects, not of bytes. `checksum`: S3 has a CRC32 of each object. `delay`: milliseconds
-    before the server gives one out. `without`: peers that are left out."""
+    """`count`: the rate that tells is that of objects, not of bytes. `checksum`: S3 has a CRC32 of each object. `without`: peers that
+    are left out."""
 
     title: str
     prefix: str
     objects: Mapping[str, bytes]
     count: bool
     checksum: bool = True
-    delay: int = 0
+    way: Way = HERE
     without: frozenset[str] = frozenset()
 
     @property
@@ -87,7 +92,7 @@ def contenders(server: Server, bucket: str, load: Load, scratch: Path, who: Sequ
 
 def measure(kind: type[Server], load: Load, runs: int, who: Sequence[str] | None = None) -> dict[str, Row]:
     """Rows by contender, printed as well."""
-    with in_memory() as scratch, serving(kind, scratch, load.delay) as server:
+    with in_memory() as scratch, serving(kind, scratch, load.way) as server:
         server.client.create_bucket(Bucket="bench")
         known: dict[int, Known] = {}
         for body in load.objects.values():
@@ -117,7 +122,7 @@ def main() -> None:
     parser.add_argument("--short", action="store_true", help="small loads, to try it out: its figures mean nothing")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--peers", nargs="*", help="only these, by name")
-    parser.add_argument("--loads", nargs="*", default=["small", "far", "mixed", "large", "large-etag", "versitygw"])
+    parser.add_argument("--loads", nargs="*", default=LOADS)
     options = parser.parse_args()
     for tool in (tools.QUICKS3, tools.VERSITYGW, tools.S5CMD, tools.RCLONE, tools.AWSCLI):
         tools.ensure(tool)
@@ -128,17 +133,27 @@ def main() -> None:
 def run(names: Sequence[str], runs: int, *, short: bool, who: Sequence[str] | None = None) -> dict[str, float]:
     """`who`: the peers, of which s5cmd is needed for the figures. Gives those if `small` and `large` are among the loads."""
     slow = frozenset({"aws s3 cp", "boto3"})
-    few, photographs = (200, 100) if short else (10_000, 4_000)
-    size, count = (20, 2) if short else (256, 8)
+    few, many, photographs = (200, 300, 100) if short else (10_000, 100_000, 4_000)
+    size, count, gigabytes = (20, 2, 0.1) if short else (256, 8, 4)
+    core = Way(apart=True)
 
-    def small() -> Load:
-        return Load(f"{few} x 16 KiB", "small", loads.small(few), True)
+    def small(how: str = "", way: Way = HERE) -> Load:
+        return Load(
+            f"{few} x 16 KiB{how}", "small", loads.small(few), True, way=way, without=slow if how else frozenset()
+        )
+
+    def tiny() -> Load:
+        return Load(f"{many} x 4 KiB", "small", loads.small(many, 4096), True, without=slow)
 
     def mixed() -> Load:
         return Load(f"{photographs} of 110 KB, log-normal", "mixed", loads.mixed(photographs), True, without=slow)
 
-    def large() -> Load:
-        return Load(f"{count} x {size} MiB with a CRC32", "large", loads.large(count, size * MIB), False)
+    def large(how: str = "", way: Way = HERE) -> Load:
+        title, objects = f"{count} x {size} MiB with a CRC32{how}", loads.large(count, size * MIB)
+        return Load(title, "large", objects, False, way=way, without=slow if how else frozenset())
+
+    def huge() -> Load:
+        return Load(f"1 x {gigabytes} GiB", "large", loads.large(1, int(gigabytes * 1024) * MIB), False, without=slow)
 
     def parts() -> Load:
         title = f"{count} x {size} MiB with no checksum but the MD5s of parts"
@@ -146,10 +161,16 @@ def run(names: Sequence[str], runs: int, *, short: bool, who: Sequence[str] | No
 
     chosen: dict[str, tuple[type[Server], Callable[[], Load]]] = {
         "small": (QuickServer, small),
-        "far": (QuickServer, lambda: replace(small(), title=f"{few} x 16 KiB, 20 ms away", delay=20, without=slow)),
+        "far": (QuickServer, lambda: small(", 20 ms away", Way(delay=20))),
+        "small-tls": (QuickServer, lambda: small(" through TLS", Way(secure=True))),
+        "small-core": (QuickServer, lambda: small(ONE_CORE, core)),
+        "tiny": (QuickServer, tiny),
         "mixed": (QuickServer, mixed),
         "large": (QuickServer, large),
+        "large-tls": (QuickServer, lambda: large(" through TLS", Way(secure=True))),
+        "large-core": (QuickServer, lambda: large(ONE_CORE, core)),
         "large-etag": (QuickServer, parts),
+        "huge": (QuickServer, huge),
         "versitygw": (RealServer, lambda: replace(small(), without=slow)),
     }
     rows = {name: measure(kind, load(), runs, who) for name, (kind, load) in chosen.items() if name in names}

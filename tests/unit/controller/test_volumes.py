@@ -59,12 +59,13 @@ def snapshot(
 
 
 def said(of: Snapshot) -> tuple[Reason | None, str]:
-    """Why the job waits; that it is not refused for good, and is looked at again."""
+    """Why the job waits; that it is not refused for good, is looked at again, and says of which field that is."""
     decision = decide(of)
     assert decision.act is Act.WAIT
     assert decision.requeue_after is not None
     later = replace(of, now=o.at(1_000_000))
     assert decide(later).act is not Act.FINISH
+    assert "spec.inputDataConfig[train]" in decision.message
     return decision.reason, decision.message
 
 
@@ -107,7 +108,6 @@ def test_a_job_waits_for_its_claim_and_says_what_to_do(labelled: tuple[Claim, ..
     found, message = said(of)
     assert found is reason
     assert words in message
-    assert "train" in message
     status = reduce(of, decide(of))
     accepted = next(each for each in status.conditions if each.type == "Accepted")
     assert (accepted.status, accepted.reason) == ("False", reason)
@@ -290,8 +290,8 @@ def test_hosts_of_one_gang_are_not_served_by_different_claims() -> None:
     pods = (parse_pod(raw), *mended.pods[1:])
     reason, message = said(replace(mended, pods=pods))
     assert reason is Reason.CLAIM_UNFIT
-    assert "PersistentVolumeClaim old for channel train" in message
-    assert "PersistentVolumeClaim new for channel train" in message
+    assert "PersistentVolumeClaim old for spec.inputDataConfig[train]" in message
+    assert "PersistentVolumeClaim new for spec.inputDataConfig[train]" in message
     assert decide(replace(first, pods=pods)).act is Act.MAKE
 
 

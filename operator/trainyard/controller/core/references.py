@@ -100,7 +100,9 @@ def _with_volumes(
 
 
 def _claims(of: dict[str, str]) -> str:
-    said = ", ".join(f"PersistentVolumeClaim {claim} for channel {channel}" for channel, claim in sorted(of.items()))
+    said = ", ".join(
+        f"PersistentVolumeClaim {claim} for spec.inputDataConfig[{channel}]" for channel, claim in sorted(of.items())
+    )
     return said or "no PersistentVolumeClaim"
 
 

@@ -156,7 +156,7 @@ def choose(needs: tuple[Wanted, ...], claims: Claims, hosts: int) -> dict[str, V
     if needs and claims.problem:
         return Unfit(
             Reason.CLAIM_NOT_FOUND,
-            f"PersistentVolumeClaims cannot be looked at, of which channel {needs[0].channel} needs one: {claims.problem}."
+            f"PersistentVolumeClaims cannot be looked at, of which spec.inputDataConfig[{needs[0].channel}] needs one: {claims.problem}."
             " Let the operator get and list them, as its chart does",
         )
     chosen: dict[str, Volume] = {}
@@ -171,7 +171,7 @@ def choose(needs: tuple[Wanted, ...], claims: Claims, hosts: int) -> dict[str, V
 
 
 def _claim(need: Wanted, claims: Claims) -> Claim | Unfit:
-    whose = f"{need.what} (channel {need.channel})"
+    whose = f"{need.what} (spec.inputDataConfig[{need.channel}])"
     if need.claim:
         named = claims.named.get(need.claim)
         if named is not None:
@@ -200,7 +200,7 @@ def _claim(need: Wanted, claims: Claims) -> Claim | Unfit:
 
 
 def _unfit(need: Wanted, claim: Claim, hosts: int) -> Unfit | None:
-    what = f"PersistentVolumeClaim {claim.name}, of {need.what} (channel {need.channel}),"
+    what = f"PersistentVolumeClaim {claim.name}, of {need.what} (spec.inputDataConfig[{need.channel}]),"
     if claim.deleting:
         return Unfit(
             Reason.CLAIM_NOT_READY, f"{what} is being deleted; create it again. The job starts when it is there"

@@ -252,7 +252,8 @@ func (w *worker) connect(host string) error {
 	w.timed = &timed{Conn: conn, patience: seconds(w.settings.Read), left: overhead}
 	conn = w.timed
 	if w.settings.Secure {
-		conn = tls.Client(conn, &tls.Config{ServerName: name})
+		// TLS asks for one record at a time, which has 16 KiB at most: the kernel is asked for several.
+		conn = tls.Client(&ahead{conn, bufio.NewReaderSize(conn, w.block)}, &tls.Config{ServerName: name})
 	}
 	w.host, w.conn = host, conn
 	if w.reader == nil {
@@ -270,6 +271,16 @@ func (s *settings) admits(address netip.Addr) bool {
 
 func seconds(count float64) time.Duration {
 	return time.Duration(count * float64(time.Second))
+}
+
+// ahead is a connection that is read from in large pieces.
+type ahead struct {
+	net.Conn
+	reader *bufio.Reader
+}
+
+func (a *ahead) Read(into []byte) (int, error) {
+	return a.reader.Read(into)
 }
 
 // timed is a connection whose reads and writes may each take so long, and which brings no more than is left.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import signal
 import socket
 import threading
 import time
@@ -449,7 +450,7 @@ def test_it_ends_with_whoever_started_it(tmp_path: Path) -> None:
 def test_how_it_has_ended_is_said(tmp_path: Path) -> None:
     with bench("http://127.0.0.1:1", tmp_path) as made:
         made.fetcher.kill()
-        assert made.fetcher.end() == "it has ended by SIGKILL"
+        assert made.fetcher.end() == f"it has ended by signal {signal.SIGKILL:d}"
     # Says what is wrong with its settings, and ends.
     with bench("http://127.0.0.1:1", tmp_path, region=7) as made:
         made.ask(0, item(), BY_NOTHING)

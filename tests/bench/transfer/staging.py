@@ -21,7 +21,7 @@ from tests.bench.transfer.servers import HERE, Known, QuickServer, RealServer, S
 
 AGENT = "agent"
 SLOW = frozenset({"aws s3 cp", "boto3"})
-"""Of small objects they bring some 300 a second: once is enough."""
+"""Of small objects they bring some 300 a second: once is enough, and where the load is another look at the same, none."""
 ONE_CORE = " with one core, and another one for the server"
 LOADS = (
     *("small", "far", "small-tls", "small-core", "tiny", "mixed"),
@@ -132,32 +132,31 @@ def main() -> None:
 
 def run(names: Sequence[str], runs: int, *, short: bool, who: Sequence[str] | None = None) -> dict[str, float]:
     """`who`: the peers, of which s5cmd is needed for the figures. Gives those if `small` and `large` are among the loads."""
-    slow = frozenset({"aws s3 cp", "boto3"})
     few, many, photographs = (200, 300, 100) if short else (10_000, 100_000, 4_000)
     size, count, gigabytes = (20, 2, 0.1) if short else (256, 8, 4)
     core = Way(apart=True)
 
     def small(how: str = "", way: Way = HERE) -> Load:
         return Load(
-            f"{few} x 16 KiB{how}", "small", loads.small(few), True, way=way, without=slow if how else frozenset()
+            f"{few} x 16 KiB{how}", "small", loads.small(few), True, way=way, without=SLOW if how else frozenset()
         )
 
     def tiny() -> Load:
-        return Load(f"{many} x 4 KiB", "small", loads.small(many, 4096), True, without=slow)
+        return Load(f"{many} x 4 KiB", "small", loads.small(many, 4096), True, without=SLOW)
 
     def mixed() -> Load:
-        return Load(f"{photographs} of 110 KB, log-normal", "mixed", loads.mixed(photographs), True, without=slow)
+        return Load(f"{photographs} of 110 KB, log-normal", "mixed", loads.mixed(photographs), True, without=SLOW)
 
     def large(how: str = "", way: Way = HERE) -> Load:
         title, objects = f"{count} x {size} MiB with a CRC32{how}", loads.large(count, size * MIB)
-        return Load(title, "large", objects, False, way=way, without=slow if how else frozenset())
+        return Load(title, "large", objects, False, way=way, without=SLOW if how else frozenset())
 
     def huge() -> Load:
-        return Load(f"1 x {gigabytes} GiB", "large", loads.large(1, int(gigabytes * 1024) * MIB), False, without=slow)
+        return Load(f"1 x {gigabytes} GiB", "large", loads.large(1, int(gigabytes * 1024) * MIB), False, without=SLOW)
 
     def parts() -> Load:
         title = f"{count} x {size} MiB with no checksum but the MD5s of parts"
-        return replace(large(), title=title, checksum=False, without=slow)
+        return replace(large(), title=title, checksum=False, without=SLOW)
 
     chosen: dict[str, tuple[type[Server], Callable[[], Load]]] = {
         "small": (QuickServer, small),
@@ -171,7 +170,7 @@ def run(names: Sequence[str], runs: int, *, short: bool, who: Sequence[str] | No
         "large-core": (QuickServer, lambda: large(ONE_CORE, core)),
         "large-etag": (QuickServer, parts),
         "huge": (QuickServer, huge),
-        "versitygw": (RealServer, lambda: replace(small(), without=slow)),
+        "versitygw": (RealServer, lambda: replace(small(), without=SLOW)),
     }
     rows = {name: measure(kind, load(), runs, who) for name, (kind, load) in chosen.items() if name in names}
     if {"small", "large"} - rows.keys():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -118,7 +117,7 @@ class Fetcher:
             code = self._process.wait(ENDS_WITHIN)
         except subprocess.TimeoutExpired:
             return "it says no more"
-        return f"it has ended by {signal.Signals(-code).name}" if code < 0 else f"it has ended with code {code}"
+        return f"it has ended by signal {-code}" if code < 0 else f"it has ended with code {code}"
 
     def close(self) -> None:
         """Ends the process, and frees what belonged to it: nobody reads its outcomes any more."""

@@ -297,13 +297,13 @@ class Pod:
         assert b"Traceback" not in message.encode()
         assert code is None or done.returncode == code, (message, done.stderr.decode())
         assert len(message.encode()) <= 2048
-        return Report.model_validate_json(message)
+        return Report.from_json(message)
 
     def stage_in_background(self) -> subprocess.Popen[bytes]:
         return subprocess.Popen(self.command("stage", "stage-log"), stderr=subprocess.DEVNULL)
 
     def staged_report(self) -> Report:
-        return Report.model_validate_json((self.root / "stage-log").read_text())
+        return Report.from_json((self.root / "stage-log").read_text())
 
     def start(self) -> None:
         """The sidecar; again after it was killed."""
@@ -332,7 +332,7 @@ class Pod:
     def report(self) -> Report:
         status, body = self.request("GET", "/report", token=True)
         assert status == 200
-        return Report.model_validate_json(body)
+        return Report.from_json(body)
 
     def run_training(self, files: dict[str, bytes] | None = None) -> None:
         """Training runs: probes begin, and files appear in the model directory."""
@@ -392,7 +392,7 @@ class Pod:
         """The termination message."""
         message = (self.root / "termination-log").read_text()
         assert len(message.encode()) <= 2048
-        return Report.model_validate_json(message)
+        return Report.from_json(message)
 
     def end(self) -> Report:
         """The ordinary end: hold exits once it may, then the kubelet ends the sidecar."""
@@ -443,7 +443,7 @@ class Job:
         (self.credentials / "AWS_SECRET_ACCESS_KEY").write_text(secret)
 
     def change(self, **fields: Any) -> None:
-        self.plan = self.plan.model_copy(update=fields)
+        self.plan = self.plan.but(**fields)
         for pod in self.pods:
             pod.write_plan()
 

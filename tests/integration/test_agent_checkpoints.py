@@ -59,9 +59,7 @@ def in_s3(one: Job, files: dict[str, bytes]) -> None:
 
 def next_attempt(one: Job, root: Path) -> Pod:
     """The pod of the following attempt, on volumes of its own; the earlier one's is where it was."""
-    one.plan = one.plan.model_copy(
-        update={"job": one.plan.job.model_copy(update={"attempt": one.plan.job.attempt + 1})}
-    )
+    one.plan = one.plan.but(job=one.plan.job.but(attempt=one.plan.job.attempt + 1))
     pod = Pod(one, one.plan.hosts[0], root)
     pod.make()
     return pod
@@ -126,7 +124,7 @@ def test_checkpoints_that_cannot_be_restored_fail_the_job_before_training(one: J
     one.put("ck/x", body=b"12345")
     plan = one.plan.checkpoints
     assert plan is not None
-    one.change(checkpoints=plan.model_copy(update={"s3_uri": uri.format(bucket=one.bucket)}), volume_bytes=3)
+    one.change(checkpoints=plan.but(s3_uri=uri.format(bucket=one.bucket)), volume_bytes=3)
     report = one.pod.stage(code=1)
     assert (report.message or "").startswith(f"ClientError: {words}")
 
@@ -162,7 +160,7 @@ def test_markers_tell_training_how_far_a_file_is(server: S3Server, tmp_path: Pat
         one.pod.run_training()
         here = directory(one.pod)
         proxy = Proxy(server, limit=12 * MIB)
-        one.change(store=one.plan.store.model_copy(update={"endpoint_url": proxy.url}))
+        one.change(store=one.plan.store.but(endpoint_url=proxy.url))
         one.pod.kill()
         one.pod.start()
         one.pod.probe()
@@ -214,7 +212,7 @@ def test_a_file_that_changes_while_it_is_uploaded_is_never_seen_half_old_half_ne
 ) -> None:
     with job(server, tmp_path, f"b-{uuid4().hex}") as one:
         proxy = Proxy(server, limit=12 * MIB)
-        one.change(store=one.plan.store.model_copy(update={"endpoint_url": proxy.url}))
+        one.change(store=one.plan.store.but(endpoint_url=proxy.url))
         one.keep_checkpoints()
         begin(one, {"big": b"a" * 40 * MIB})
         assert proxy.held.wait(30)
@@ -438,7 +436,7 @@ def test_checkpoints_that_cannot_be_kept_in_the_end_fail_the_job_and_not_its_mod
     server.client.create_bucket(Bucket=other)
     plan = one.plan.checkpoints
     assert plan is not None
-    one.change(checkpoints=plan.model_copy(update={"s3_uri": f"s3://{other}/ck"}), upload_hold_seconds=2)
+    one.change(checkpoints=plan.but(s3_uri=f"s3://{other}/ck"), upload_hold_seconds=2)
     begin(one, {})
     server.client.delete_bucket(Bucket=other)
     one.pod.write({"step-1": b"x"}, "checkpoints")
@@ -468,7 +466,7 @@ def test_a_sidecar_that_is_killed_goes_on_where_it_was(one: Job) -> None:
 def test_a_pass_that_is_killed_leaves_no_upload_behind(server: S3Server, tmp_path: Path) -> None:
     with job(server, tmp_path, f"b-{uuid4().hex}") as one:
         proxy = Proxy(server, limit=12 * MIB)
-        one.change(store=one.plan.store.model_copy(update={"endpoint_url": proxy.url}))
+        one.change(store=one.plan.store.but(endpoint_url=proxy.url))
         one.keep_checkpoints()
         content = os.urandom(30 * MIB)
         begin(one, {"big": content})

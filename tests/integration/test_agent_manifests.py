@@ -86,7 +86,7 @@ def test_a_channel_that_is_called_like_a_manifest_keeps_its_directory(one: Job) 
     one.put("data/a")
     manifest(one, "a")
     other = {"name": "train-manifest", "s3_uri": one.uri("data/")}
-    one.change(channels=[*one.plan.channels, one.plan.channels[0].model_validate(other)])
+    one.change(channels=[*one.plan.channels, one.plan.channels[0].from_dict(other)])
     one.pod.stage()
     assert (one.pod.ml / "input/data/train-manifest/a").read_bytes() == b"data/a"
 
@@ -155,7 +155,7 @@ def test_only_hosts_of_the_named_groups_get_a_channel_and_share_it(server: S3Ser
     with job(server, tmp_path, f"b-{uuid4().hex}", hosts=3) as three:
         three.put(*(f"data/{number}" for number in range(4)))
         groups = dict(zip(("algo-1", "algo-2", "algo-3"), ("leader", "workers", "workers"), strict=True))
-        hosts = [host.model_copy(update={"instance_group": groups[host.name]}) for host in three.plan.hosts]
+        hosts = [host.but(instance_group=groups[host.name]) for host in three.plan.hosts]
         three.change(hosts=hosts)
         fields = {"s3_uri": three.uri("data/"), "distribution": "ShardedByS3Key", "instance_groups": ["workers"]}
         three.channels(fields)

@@ -450,7 +450,7 @@ def test_connections_that_break_cost_a_retry_and_no_data(server: S3Server, one: 
     content = os.urandom(40 * MIB)
     one.put("data/a", body=content)
     proxy = Proxy(server)
-    one.change(store=one.plan.store.model_copy(update={"endpoint_url": proxy.url}), download_retry_seconds=30)
+    one.change(store=one.plan.store.but(endpoint_url=proxy.url), download_retry_seconds=30)
     pipe(one)
     proxy.cuts = 6
     begins(one)

@@ -139,7 +139,7 @@ def test_a_sidecar_killed_in_the_middle_of_an_upload_finishes_after_its_restart(
 ) -> None:
     with job(server, tmp_path, f"b-{uuid4().hex}") as one:
         proxy = Proxy(server, limit=20_000_000)
-        one.change(store=one.plan.store.model_copy(update={"endpoint_url": proxy.url}))
+        one.change(store=one.plan.store.but(endpoint_url=proxy.url))
         content = os.urandom(40_000_000)
         begin(one, {"big": content})
         one.pod.training_ends()
@@ -159,7 +159,7 @@ def test_a_sidecar_killed_in_the_middle_of_an_upload_finishes_after_its_restart(
 def test_connections_that_break_during_an_upload_cost_a_retry_and_no_data(server: S3Server, tmp_path: Path) -> None:
     with job(server, tmp_path, f"b-{uuid4().hex}") as one:
         proxy = Proxy(server)
-        one.change(store=one.plan.store.model_copy(update={"endpoint_url": proxy.url}))
+        one.change(store=one.plan.store.but(endpoint_url=proxy.url))
         content = os.urandom(40_000_000)
         begin(one, {"big": content})
         proxy.cuts = 6
@@ -242,7 +242,7 @@ def test_s3_that_is_away_at_a_guess_lets_hold_go_and_commits_when_it_is_back(one
 def test_an_upload_that_goes_on_may_take_longer_than_one_may_be_blocked(server: S3Server, tmp_path: Path) -> None:
     with job(server, tmp_path, f"b-{uuid4().hex}") as one:
         proxy = Proxy(server, rate=5_000_000)
-        one.change(store=one.plan.store.model_copy(update={"endpoint_url": proxy.url}), upload_hold_seconds=1)
+        one.change(store=one.plan.store.but(endpoint_url=proxy.url), upload_hold_seconds=1)
         content = os.urandom(35_000_000)
         begin(one, {"big": content})
         began = time.monotonic()
@@ -256,7 +256,7 @@ def test_an_upload_that_goes_on_may_take_longer_than_one_may_be_blocked(server: 
 def test_a_stuck_upload_process_is_given_up_and_leaves_nothing_behind(server: S3Server, tmp_path: Path) -> None:
     with job(server, tmp_path, f"b-{uuid4().hex}") as one:
         proxy = Proxy(server, limit=20_000_000)
-        one.change(store=one.plan.store.model_copy(update={"endpoint_url": proxy.url}))
+        one.change(store=one.plan.store.but(endpoint_url=proxy.url))
         one.timing = replace(one.timing, quiet=3)
         begin(one, {"big": os.urandom(40_000_000)})
         one.pod.training_ends()

@@ -158,7 +158,7 @@ def test_a_missing_secret_is_reported_with_the_command_that_makes_it(one: Job) -
 )
 def test_an_endpoint_that_is_not_there_fails_soon_and_is_named(one: Job, url: str, words: str) -> None:
     url = url.format(port=free_port())
-    one.change(store=one.plan.store.model_copy(update={"endpoint_url": url}), download_retry_seconds=900)
+    one.change(store=one.plan.store.but(endpoint_url=url), download_retry_seconds=900)
     began = time.monotonic()
     _, message = failure(one)
     assert time.monotonic() - began < 10
@@ -228,7 +228,7 @@ def test_a_stop_order_ends_a_download_at_once(server: S3Server, tmp_path: Path) 
     with job(server, tmp_path, f"b-{uuid4().hex}") as one:
         one.put("d/big", body=os.urandom(30_000_000))
         proxy = Proxy(server, limit=3000)
-        one.change(store=one.plan.store.model_copy(update={"endpoint_url": proxy.url}))
+        one.change(store=one.plan.store.but(endpoint_url=proxy.url))
         one.channel("d/")
         process = one.pod.stage_in_background()
         assert proxy.held.wait(20)
@@ -242,7 +242,7 @@ def test_a_stop_order_ends_a_download_at_once(server: S3Server, tmp_path: Path) 
 def test_a_time_limit_that_is_over_while_staging_stops_it(server: S3Server, tmp_path: Path) -> None:
     with job(server, tmp_path, f"b-{uuid4().hex}") as one:
         proxy = Proxy(server, limit=0)
-        one.change(store=one.plan.store.model_copy(update={"endpoint_url": proxy.url}), max_runtime_seconds=0)
+        one.change(store=one.plan.store.but(endpoint_url=proxy.url), max_runtime_seconds=0)
         report: Report = one.pod.stage(code=1)
         proxy.close()
         assert report.stop_reason is StopReason.MAX_RUNTIME_EXCEEDED
@@ -251,7 +251,7 @@ def test_a_time_limit_that_is_over_while_staging_stops_it(server: S3Server, tmp_
 def test_the_time_limit_counts_from_the_start_of_the_sidecar(server: S3Server, tmp_path: Path) -> None:
     with job(server, tmp_path, f"b-{uuid4().hex}") as one:
         proxy = Proxy(server, limit=0)
-        one.change(store=one.plan.store.model_copy(update={"endpoint_url": proxy.url}), max_runtime_seconds=60)
+        one.change(store=one.plan.store.but(endpoint_url=proxy.url), max_runtime_seconds=60)
         now = clock.now()
         one.pod.state.mkdir(parents=True, exist_ok=True)
         (one.pod.state / "facts.json").write_text(json.dumps({"began": now - 60, "listening_since": now}))
@@ -327,7 +327,7 @@ def test_connections_that_break_cost_a_retry_and_no_data(server: S3Server, tmp_p
         content = os.urandom(30_000_000)
         one.put("d/big", body=content)
         proxy = Proxy(server, cuts=6)
-        one.change(store=one.plan.store.model_copy(update={"endpoint_url": proxy.url}), download_retry_seconds=30)
+        one.change(store=one.plan.store.but(endpoint_url=proxy.url), download_retry_seconds=30)
         one.channel("d/")
         assert one.pod.stage().bytes == len(content)
         assert proxy.cuts == 0
@@ -423,7 +423,7 @@ def test_an_object_that_is_replaced_after_the_listing_is_refused(one: Job, name:
 def test_sigterm_while_staging_ends_it_at_once(server: S3Server, tmp_path: Path) -> None:
     with job(server, tmp_path, f"b-{uuid4().hex}") as one:
         proxy = Proxy(server, limit=0)
-        one.change(store=one.plan.store.model_copy(update={"endpoint_url": proxy.url}))
+        one.change(store=one.plan.store.but(endpoint_url=proxy.url))
         process = one.pod.stage_in_background()
         assert proxy.held.wait(20)
         process.terminate()
@@ -477,7 +477,7 @@ def test_a_stage_that_is_killed_and_started_again_keeps_what_is_in_place(server:
         one.put("d/zzz", body=os.urandom(30_000_000))
         # As many bytes of requests as some of the objects take, and not all.
         proxy = Proxy(server, limit=60_000)
-        one.change(store=one.plan.store.model_copy(update={"endpoint_url": proxy.url}))
+        one.change(store=one.plan.store.but(endpoint_url=proxy.url))
         one.channel("d/")
         first = one.pod.stage_in_background()
         assert proxy.held.wait(20)
@@ -489,7 +489,7 @@ def test_a_stage_that_is_killed_and_started_again_keeps_what_is_in_place(server:
         assert 20 < len(before) < 201
         changed = min(before)
         one.put(f"d/{changed}", body=b"new")
-        one.change(store=one.plan.store.model_copy(update={"endpoint_url": server.url}))
+        one.change(store=one.plan.store.but(endpoint_url=server.url))
         report = one.pod.stage()
         assert (report.objects, report.bytes) == (201, 600 + 30_000_000)
         after = {path.name: path.stat().st_ino for path in directory.iterdir()}
@@ -515,7 +515,7 @@ def test_a_fetcher_that_is_killed_costs_time_and_no_data(server: S3Server, tmp_p
         for name, body in bodies.items():
             one.put(f"d/{name}", body=body)
         proxy = Proxy(server, limit=60_000)
-        one.change(store=one.plan.store.model_copy(update={"endpoint_url": proxy.url}))
+        one.change(store=one.plan.store.but(endpoint_url=proxy.url))
         one.channel("d/")
         running = one.pod.stage_in_background()
         assert proxy.held.wait(20)

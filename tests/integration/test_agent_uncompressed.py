@@ -173,8 +173,8 @@ def test_what_an_interrupted_attempt_has_left_goes_when_a_later_one_has_not_the_
     one.pod.training_ends(code=143)
     assert one.pod.end().result is Result.COMMITTED
     assert one.manifest()["outcome"] == "Interrupted"
-    identity = one.plan.job.model_copy(update={"attempt": 2})
-    one.plan = one.plan.model_copy(update={"job": identity})
+    identity = one.plan.job.but(attempt=2)
+    one.plan = one.plan.but(job=identity)
     again = Pod(one, one.plan.hosts[0], tmp_path / "again")
     again.make()
     again.start()
@@ -195,8 +195,8 @@ def test_what_another_job_has_left_is_not_taken_for_this_ones(one: Job) -> None:
     theirs = one.manifest() | {"jobUID": "uid-0"}
     one.put("out/Job/trainyard-manifest.json", body=json.dumps(theirs).encode())
     one.put(MODEL + "b", body=b"theirs")
-    identity = one.plan.job.model_copy(update={"attempt": 2, "uid": "uid-2"})
-    one.plan = one.plan.model_copy(update={"job": identity})
+    identity = one.plan.job.but(attempt=2, uid="uid-2")
+    one.plan = one.plan.but(job=identity)
     again = Pod(one, one.plan.hosts[0], one.pod.root / "again")
     again.make()
     again.start()
@@ -221,7 +221,7 @@ def test_a_role_that_may_not_list_uploads_all_the_same(server: S3Server, tmp_pat
 def test_a_sidecar_killed_in_the_middle_goes_on_where_it_was(server: S3Server, tmp_path: Path) -> None:
     with job(server, tmp_path, f"b-{uuid4().hex}") as one:
         proxy = Proxy(server, limit=25 * MIB)
-        one.change(store=one.plan.store.model_copy(update={"endpoint_url": proxy.url}), compression="NONE")
+        one.change(store=one.plan.store.but(endpoint_url=proxy.url), compression="NONE")
         model = {f"a-{number}": b"x" * number for number in range(20)}
         model |= {"b-large": os.urandom(10 * MIB), "c-large": os.urandom(30 * MIB)}
         one.pod.start()
@@ -296,7 +296,7 @@ def test_a_zombie_attempt_writes_no_object(one: Job) -> None:
 def test_an_attempt_that_is_superseded_in_the_middle_stops_there(server: S3Server, tmp_path: Path) -> None:
     with job(server, tmp_path, f"b-{uuid4().hex}") as one:
         proxy = Proxy(server, limit=12 * MIB)
-        one.change(store=one.plan.store.model_copy(update={"endpoint_url": proxy.url}), compression="NONE")
+        one.change(store=one.plan.store.but(endpoint_url=proxy.url), compression="NONE")
         one.pod.start()
         one.pod.run_training({"a": os.urandom(20 * MIB), "b": b"small", "c": os.urandom(20 * MIB)})
         one.pod.training_ends()

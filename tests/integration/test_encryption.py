@@ -52,7 +52,7 @@ def job_on(name: str, tmp_path: Path) -> Iterator[Job]:
 
 
 def encrypt(one: Job, key: str) -> None:
-    one.change(store=one.plan.store.model_copy(update={"kms_key": key}))
+    one.change(store=one.plan.store.but(kms_key=key))
 
 
 def keys_of_objects(one: Job) -> dict[str, str | None]:

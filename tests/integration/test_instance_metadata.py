@@ -56,7 +56,7 @@ def one(moto: str, service: Metadata, tmp_path: Path) -> Iterator[Job]:
 
 def use(one: Job, *, metadata: bool, secret: str | None = None) -> None:
     said = {"credentials_secret": secret, "instance_metadata": metadata}
-    one.change(store=one.plan.store.model_copy(update=said))
+    one.change(store=one.plan.store.but(**said))
 
 
 def test_a_role_that_may_use_them_stages_trains_and_uploads_with_the_nodes_credentials(

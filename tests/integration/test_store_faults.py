@@ -286,7 +286,7 @@ def test_a_redirect_to_another_host_brings_nothing_from_there(one: Job, proxy: F
 
 
 def limited(one: Job, **addresses: list[str]) -> None:
-    one.change(store=one.plan.store.model_copy(update=addresses))
+    one.change(store=one.plan.store.but(**addresses))
 
 
 def test_an_endpoint_where_none_may_be_hears_nothing(one: Job, proxy: FaultProxy) -> None:
@@ -302,7 +302,7 @@ def test_an_endpoint_is_judged_by_what_its_name_resolves_to(one: Job, proxy: Fau
     data(one, {"x": 10})
     url = proxy.url.replace("127.0.0.1", "localhost")
     limited(one, denied_addresses=["127.0.0.0/8", "::1/128"])
-    one.change(store=one.plan.store.model_copy(update={"endpoint_url": url}))
+    one.change(store=one.plan.store.but(endpoint_url=url))
     assert failure(one)[0] == "AccessDenied"
     assert proxy.requests == []
 

@@ -98,7 +98,7 @@ def test_a_rotated_secret_is_what_is_given(one: Job) -> None:
 def test_what_a_service_account_brings_is_given_with_its_end(one: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     for file in one.credentials.iterdir():
         file.unlink()
-    one.change(store=one.plan.store.model_copy(update={"credentials_secret": None}))
+    one.change(store=one.plan.store.but(credentials_secret=None))
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "of the pod")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "too")
     monkeypatch.setenv("AWS_SESSION_TOKEN", "and this")
@@ -137,7 +137,7 @@ def test_from_outside_of_the_pod_there_is_nothing_to_ask(one: Job) -> None:
         probe.connect(("192.0.2.1", 9))  # sends nothing: it tells which address is this machine's own
         outside = probe.getsockname()[0]
     assert not outside.startswith("127.")
-    one.pod.host = one.pod.host.model_copy(update={"address": outside})
+    one.pod.host = one.pod.host.but(address=outside)
     one.pod.start()
     assert ask(one, token(one)) == (404, {})
 

@@ -52,9 +52,7 @@ def one(moto: str, proxy: FaultProxy, tmp_path: Path) -> Iterator[Job]:
         made.timing = replace(made.timing, read=20, renewal=10)
         for file in made.credentials.iterdir():
             file.unlink()
-        made.change(
-            store=made.plan.store.model_copy(update={"credentials_secret": None, "web_identity": plan(proxy.url)})
-        )
+        made.change(store=made.plan.store.but(credentials_secret=None, web_identity=plan(proxy.url)))
         (made.pod.root / "identity").mkdir()
         (made.pod.root / "identity/token").write_text("first")
         made.put("d/x", body=b"content")
@@ -126,7 +124,7 @@ def test_an_sts_that_refuses_is_quoted(one: Job, proxy: FaultProxy) -> None:
 
 
 def test_an_sts_where_no_endpoint_may_be_gets_no_token(one: Job, proxy: FaultProxy) -> None:
-    one.change(store=one.plan.store.model_copy(update={"denied_addresses": ["127.0.0.0/8"]}))
+    one.change(store=one.plan.store.but(denied_addresses=["127.0.0.0/8"]))
     report = one.pod.stage(code=1)
     assert f"the STS at {proxy.url} is at 127.0.0.1, which s3.deniedAddresses forbid" in (report.message or "")
     assert proxy.requests == []
@@ -166,7 +164,7 @@ def test_good_credentials_are_used_while_the_sts_is_away(proxy: FaultProxy, tmp_
 
 def test_what_s3_calls_expired_is_asked_for_anew(one: Job, proxy: FaultProxy) -> None:
     s3 = proxy.url
-    one.change(store=one.plan.store.model_copy(update={"endpoint_url": s3}))
+    one.change(store=one.plan.store.but(endpoint_url=s3))
     fault = Fault("^GET .*list-type=2", 1, answer=(400, "ExpiredToken"))
     proxy.faults.append(fault)
     assert one.pod.stage().result is Result.STAGED

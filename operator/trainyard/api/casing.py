@@ -1,4 +1,4 @@
-"""CreateTrainingJob's names and the manifest's: `S3Uri` <-> `s3URI`, `VolumeKmsKeyId` <-> `volumeKMSKeyID`.
+"""CreateTrainingJob's names and the manifest's: `S3Uri` <-> `s3URI`, `VolumeKmsKeyId` <-> `volumeKMSKeyID`; and ours: `s3_uri` -> `s3URI`.
 
 A manifest writes names as the AWS controllers for Kubernetes do: the first word in lower case, abbreviations in capitals. The
 rule is about words, so it holds for fields that no model has yet; what users name themselves is never touched.
@@ -21,6 +21,8 @@ _ABBREVIATIONS: Final = {
     "Url": "URL",
     "Vpc": "VPC",
 }
+# The same, as models write them; their capitals are the manifest's.
+_CAPITALS: Final = {word.lower(): upper for word, upper in _ABBREVIATIONS.items()} | {"gb": "GB"}
 _WORDS: Final = {upper: word for word, upper in _ABBREVIATIONS.items()}
 _AWS_WORD: Final = re.compile(r"[A-Z]+(?![a-z])[0-9]*|[A-Z]?[a-z0-9]+|.", re.DOTALL)
 _MANIFEST_WORD: Final = re.compile(
@@ -40,6 +42,12 @@ USER_KEYED: Final = frozenset(
         "RuleParameters",
     }
 )
+
+
+def field_name(name: str) -> str:
+    """The manifest's name of a model's field: `training_job_arn` -> `trainingJobARN`; a first word stays lower case."""
+    first, *rest = name.split("_")
+    return first + "".join(_CAPITALS.get(word, word.capitalize()) for word in rest)
 
 
 def to_manifest_name(aws_name: str) -> str:

@@ -7,8 +7,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from trainyard.api.algorithm import InputMode
-from trainyard.api.base import S3_URI
 from trainyard.api.rules import FieldRule, Rule, SpecModel, absent, but
+from trainyard.api.uris import S3_URI
 
 CONVERSE = "Converse is for SageMaker's own fine-tuning; use S3Prefix or ManifestFile"
 

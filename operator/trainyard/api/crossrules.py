@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from trainyard.api.base import field_name
+from trainyard.api.casing import field_name
 from trainyard.api.rules import VALIDATIONS, Rule, merged
 
 IMMUTABLE = "a TrainingJob cannot be changed once created; delete it and create it again, or create one of another name"

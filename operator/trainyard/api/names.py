@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Final
+from typing import Final, Literal
 
 GROUP: Final = "trainyard.dev"
 VERSION: Final = "v1alpha1"
@@ -29,10 +29,10 @@ ANNOTATION_DELETE_AFTER_TTL: Final = f"{GROUP}/delete-after-ttl"
 
 # On a TrainingJob, about its sharded channels: what the shares of hosts are to be equal in.
 ANNOTATION_SHARDING: Final = f"{GROUP}/sharding"
-SHARDING: Final = ("objects", "bytes")
+SHARDING: Final[tuple[Literal["objects", "bytes"], ...]] = ("objects", "bytes")
 # On a TrainingJob, about its ManifestFile channels: where below the channel an object lies.
 ANNOTATION_MANIFEST_PATHS: Final = f"{GROUP}/manifest-paths"
-MANIFEST_PATHS: Final = ("relative", "key")
+MANIFEST_PATHS: Final[tuple[Literal["relative", "key"], ...]] = ("relative", "key")
 
 # Containers of a job's pod, in the order in which they start.
 CONTAINER_SIDECAR: Final = "sidecar"

@@ -6,9 +6,9 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from trainyard.api.base import S3_URI
 from trainyard.api.output import folder_path
 from trainyard.api.rules import Rule, SpecModel
+from trainyard.api.uris import S3_URI
 
 TENSORBOARD_PATH = "/opt/ml/output/tensorboard"
 TENSORS_PATH = "/opt/ml/output/tensors"

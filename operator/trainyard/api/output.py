@@ -6,8 +6,8 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from trainyard.api.base import S3_URI
 from trainyard.api.rules import FieldRule, Rule, SpecModel, matches
+from trainyard.api.uris import S3_URI
 
 DEFAULT_CHECKPOINT_PATH = "/opt/ml/checkpoints"
 # A full path of at least one part, none of them `.` or `..`, and not a directory that has a meaning of its own, nor one above.

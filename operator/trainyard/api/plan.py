@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field
+import msgspec
 
-from trainyard.api.base import Model, split_s3_uri
+from trainyard.api.message import Message
+from trainyard.api.uris import split_s3_uri
 
 
 def output_uri(s3_output_path: str, training_job_name: str) -> str:
@@ -25,7 +26,7 @@ def model_uri(s3_output_path: str, training_job_name: str, compression: Compress
     return f"{output_uri(s3_output_path, training_job_name)}/output/{name}"
 
 
-class JobIdentity(Model):
+class JobIdentity(Message, frozen=True, kw_only=True):
     """Whose pod this is. `training_job_name` is the contract's (upper case allowed); `name` the resource's."""
 
     namespace: str
@@ -36,7 +37,7 @@ class JobIdentity(Model):
     attempt: int
 
 
-class Host(Model):
+class Host(Message, frozen=True, kw_only=True):
     """One ML compute instance: `name` is algo-<n>, `address` resolves from every host of the job to its pod."""
 
     name: str
@@ -45,7 +46,7 @@ class Host(Model):
     instance_group: str = "homogeneousCluster"
 
 
-class ChannelPlan(Model):
+class ChannelPlan(Message, frozen=True, kw_only=True):
     """One input channel, as every host needs it to work out its own share. `sharding`: what shares are to be equal in.
     `manifest_paths`: whether a manifest's objects lie under their whole keys. No `instance_groups`: all hosts get it."""
 
@@ -60,15 +61,15 @@ class ChannelPlan(Model):
     compression: Literal["None", "Gzip"] = "None"
     record_wrapper: Literal["None", "RecordIO"] = "None"
     shuffle_seed: int | None = None
-    attribute_names: list[str] = Field(default_factory=list)
-    instance_groups: list[str] = Field(default_factory=list)
+    attribute_names: list[str] = msgspec.field(default_factory=list)
+    instance_groups: list[str] = msgspec.field(default_factory=list)
 
     @property
     def sharded(self) -> bool:
         return self.distribution == "ShardedByS3Key"
 
 
-class MountedChannel(Model):
+class MountedChannel(Message, frozen=True, kw_only=True):
     """One channel that a volume serves, on every host. In `stage` the volume is `volume` below names.VOLUMES_DIR, whole, and the
     channel's directory `path` in it (empty: all of it). `source` is what the user wrote, for messages."""
 
@@ -81,7 +82,7 @@ class MountedChannel(Model):
     content_type: str | None = None
 
 
-class CheckpointPlan(Model):
+class CheckpointPlan(Message, frozen=True, kw_only=True):
     """What is kept in step: `local_path` as training sees it; how old, in seconds, may be what S3 lacks."""
 
     s3_uri: str
@@ -89,7 +90,7 @@ class CheckpointPlan(Model):
     interval_seconds: float = 60
 
 
-class FolderPlan(Model):
+class FolderPlan(Message, frozen=True, kw_only=True):
     """A directory whose files go to a folder in S3 while training runs, and stay there: `local_path` as training sees it, `directory`
     the same below the storage volume. How old, in seconds, may be what S3 lacks. `what`: its files, for people."""
 
@@ -100,7 +101,7 @@ class FolderPlan(Model):
     interval_seconds: float = 60
 
 
-class WebIdentityPlan(Model):
+class WebIdentityPlan(Message, frozen=True, kw_only=True):
     """AssumeRoleWithWebIdentity: asked of whom, for what. The token is a file."""
 
     role_arn: str
@@ -109,7 +110,7 @@ class WebIdentityPlan(Model):
     session_name: str
 
 
-class StorePlan(Model):
+class StorePlan(Message, frozen=True, kw_only=True):
     """How to reach S3. `credentials_secret` is only for error messages: the files are mounted."""
 
     role: str
@@ -120,26 +121,25 @@ class StorePlan(Model):
     web_identity: WebIdentityPlan | None = None
     instance_metadata: bool = False
     """Without any other credentials those of the node are used."""
-    denied_addresses: list[str] = Field(default_factory=list)
+    denied_addresses: list[str] = msgspec.field(default_factory=list)
     """Networks, as ADDRESS/BITS, in which an endpoint may not be unless one of `allowed_addresses` has it."""
-    allowed_addresses: list[str] = Field(default_factory=list)
+    allowed_addresses: list[str] = msgspec.field(default_factory=list)
     kms_key: str = ""
     """What all objects are encrypted with, as S3 knows it: id, ARN or alias. Empty: as the bucket has it."""
 
 
-class Plan(Model):
+class Plan(Message, frozen=True, kw_only=True, tag_field="version", tag=1):
     """Times are seconds. `hosts` is in numeric order: algo-1, algo-2, ..., algo-10."""
 
-    version: Literal[1] = 1
     job: JobIdentity
     hosts: list[Host]
-    hyper_parameters: dict[str, str] = Field(default_factory=dict)
-    channels: list[ChannelPlan] = Field(default_factory=list)
+    hyper_parameters: dict[str, str] = msgspec.field(default_factory=dict)
+    channels: list[ChannelPlan] = msgspec.field(default_factory=list)
     """Those whose data the agent brings."""
-    mounted: list[MountedChannel] = Field(default_factory=list)
+    mounted: list[MountedChannel] = msgspec.field(default_factory=list)
     checkpoints: CheckpointPlan | None = None
-    folders: list[FolderPlan] = Field(default_factory=list)
-    config_files: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    folders: list[FolderPlan] = msgspec.field(default_factory=list)
+    config_files: dict[str, dict[str, Any]] = msgspec.field(default_factory=dict)
     """Further files of /opt/ml/input/config, by name."""
     s3_output_path: str
     compression: Compression = "GZIP"

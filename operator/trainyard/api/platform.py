@@ -6,8 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from trainyard.api.base import DNS_LABEL, S3_URI, Model
+from trainyard.api.base import DNS_LABEL, Model
 from trainyard.api.rules import list_keys
+from trainyard.api.uris import S3_URI
 
 QUANTITY = r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$"
 Quantity = Annotated[str, Field(pattern=QUANTITY, max_length=32)]

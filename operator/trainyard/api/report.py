@@ -9,9 +9,9 @@ from __future__ import annotations
 from datetime import datetime
 from enum import StrEnum
 
-from pydantic import Field
+import msgspec
 
-from trainyard.api.base import Model, Size
+from trainyard.api.message import Message, Size
 from trainyard.api.names import FAILURE_REASON_CHARS, TERMINATION_MESSAGE_BYTES, cut_utf8
 
 
@@ -33,14 +33,14 @@ class StopReason(StrEnum):
 UNFINISHED = frozenset({StopReason.INTERRUPTED, StopReason.SUSPENDED, StopReason.DELETED})
 
 
-class StopOrder(Model):
+class StopOrder(Message, frozen=True, kw_only=True):
     """Operator to agent, in an annotation: end training on this host, then upload what is there."""
 
     reason: StopReason
     message: str = ""
 
 
-class TrainingEnd(Model):
+class TrainingEnd(Message, frozen=True, kw_only=True):
     """Operator to agent: the training container is gone. `reason` is the kubelet's word for how."""
 
     exit_code: int
@@ -70,29 +70,29 @@ class Result(StrEnum):
     ABANDONED = "Abandoned"  # sidecar: the pod ended before training began; nothing to upload
 
 
-class Artifact(Model):
+class Artifact(Message, frozen=True, kw_only=True):
     """What the job has written: an object with the SHA-256 of its bytes, or a folder (its URI ends with a slash) that has none."""
 
     uri: str
-    size: int
+    size: Size
     sha256: str | None = None
-    files: int = 0
+    files: Size = 0
 
 
-class CheckpointReport(Model):
+class CheckpointReport(Message, frozen=True, kw_only=True):
     """One host's mirror of the checkpoint directory. Counts are of this attempt; `files` are those that are in S3 now."""
 
-    files: int = 0
-    uploaded: int = 0
-    uploaded_bytes: int = 0
-    deleted: int = 0
-    left_out: int = 0  # links out of the directory, names that S3 does not take, special files
-    open_files: int = 0  # changed, but still being written when they were looked at last
+    files: Size = 0
+    uploaded: Size = 0
+    uploaded_bytes: Size = 0
+    deleted: Size = 0
+    left_out: Size = 0  # links out of the directory, names that S3 does not take, special files
+    open_files: Size = 0  # changed, but still being written when they were looked at last
     last_pass_at: datetime | None = None  # when the last look began after which S3 was in step
     trouble: str | None = None  # why it is not, if anything is in the way
 
 
-class Report(Model):
+class Report(Message, frozen=True, kw_only=True):
     """One host's state. `message` is ready to be shown: what happened, where, what to do."""
 
     host: str
@@ -107,28 +107,26 @@ class Report(Model):
     training_ended_at: datetime | None = None
     objects: Size | None = None  # of this host's share of the input
     bytes: Size | None = None
-    artifacts: list[Artifact] = Field(default_factory=list)
+    artifacts: list[Artifact] = msgspec.field(default_factory=list)
     checkpoints: CheckpointReport | None = None
 
     def to_termination_message(self) -> str:
         """As JSON of at most 2 KiB of UTF-8: the result survives, long texts are cut, then artifacts left out."""
         report = self
         if report.failure:
-            report = report.model_copy(update={"failure": report.failure[:FAILURE_REASON_CHARS]})
+            report = report.but(failure=report.failure[:FAILURE_REASON_CHARS])
         for limit in (1200, 600, 300, 100):
             text = report.to_json()
             if len(text.encode()) <= TERMINATION_MESSAGE_BYTES:
                 return text
             kept = report.checkpoints
             if kept and kept.trouble:
-                kept = kept.model_copy(update={"trouble": cut_utf8(kept.trouble, limit)})
-            report = report.model_copy(
-                update={
-                    "checkpoints": kept,
-                    "failure": cut_utf8(report.failure, limit) if report.failure else None,
-                    "message": cut_utf8(report.message, limit) if report.message else None,
-                    "stop_message": cut_utf8(report.stop_message, limit) if report.stop_message else None,
-                    "artifacts": report.artifacts if limit == 1200 else [],
-                }
+                kept = kept.but(trouble=cut_utf8(kept.trouble, limit))
+            report = report.but(
+                checkpoints=kept,
+                failure=cut_utf8(report.failure, limit) if report.failure else None,
+                message=cut_utf8(report.message, limit) if report.message else None,
+                stop_message=cut_utf8(report.stop_message, limit) if report.stop_message else None,
+                artifacts=report.artifacts if limit == 1200 else [],
             )
         return report.to_json()

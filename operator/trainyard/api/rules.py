@@ -13,7 +13,8 @@ from pydantic.fields import FieldInfo
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from trainyard.api.base import Model, field_name
+from trainyard.api.base import Model
+from trainyard.api.casing import field_name
 
 Validation = dict[str, Any]
 VALIDATIONS = "x-kubernetes-validations"

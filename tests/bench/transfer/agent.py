@@ -41,7 +41,7 @@ def stage(server: Server, root: Path, bucket: str, prefix: str, check: Callable[
     before = cpu(server)
     took = measured.run(made.pod.command("stage", "stage-log"), root)
     took = measured.served(took, cpu(server) - before, server.first_get("-"))
-    assert Report.model_validate_json((made.pod.root / "stage-log").read_text()).result is Result.STAGED
+    assert Report.from_json((made.pod.root / "stage-log").read_text()).result is Result.STAGED
     check(made.pod.ml / "input/data/train")
     return took
 
@@ -114,6 +114,6 @@ def end_training(server: Server, pod: Pod) -> Took:
         assert time.monotonic() - began < WITHIN, "no report"
         time.sleep(0.002)
     seconds = time.monotonic() - began
-    found = Report.model_validate_json(report.read_text())
+    found = Report.from_json(report.read_text())
     assert found.result is Result.COMMITTED, found.message
     return Took(seconds, watch.end(), watch.rss, server=cpu(server) - before)

@@ -23,7 +23,7 @@ from hack.console import guarded
 from tests.bench.transfer import agent, loads, measured, peers
 from tests.bench.transfer.measured import MB, MIB, Contender, Row, Took, in_turns, pairs
 from tests.bench.transfer.servers import QuickServer, Server, cpu, in_memory, serving
-from trainyard.api.base import split_s3_uri
+from trainyard.api.uris import split_s3_uri
 
 AGENT = "agent"
 GZIP = "tarfile (gzip -6), then boto3"

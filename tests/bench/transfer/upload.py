@@ -22,7 +22,7 @@ from tests.bench.transfer import agent, loads, measured, peers
 from tests.bench.transfer.measured import MIB, Contender, Row, Took, in_turns, pairs
 from tests.bench.transfer.servers import QuickServer, RealServer, Server, cpu, in_memory, serving
 from tests.integration.agent_rig import Job
-from trainyard.api.base import split_s3_uri
+from trainyard.api.uris import split_s3_uri
 
 AGENT = "agent"
 MODEL = "agent, a model"

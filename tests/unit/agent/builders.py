@@ -9,7 +9,7 @@ from trainyard.api.plan import ChannelPlan, Host, JobIdentity, Plan, StorePlan
 
 def job(**fields: Any) -> JobIdentity:
     values = {"namespace": "ns", "name": "job", "uid": "u1", "training_job_name": "Job", "arn": "arn", "attempt": 2}
-    return JobIdentity.model_validate(values | fields)
+    return JobIdentity(**(values | fields))
 
 
 def plan(hosts: int = 1, **fields: Any) -> Plan:

@@ -44,7 +44,7 @@ def test_a_channel_of_other_groups_is_not_there() -> None:
         Host(name="algo-2", address="b", instance_type="ml.p3.2xlarge", instance_group="workers"),
     ]
     made = plan(hosts=2, channels=[channel(instance_groups=["workers"]), channel(name="all")])
-    made = made.model_copy(update={"hosts": hosts})
+    made = made.but(hosts=hosts)
     assert [list(config.input_data_config(made, host.name)) for host in hosts] == [["all"], ["train", "all"]]
 
 
@@ -61,7 +61,7 @@ def test_a_heterogeneous_job_looks_as_on_sagemaker_and_alike_on_every_host() -> 
         Host(name="algo-2", address="b", instance_type="ml.c5.xlarge", instance_group="group1"),
         Host(name="algo-3", address="c", instance_type="ml.p3.2xlarge", instance_group="group2"),
     ]
-    made = plan(hosts=3).model_copy(update={"hosts": hosts})
+    made = plan(hosts=3).but(hosts=hosts)
     assert config.resource_config(made, "algo-3") == {
         "current_host": "algo-3",
         "current_instance_type": "ml.p3.2xlarge",

@@ -22,7 +22,7 @@ async def test_a_question_that_nobody_answers_is_given_up_and_its_process_does_n
     program.chmod(0o755)
     monkeypatch.setattr(lending.sys, "executable", str(program))
     monkeypatch.setattr(lending, "ANSWER_SECONDS", 0.5)
-    plan = builders.plan().model_copy(update={"training_credentials": True})
+    plan = builders.plan().but(training_credentials=True)
     asked = lending.Lending(Settings("algo-1", state=tmp_path, credentials=tmp_path / "keys"), plan)
     token = credentials_token(plan.job.uid, plan.job.attempt)
     request = Request("GET", "/credentials", {}, {"authorization": token}, b"", local=True)

@@ -23,7 +23,7 @@ from trainyard.api.reasons import Reason
 
 def files(**fields: object) -> MountedChannel:
     values = {"name": "train", "volume": "claim-0", "path": "a/b", "source": "fs-1:/a/b", "claim": "shared"}
-    return MountedChannel.model_validate(values | fields)
+    return MountedChannel(**(values | fields))
 
 
 @pytest.fixture

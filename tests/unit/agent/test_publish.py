@@ -14,7 +14,7 @@ from trainyard.agent.core import manifest
 from trainyard.agent.errors import PlatformFailure, StoreFault
 from trainyard.agent.ports import Small
 from trainyard.agent.timing import Timing
-from trainyard.api.base import split_s3_uri
+from trainyard.api.uris import split_s3_uri
 
 PLAN = plan(job=job(attempt=1))
 MARKER, MANIFEST = (split_s3_uri(uri)[1] for uri in (PLAN.marker_uri, PLAN.manifest_uri))

@@ -9,8 +9,7 @@ import pytest
 
 from hack.contract_page import AwsField, fields, node_at, refusal_above, response_fields
 from trainyard.api import contract
-from trainyard.api.base import field_name
-from trainyard.api.casing import to_manifest_name
+from trainyard.api.casing import field_name, to_manifest_name
 from trainyard.api.contract import Treatment
 from trainyard.api.crd import Schema, model_schema
 from trainyard.api.status import JobStatus

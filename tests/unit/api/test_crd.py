@@ -8,7 +8,8 @@ import pytest
 from pydantic import Field
 
 from trainyard.api import crd as crds
-from trainyard.api.base import Model, field_name
+from trainyard.api.base import Model
+from trainyard.api.casing import field_name
 from trainyard.api.rules import Rule, SpecModel
 from trainyard.api.trainingjob import TrainingJobSpec
 

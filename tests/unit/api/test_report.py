@@ -27,7 +27,7 @@ def test_a_termination_message_is_whole_json_within_its_limit_and_keeps_the_resu
     )
     text = report.to_termination_message()
     assert len(text.encode()) <= TERMINATION_MESSAGE_BYTES
-    back = Report.model_validate_json(text)
+    back = Report.from_json(text)
     assert (back.result, back.reason, back.host) == (Result.FAILED, "ArtifactUploadFailed", "algo-1")
 
 

@@ -165,7 +165,7 @@ def test_training_finds_no_key_token_or_endpoint_where_none_is_lent() -> None:
     assert "secret" not in json.dumps(containers(pod)["training"]).lower()
     plan = made(o.snapshot(o.job(), roles=(o.role(trainingCredentials="none"),))).plan
     assert plan is not None
-    assert Plan.model_validate_json(plan["data"]["plan.json"]).training_credentials is False
+    assert Plan.from_json(plan["data"]["plan.json"]).training_credentials is False
 
 
 def test_the_authorities_of_a_role_are_trusted_by_the_agent_and_named_to_training() -> None:
@@ -202,7 +202,7 @@ def test_the_token_for_an_sts_is_the_agents_alone() -> None:
     assert source["serviceAccountToken"] == {"audience": "storage", "expirationSeconds": 3600, "path": "token"}
     assert pod["spec"]["automountServiceAccountToken"] is False
     assert found.plan is not None
-    plan = Plan.model_validate_json(found.plan["data"]["plan.json"]).store.web_identity
+    plan = Plan.from_json(found.plan["data"]["plan.json"]).store.web_identity
     assert plan is not None
     assert (plan.role_arn, plan.duration_seconds) == ("arn:aws:iam::123456789012:role/data", 900)
     assert plan.sts_endpoint_url == "https://sts.eu-central-1.amazonaws.com"
@@ -231,7 +231,7 @@ def test_the_whole_pod_asks_for_no_more_than_the_instance_holds() -> None:
 def test_the_status_and_the_plan_name_the_same_model() -> None:
     found = made(CASES["two-hosts-gpu-restricted"])
     assert found.plan is not None
-    plan = Plan.model_validate_json(found.plan["data"]["plan.json"])
+    plan = Plan.from_json(found.plan["data"]["plan.json"])
     assert model_uri("s3://models/out", "Diamonds-2026") == plan.model_uri
     assert model_uri("s3://models/out/", "Diamonds-2026") == plan.model_uri
 

@@ -170,7 +170,7 @@ def test_the_other_hosts_of_a_lost_one_are_told_that_the_job_goes_on() -> None:
     decision, snapshot, job = look(job, pods, now=100)
     assert decision.act is Act.ABORT
     (order,) = actions(snapshot, decision).annotate
-    assert StopOrder.model_validate_json(order.annotations[names.ANNOTATION_STOP]).reason is StopReason.INTERRUPTED
+    assert StopOrder.from_json(order.annotations[names.ANNOTATION_STOP]).reason is StopReason.INTERRUPTED
     assert (job.status.secondary_status, job.condition("Ready").reason) == ("Training", "Interrupted")  # type: ignore[union-attr]
     decision, _, job = look(job, [lost(), interrupted()], now=200)
     assert (decision.act, job.status.attempt) == (Act.RESTART, 2)
@@ -185,7 +185,7 @@ def test_the_other_hosts_of_one_that_is_being_drained_need_not_wait_for_its_end(
         decision, snapshot, job = look(job, [leaving, o.training("algo-2")], now=100)
         (order,) = actions(snapshot, decision).annotate
         assert order.pod.host == "algo-2"
-        assert StopOrder.model_validate_json(order.annotations[names.ANNOTATION_STOP]).reason is reason
+        assert StopOrder.from_json(order.annotations[names.ANNOTATION_STOP]).reason is reason
     assert look(trained(), [leaving], now=100)[0].act is Act.WATCH, "a single host has nobody to tell"
 
 
@@ -239,7 +239,7 @@ def test_a_suspended_job_ends_its_pods_and_goes_on_as_a_new_attempt() -> None:
     decision, snapshot, job = look(job, [o.training()], now=20)
     assert decision.act is Act.SUSPEND
     (order,) = actions(snapshot, decision).annotate
-    assert StopOrder.model_validate_json(order.annotations[names.ANNOTATION_STOP]).reason is StopReason.SUSPENDED
+    assert StopOrder.from_json(order.annotations[names.ANNOTATION_STOP]).reason is StopReason.SUSPENDED
     assert job.status.training_job_status == "InProgress"
     decision, _, job = look(job, [o.stopped(why=StopReason.SUSPENDED)], now=80)
     assert (decision.act, job.status.attempt, job.status.secondary_status) == (Act.RESTART, 2, "Interrupted")

@@ -28,19 +28,19 @@ def test_a_stream_that_waits_shows_in_the_condition_while_training_goes_on() -> 
     job = o.job(inputDataConfig=[PIPE])
     waits = o.snapshot(job, [o.training()], reports={"pod-algo-1": BLOCKED})
     assert ready(waits) == ("True", "DownloadBlocked", "the stream of algo-1 waits: S3 answers 503 (SlowDown)")
-    goes_on = o.snapshot(job, [o.training()], reports={"pod-algo-1": BLOCKED.model_copy(update={"reason": None})})
+    goes_on = o.snapshot(job, [o.training()], reports={"pod-algo-1": BLOCKED.but(reason=None)})
     assert ready(goes_on)[1] == "Training"
     over = o.snapshot(job, [o.uploading()], reports={"pod-algo-1": BLOCKED})
     assert ready(over)[1] == "Uploading"
 
 
 def test_what_was_in_the_way_while_it_staged_is_not_said_of_training() -> None:
-    staged = BLOCKED.model_copy(update={"phase": Phase.STAGING})
+    staged = BLOCKED.but(phase=Phase.STAGING)
     assert ready(o.snapshot(o.job(), [o.training()], reports={"pod-algo-1": staged}))[1] == "Training"
 
 
 def test_files_that_s3_refuses_while_training_runs_show_in_the_condition() -> None:
-    refused = BLOCKED.model_copy(update={"reason": "UploadBlocked", "message": "bucket tb does not exist"})
+    refused = BLOCKED.but(reason="UploadBlocked", message="bucket tb does not exist")
     shown = ready(o.snapshot(o.job(**BOARD), [o.training()], reports={"pod-algo-1": refused}))
     assert shown == ("True", "UploadBlocked", "S3 does not take what algo-1 writes: bucket tb does not exist")
 

@@ -199,7 +199,7 @@ def test_the_plan_has_a_mounted_channel_apart_from_those_that_are_brought() -> N
     of = snapshot(*both, labelled=(claim(),))
     document = actions(of, decide(of)).plan
     assert document is not None
-    plan = Plan.model_validate_json(document["data"]["plan.json"])
+    plan = Plan.from_json(document["data"]["plan.json"])
     assert [channel.name for channel in plan.channels] == ["s3"]
     (mounted,) = plan.mounted
     assert (mounted.name, mounted.volume, mounted.path, mounted.content_type) == (

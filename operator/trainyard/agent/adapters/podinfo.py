@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from trainyard.api.names import PODINFO_STOP, PODINFO_TRAINING_ENDED
 from trainyard.api.report import StopOrder, TrainingEnd
 
@@ -19,15 +17,15 @@ class PodInfo:
     def stop(self) -> StopOrder | None:
         text = self._read(PODINFO_STOP)
         try:
-            return StopOrder.model_validate_json(text) if text else None
-        except ValidationError:
+            return StopOrder.from_json(text) if text else None
+        except ValueError:
             return None
 
     def training_end(self) -> TrainingEnd | None:
         text = self._read(PODINFO_TRAINING_ENDED)
         try:
-            return TrainingEnd.model_validate_json(text) if text else None
-        except ValidationError:
+            return TrainingEnd.from_json(text) if text else None
+        except ValueError:
             return None
 
     def _read(self, name: str) -> bytes:

@@ -27,10 +27,10 @@ from trainyard.agent.core.absence import Absences
 from trainyard.agent.core.archive import part_plan
 from trainyard.agent.errors import ClientFailure, PeerFault
 from trainyard.agent.ports import Body
-from trainyard.api.base import split_s3_uri
 from trainyard.api.plan import Host
 from trainyard.api.reasons import Reason
 from trainyard.api.report import Artifact
+from trainyard.api.uris import split_s3_uri
 
 BUSY_SECONDS = 5.0
 

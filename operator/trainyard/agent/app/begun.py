@@ -10,7 +10,7 @@ from pathlib import Path
 from trainyard.agent.adapters import files
 from trainyard.agent.app.patience import Refused
 from trainyard.agent.app.store import Store
-from trainyard.api.base import split_s3_uri
+from trainyard.api.uris import split_s3_uri
 
 
 def _covers(key: str, name: str) -> bool:

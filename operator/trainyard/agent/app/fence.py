@@ -9,9 +9,9 @@ from trainyard.agent.app.patience import Patience, Refused
 from trainyard.agent.app.store import Store
 from trainyard.agent.core import manifest
 from trainyard.agent.errors import AgentError, ClientFailure, PlatformFailure
-from trainyard.api.base import split_s3_uri
 from trainyard.api.plan import Plan
 from trainyard.api.reasons import Reason
+from trainyard.api.uris import split_s3_uri
 
 TRIES = 5  # two attempts marking the same place at the same moment
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from trainyard.agent.app.patience import Patience, Refused
 from trainyard.agent.app.store import Store
 from trainyard.agent.core.manifest import Listing
-from trainyard.api.base import split_s3_uri
 from trainyard.api.plan import Plan
+from trainyard.api.uris import split_s3_uri
 
 log = logging.getLogger(__name__)
 PIECE = 1024 * 1024

@@ -37,9 +37,9 @@ from trainyard.agent.core import mirror
 from trainyard.agent.core.archive import part_plan
 from trainyard.agent.core.mirror import Kind, Known
 from trainyard.agent.errors import ClientFailure
-from trainyard.api.base import split_s3_uri
 from trainyard.api.plan import Plan
 from trainyard.api.reasons import Reason
+from trainyard.api.uris import split_s3_uri
 
 log = logging.getLogger(__name__)
 MOST_REFUSED = 3
@@ -71,7 +71,7 @@ class Keeper:
         output_bucket, output = split_s3_uri(plan.output_uri)
         self._output = output if output_bucket == self._bucket else None
         # outputDataConfig's key is for what a job puts out: checkpoints are encrypted as their bucket has it.
-        place = plan.store if kept.one_way else plan.store.model_copy(update={"kms_key": ""})
+        place = plan.store if kept.one_way else plan.store.but(kms_key="")
         self._store = Store(place, settings.credentials, settings.timing, identity=settings.identity)
         self._guard = fence.Guard(
             self._store, plan, settings.timing.fence_age, f"before the last {kept.what} were kept"

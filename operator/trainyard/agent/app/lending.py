@@ -114,7 +114,7 @@ def _refusal(status: int, code: str, message: str) -> Reply:
 
 def main(settings: Settings) -> int:
     """Prints what the service account brings, as JSON."""
-    plan = Plan.model_validate_json(settings.plan.read_bytes())
+    plan = Plan.from_json(settings.plan.read_bytes())
     try:
         store = plan.store
         found = CredentialFiles(settings.credentials, store.credentials_secret, metadata=store.instance_metadata)

@@ -17,9 +17,9 @@ def load(settings: Settings, now: float) -> Facts:
     if not kept:
         return Facts(began=clock.began(), listening_since=now)
     if kept.get("stop"):
-        kept["stop"] = StopOrder.model_validate(kept["stop"])
+        kept["stop"] = StopOrder.from_dict(kept["stop"])
     if kept.get("ended"):
-        kept["ended"] = TrainingEnd.model_validate(kept["ended"])
+        kept["ended"] = TrainingEnd.from_dict(kept["ended"])
     return replace(Facts(**kept), listening_since=now)
 
 

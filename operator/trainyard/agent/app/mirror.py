@@ -38,7 +38,7 @@ def main(settings: Settings) -> int:
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
     # Whoever opens a file for writing in the moment of a lease makes the kernel send this.
     signal.signal(signal.SIGIO, signal.SIG_IGN)
-    plan = Plan.model_validate_json(settings.plan.read_bytes())
+    plan = Plan.from_json(settings.plan.read_bytes())
     channel = Channel()
     kept = mirrored(settings, plan)
     current = kept[0]

@@ -20,7 +20,7 @@ from trainyard.agent.core.archive import MIB, part_plan
 from trainyard.agent.core.layout import is_folder_marker
 from trainyard.agent.core.mirror import unfit
 from trainyard.agent.ports import Body
-from trainyard.api.base import split_s3_uri
+from trainyard.api.uris import split_s3_uri
 
 log = logging.getLogger(__name__)
 SMALL = 8 * MIB

@@ -136,7 +136,7 @@ def main(settings: Settings) -> int:
     """Runs until standard input ends."""
     threading.stack_size(THREAD_STACK)
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
-    plan = Plan.model_validate_json(settings.plan.read_bytes())
+    plan = Plan.from_json(settings.plan.read_bytes())
     store = Store(plan.store, settings.credentials, settings.timing, identity=settings.identity)
     files.make_directory(settings.staging, 0o700)
     teller = Teller()

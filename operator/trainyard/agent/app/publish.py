@@ -21,9 +21,9 @@ from trainyard.agent.app.store import Store
 from trainyard.agent.core import manifest
 from trainyard.agent.errors import PlatformFailure
 from trainyard.agent.ports import FileBody
-from trainyard.api.base import split_s3_uri
 from trainyard.api.plan import Host, Plan
 from trainyard.api.reasons import Reason
+from trainyard.api.uris import split_s3_uri
 
 log = logging.getLogger(__name__)
 TREES = ("model", "output")

@@ -36,7 +36,7 @@ def compose(sidecar: Sidecar, decision: Decision) -> Report:
     update = _kept(sidecar, _ending(sidecar, decision)) or _news(sidecar, report.phase, stage)
     if message := update.get("message"):
         update["message"] = readable(message)
-    return report.model_copy(update=update)
+    return report.but(**update)
 
 
 def _checkpoints(sidecar: Sidecar) -> CheckpointReport | None:
@@ -169,7 +169,7 @@ def _kept(sidecar: Sidecar, ending: dict[str, Any]) -> dict[str, Any]:
 
 
 def _committed(sidecar: Sidecar, answer: dict[str, Any]) -> dict[str, Any]:
-    ending: dict[str, Any] = {"artifacts": [Artifact.model_validate(artifact) for artifact in answer["artifacts"]]}
+    ending: dict[str, Any] = {"artifacts": [Artifact.from_dict(artifact) for artifact in answer["artifacts"]]}
     failed = {"result": Result.FAILED, "reason": Reason.ARTIFACT_UPLOAD_FAILED.value}
     if sidecar.settings.host != sidecar.plan.hosts[0].name:
         uris = ", ".join(artifact.uri for artifact in ending["artifacts"]) or "none"

@@ -10,8 +10,6 @@ import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
-
 from trainyard.agent.adapters.server import Reply, Request
 from trainyard.agent.adapters.tree import Tree
 from trainyard.agent.app import peers
@@ -78,8 +76,8 @@ class Routes:
 
     async def _training_ended(self, request: Request) -> Reply:
         try:
-            self._sidecar.training_ended(TrainingEnd.model_validate_json(request.body))
-        except ValidationError:
+            self._sidecar.training_ended(TrainingEnd.from_json(request.body))
+        except ValueError:
             return Reply(400)
         return OK
 

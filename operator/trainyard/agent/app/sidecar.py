@@ -61,7 +61,7 @@ class Sidecar:
         self._podinfo = PodInfo(settings.podinfo)
         kept = files.read_json(settings.report)
         self.final: Report | None = None
-        self._kept = Report.model_validate(kept) if kept else None
+        self._kept = Report.from_dict(kept) if kept else None
         self._trouble = ""
         self.prepared = settings.release.exists()
 
@@ -290,7 +290,7 @@ def main(settings: Settings) -> int:
     """0: what happened is in the report. 1: it could not even begin; the kubelet starts it again."""
     try:
         settings.state.mkdir(parents=True, exist_ok=True)
-        plan = Plan.model_validate_json(settings.plan.read_bytes())
+        plan = Plan.from_json(settings.plan.read_bytes())
         asyncio.run(Sidecar(settings, plan).run())
     except Exception as error:
         log.exception("cannot go on")

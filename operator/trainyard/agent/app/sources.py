@@ -17,8 +17,8 @@ from trainyard.agent.app.store import Store
 from trainyard.agent.core import datamanifest, layout, mirror
 from trainyard.agent.errors import ClientFailure
 from trainyard.agent.ports import UNKNOWN, StoredObject
-from trainyard.api.base import split_s3_uri
 from trainyard.api.plan import ChannelPlan, CheckpointPlan, Plan
+from trainyard.api.uris import split_s3_uri
 
 PAGES_AHEAD = 4
 LOOK_UPS = 16

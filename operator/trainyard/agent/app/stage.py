@@ -165,14 +165,14 @@ def main(settings: Settings) -> int:
     """The exit code; the report is in the termination message."""
     try:
         settings.scratch.mkdir(parents=True, exist_ok=True)
-        plan = Plan.model_validate_json(settings.plan.read_bytes())
+        plan = Plan.from_json(settings.plan.read_bytes())
         # The time limit's clock is the sidecar's, which ran before the user's image was pulled.
         stop = Stop(settings, plan, memory.load(settings, clock.now()).began)
         signal.signal(signal.SIGTERM, stop.signalled)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         stage = Stage(settings, plan)
         report = _report(settings, stage, stop)
-        report = report.model_copy(update={"objects": stage.progress.objects, "bytes": stage.progress.bytes})
+        report = report.but(objects=stage.progress.objects, bytes=stage.progress.bytes)
     except Exception as error:
         log.exception("cannot begin")
         report = _failed(settings.host, unexpected(error))

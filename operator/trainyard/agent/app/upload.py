@@ -35,7 +35,7 @@ def main(settings: Settings) -> int:
     """Runs until standard input ends."""
     threading.stack_size(THREAD_STACK)
     resource.setrlimit(resource.RLIMIT_DATA, (settings.memory, settings.memory))
-    plan = Plan.model_validate_json(settings.plan.read_bytes())
+    plan = Plan.from_json(settings.plan.read_bytes())
     channel = Channel()
     publisher = Publisher(settings, plan, channel.tell, channel.enough)
     channel.tell("ready")

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from trainyard.agent.errors import ClientFailure
 from trainyard.agent.ports import Reference
-from trainyard.api.base import split_s3_uri
 from trainyard.api.plan import ChannelPlan
 from trainyard.api.reasons import Reason
+from trainyard.api.uris import split_s3_uri
 
 MOST_BYTES = 64 * 1024 * 1024
 MOST_LINE = 1024 * 1024

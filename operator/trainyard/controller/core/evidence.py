@@ -10,8 +10,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from pydantic import ValidationError
-
 from trainyard.api import names
 from trainyard.api.report import Phase, StopOrder, StopReason, TrainingEnd
 from trainyard.controller.core.observed import Pod, final_report
@@ -194,8 +192,8 @@ def ordered(pod: Pod) -> StopReason | None:
     if pod.stop_order is None:
         return None
     try:
-        return StopOrder.model_validate_json(pod.stop_order).reason
-    except ValidationError:
+        return StopOrder.from_json(pod.stop_order).reason
+    except ValueError:
         return None
 
 
@@ -204,8 +202,8 @@ def told_of_end(pod: Pod) -> bool:
     if pod.training_end is None:
         return False
     try:
-        TrainingEnd.model_validate_json(pod.training_end)
-    except ValidationError:
+        TrainingEnd.from_json(pod.training_end)
+    except ValueError:
         return False
     return True
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -17,6 +17,7 @@ from trainyard.api.status import TERMINAL, Condition, JobStatus
 from trainyard.api.trainingjob import TrainingJobSpec
 from trainyard.controller.core import read
 
+Value = TypeVar("Value", bound=str)
 DEFAULT_REGION = "us-east-1"
 DEFAULT_ACCOUNT = "000000000000"
 # What parse_job reads of it, besides its version and the annotations that are ours.
@@ -79,14 +80,13 @@ class Job:
     def delete_after_ttl(self) -> bool:
         return self.annotations.get(names.ANNOTATION_DELETE_AFTER_TTL) == "true"
 
-    def chosen(self, annotation: str, values: tuple[str, ...]) -> str:
+    def chosen(self, annotation: str, values: tuple[Value, ...]) -> Value:
         """The value of an annotation that chooses among `values`; the first where it is absent. Raises ValueError with a sentence."""
         value = self.annotations.get(annotation, values[0])
-        if value not in values:
-            raise ValueError(
-                f"annotation {annotation} is {value!r}; write {' or '.join(map(repr, values))}, or remove it"
-            )
-        return value
+        for known in values:
+            if value == known:
+                return known
+        raise ValueError(f"annotation {annotation} is {value!r}; write {' or '.join(map(repr, values))}, or remove it")
 
     def arn(self, region: str) -> str:
         return f"arn:aws:sagemaker:{region}:{self.account}:training-job/{self.training_job_name}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from trainyard.api import names
+from trainyard.api.channels import Channel, S3DataSource
 from trainyard.api.plan import ChannelPlan, CheckpointPlan, Host, JobIdentity, Plan, StorePlan, WebIdentityPlan
 from trainyard.api.platform import ExecutionRoleSpec
 from trainyard.api.trainingjob import TrainingJobSpec
@@ -43,12 +44,32 @@ def lends(spec: TrainingJobSpec, role: ExecutionRoleSpec) -> bool:
     return role.training_credentials == "role" and not spec.enable_network_isolation
 
 
+def _channel(job: Job, spec: TrainingJobSpec, channel: Channel, source: S3DataSource) -> ChannelPlan:
+    assert source.s3_data_type != "Converse"  # a rule has refused it
+    return ChannelPlan(
+        name=channel.channel_name,
+        s3_uri=source.s3_uri,
+        data_type=source.s3_data_type,
+        distribution=source.s3_data_distribution_type,
+        sharding=job.chosen(names.ANNOTATION_SHARDING, names.SHARDING),
+        manifest_paths=job.chosen(names.ANNOTATION_MANIFEST_PATHS, names.MANIFEST_PATHS),
+        input_mode=spec.mode_of(channel),
+        content_type=channel.content_type,
+        compression=channel.compression_type,
+        record_wrapper=channel.record_wrapper_type,
+        shuffle_seed=channel.shuffle_config.seed if channel.shuffle_config is not None else None,
+        attribute_names=source.attribute_names,
+        instance_groups=source.instance_group_names,
+    )
+
+
 def job_plan(job: Job, resolved: Resolved, options: Options) -> Plan:
     """`job.spec` and the annotations must be readable: what was resolved is."""
     spec = job.spec
     assert spec is not None
     count = spec.resource_config.instance_count
-    role = resolved.role
+    role, instance_type = resolved.role, spec.resource_config.instance_type
+    assert instance_type is not None  # it was resolved
     return Plan(
         job=JobIdentity(
             namespace=job.namespace,
@@ -62,27 +83,13 @@ def job_plan(job: Job, resolved: Resolved, options: Options) -> Plan:
             Host(
                 name=naming.host_name(rank),
                 address=address(job, naming.host_name(rank), count, options),
-                instance_type=spec.resource_config.instance_type,
+                instance_type=instance_type,
             )
             for rank in range(count)
         ],
         hyper_parameters=spec.hyper_parameters,
         channels=[
-            ChannelPlan(
-                name=channel.channel_name,
-                s3_uri=source.s3_uri,
-                data_type=source.s3_data_type,
-                distribution=source.s3_data_distribution_type,
-                sharding=job.chosen(names.ANNOTATION_SHARDING, names.SHARDING),
-                manifest_paths=job.chosen(names.ANNOTATION_MANIFEST_PATHS, names.MANIFEST_PATHS),
-                input_mode=spec.mode_of(channel),
-                content_type=channel.content_type,
-                compression=channel.compression_type,
-                record_wrapper=channel.record_wrapper_type,
-                shuffle_seed=channel.shuffle_config.seed if channel.shuffle_config is not None else None,
-                attribute_names=source.attribute_names,
-                instance_groups=source.instance_group_names,
-            )
+            _channel(job, spec, channel, source)
             for channel in spec.input_data_config
             if (source := channel.data_source.s3_data_source) is not None
             and channel.channel_name not in resolved.volumes

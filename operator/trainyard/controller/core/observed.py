@@ -8,8 +8,6 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, Literal
 
-from pydantic import ValidationError
-
 from trainyard.api import names
 from trainyard.api.report import Report
 from trainyard.controller.core import read
@@ -127,8 +125,8 @@ def parse_report(message: str) -> Report | None:
     if not message.lstrip().startswith("{"):
         return None
     try:
-        return Report.model_validate_json(message)
-    except ValidationError:
+        return Report.from_json(message)
+    except ValueError:
         return None
 
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from trainyard.api import names
-from trainyard.api.base import split_s3_uri
 from trainyard.api.channels import Channel, FileSystemDataSource, S3DataSource
 from trainyard.api.platform import ExecutionRoleSpec
 from trainyard.api.reasons import Reason
 from trainyard.api.trainingjob import TrainingJobSpec
+from trainyard.api.uris import split_s3_uri
 from trainyard.controller.core import read
 
 _LISTED = 8

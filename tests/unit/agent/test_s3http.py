@@ -15,7 +15,7 @@ OBJECT = b"hello world"
 
 
 class Server:
-    """Answers every GET with `status`, `body` and `headers`."""
+    """Answers every GET with `status`, `body` and `headers`, and every HEAD with no length."""
 
     def __init__(self, status: int, body: bytes, **headers: str) -> None:
         self.seen: list[str | None] = []
@@ -33,6 +33,13 @@ class Server:
                     self.send_header(name.replace("_", "-"), value)
                 self.end_headers()
                 self.wfile.write(body)
+
+            def do_HEAD(self) -> None:
+                self.send_response(200)
+                self.end_headers()
+
+            def do_DELETE(self) -> None:
+                self.do_GET()
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -78,3 +85,20 @@ def test_a_server_without_ranges_has_all_of_a_small_object() -> None:
 def test_the_start_of_an_object_is_not_all_of_it_in_memory() -> None:
     with Server(200, OBJECT) as http, pytest.raises(StoreFault, match="more bytes"):
         http.get_start("b", "k", 5)
+
+
+def test_a_head_without_a_length_is_no_empty_object() -> None:
+    with Server(206, OBJECT[:1], content_range=f"bytes 0-0/{len(OBJECT)}") as http:
+        assert http.head("b", "k") == StoredObject("k", len(OBJECT), "")
+
+
+def test_the_start_of_an_object_of_unknown_size_is_not_taken_for_all_of_it() -> None:
+    with Server(206, OBJECT[:4], content_range="bytes 0-3/*") as http, pytest.raises(StoreFault, match="size"):
+        http.get_start("b", "k", 4)
+
+
+def test_what_is_not_there_counts_as_deleted() -> None:
+    with Server(404, b"<Error><Code>NoSuchKey</Code></Error>") as http:
+        http.delete("b", "k")
+    with Server(404, b"<Error><Code>NoSuchBucket</Code></Error>") as http, pytest.raises(StoreFault):
+        http.delete("b", "k")

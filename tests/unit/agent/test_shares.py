@@ -58,6 +58,14 @@ def test_a_share_is_the_same_however_the_listing_is_ordered(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_object_that_is_listed_twice_is_given_out_once(tmp_path: Path) -> None:
+    items = [StoredObject(f"p/{key}", 1, "") for key in "abbcabcd"]
+    made = share(tmp_path, lambda: items)
+    with pytest.raises(layout.Unordered):
+        paths(made)
+    assert paths(made, sort=True) == list("abcd")
+
+
 def test_an_object_is_given_out_before_the_listing_is_over(tmp_path: Path) -> None:
     asked = []
 

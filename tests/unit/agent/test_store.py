@@ -12,7 +12,7 @@ import pytest
 from trainyard.agent.app.patience import Patience, Refused
 from trainyard.agent.app.store import Store
 from trainyard.agent.errors import StoreFault
-from trainyard.agent.ports import FileBody, Small
+from trainyard.agent.ports import FileBody, Small, StoredObject
 from trainyard.agent.timing import Timing
 from trainyard.api.plan import StorePlan
 
@@ -117,3 +117,19 @@ def test_an_etag_is_compared_only_where_it_is_a_digest(opaque: bool, readings: i
     http = Scripted(etag='"0123456789abcdef0123456789abcdef"', opaque=opaque)
     assert store(http).read_small("b", "k", Patience(0)) == (b"content", http.small.etag)
     assert http.readings == readings
+
+
+class Circle(Scripted):
+    """Whose third page is followed by the second one."""
+
+    def list_page(self, _bucket: str, _prefix: str, after: str | None) -> tuple[list[StoredObject], str | None]:
+        page = int(after or 1)
+        return [StoredObject(f"k{page}", 1, "")], str(page + 1 if page < 3 else 2)
+
+
+def test_a_listing_that_goes_round_in_a_circle_ends_with_a_refusal() -> None:
+    found: list[str] = []
+    with pytest.raises(Refused, match="in a circle"):
+        for item in store(Circle()).objects("b", "k", Patience(0.1)):
+            found.append(item.key)
+    assert found == ["k1", "k2"]

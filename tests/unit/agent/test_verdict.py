@@ -20,6 +20,7 @@ def answer(status: int, code: str, detail: str = "said") -> StoreFault:
     "fault",
     [
         answer(503, "SlowDown"), answer(500, "InternalError"), answer(429, ""), answer(502, ""), answer(400, "RequestTimeout"), answer(404, ""),
+        answer(409, "ConditionalRequestConflict"), answer(409, "OperationAborted"), answer(509, ""), answer(522, ""), answer(529, ""),
         StoreFault("timeout", "t"), StoreFault("connection", "c"), StoreFault("dns", "d"), StoreFault("refused", "r"),
     ],
     ids=str,
@@ -41,6 +42,7 @@ def test_what_passes_by_itself_is_tried_again(fault: StoreFault) -> None:
         (answer(412, "PreconditionFailed"), Reason.DATA_DOWNLOAD_FAILED, "s3://data/train/x has changed"),
         (answer(301, "PermanentRedirect"), Reason.NO_SUCH_BUCKET, "is not in region us-east-1"),
         (answer(403, "InvalidObjectState"), Reason.ACCESS_DENIED, "archive storage class"),
+        (answer(501, "NotImplemented"), Reason.DATA_DOWNLOAD_FAILED, "refuses to read"),
         (answer(400, "Strange"), Reason.DATA_DOWNLOAD_FAILED, "refuses to read s3://data/train/x (Strange: said)"),
         (StoreFault("credentials", "", code="AWS_ACCESS_KEY_ID"), Reason.NO_CREDENTIALS, "has no key AWS_ACCESS_KEY_ID; create it with: kubectl"),
         (StoreFault("tls", "self-signed"), Reason.DATA_DOWNLOAD_FAILED, "no certificate that can be trusted"),

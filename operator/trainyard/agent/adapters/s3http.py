@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from trainyard.agent.adapters import checksums, s3xml, wire
 from trainyard.agent.adapters.connections import BLOCK, Endpoint, Pool, fault_of, wait_sent
 from trainyard.agent.adapters.sigv4 import encode_query, signed_headers
-from trainyard.agent.errors import NOT_ENCRYPTED, StoreFault
+from trainyard.agent.errors import NOT_ENCRYPTED, NOT_S3, StoreFault
 from trainyard.agent.ports import About, Body, Credentials, FileBody, Small, StoredObject, bare_etag
 
 Query = Sequence[tuple[str, str]]
@@ -99,7 +99,9 @@ class S3Http:
                 raise
             answer = self._send("GET", bucket, key, most=length)  # an empty one has no first byte
         whole = answer.headers.get("content-range", "").rpartition("/")[2]
-        return answer.body, StoredObject(key, int(whole) if whole.isdigit() else len(answer.body), answer.etag)
+        if answer.status == 206 and not whole.isdigit():
+            raise StoreFault("answer", "a range of an object whose size is not told", status=206, code=NOT_S3)
+        return answer.body, StoredObject(key, int(whole) if whole else len(answer.body), answer.etag)
 
     def head(self, bucket: str, key: str) -> StoredObject:
         try:
@@ -109,8 +111,10 @@ class S3Http:
                 # An answer to HEAD has no body, so nothing says why it is a refusal.
                 self.get(bucket, key, length=1)
             raise
-        size = int(answer.headers.get("content-length") or 0)
-        return StoredObject(key, size, answer.etag, checksums.answered(answer.headers))
+        size = answer.headers.get("content-length", "")
+        if not size.isdigit():  # HTTP allows it, and some gateways do it for objects that are stored compressed
+            return self.get_start(bucket, key, 1)[1]
+        return StoredObject(key, int(size), answer.etag, checksums.answered(answer.headers))
 
     def get_small(self, bucket: str, key: str) -> Small:
         answer = self._send("GET", bucket, key, headers=checksums.MODE)
@@ -129,7 +133,11 @@ class S3Http:
         self._encrypted(self._send("PUT", bucket, key, headers=headers, body=body, sha256=sha256))
 
     def delete(self, bucket: str, key: str) -> None:
-        self._send("DELETE", bucket, key)
+        try:
+            self._send("DELETE", bucket, key)
+        except StoreFault as fault:
+            if not fault.missing:
+                raise
 
     def start_upload(self, bucket: str, key: str) -> str:
         # Never sent twice in silence: one that was answered into a dead connection exists, and nobody would look for it.

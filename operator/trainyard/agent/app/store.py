@@ -17,7 +17,7 @@ from trainyard.agent.app.patience import READINGS, Ask, Patience, Refused, Tries
 from trainyard.agent.core.addresses import admission
 from trainyard.agent.core.proof import plain
 from trainyard.agent.core.verdict import Target, Who, judge
-from trainyard.agent.errors import StoreFault
+from trainyard.agent.errors import NOT_S3, StoreFault
 from trainyard.agent.ports import About, Body, FileBody, ObjectStore, StoredObject
 from trainyard.agent.timing import Timing
 from trainyard.api import names
@@ -28,8 +28,13 @@ T = TypeVar("T")
 PIECE = 4 * 1024 * 1024
 
 
-def _page(bucket: str, prefix: str, after: str | None, http: ObjectStore) -> tuple[list[StoredObject], str | None]:
-    return http.list_page(bucket, prefix, after)
+def _page(
+    bucket: str, prefix: str, after: str | None, known: set[str], http: ObjectStore
+) -> tuple[list[StoredObject], str | None]:
+    page, following = http.list_page(bucket, prefix, after)
+    if following in known:
+        raise StoreFault("answer", "a listing that goes round in a circle", status=200, code=NOT_S3)
+    return page, following
 
 
 def _as_long(body: Body, length: int) -> None:
@@ -81,12 +86,15 @@ class Store:
     def pages(self, bucket: str, prefix: str, patience: Patience) -> Iterator[list[StoredObject]]:
         """All objects whose key starts with `prefix`, up to 1,000 at a time."""
         after: str | None = None
+        known: set[str] = set()
+        """Where pages began; one that begins there again would never end."""
         target = Target("list", bucket, prefix)
         while True:
-            page, after = self._try(target, patience, partial(_page, bucket, prefix, after))
+            page, after = self._try(target, patience, partial(_page, bucket, prefix, after, known))
             yield page
             if after is None:
                 return
+            known.add(after)
 
     def objects(self, bucket: str, prefix: str, patience: Patience) -> Iterator[StoredObject]:
         return chain.from_iterable(self.pages(bucket, prefix, patience))

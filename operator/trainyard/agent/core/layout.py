@@ -98,6 +98,8 @@ class Part:
             key = bytewise(item)
             if key < before:
                 raise Unordered
+            if key == before:
+                continue  # a page that came twice
             before = key
             if not is_folder_marker(item):
                 if self.total % self.step == self.first:

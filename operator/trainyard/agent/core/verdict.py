@@ -11,7 +11,8 @@ from trainyard.agent.errors import NOT_ENCRYPTED, StoreFault
 from trainyard.api.reasons import Reason
 
 Verb = Literal["list", "read", "write", "delete"]
-TRANSIENT_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
+TRANSIENT_STATUS = frozenset({408, 425, 429, *range(500, 600)}) - {501}
+"""Of 5xx all but "not implemented": what stands before a server has codes of its own."""
 TRANSIENT_CODES = frozenset(
     {
         "RequestTimeout",
@@ -21,6 +22,8 @@ TRANSIENT_CODES = frozenset(
         "Throttling",
         "BadDigest",
         "KMS.ThrottlingException",
+        "ConditionalRequestConflict",
+        "OperationAborted",
     }
 )
 UNKNOWN_KEY = frozenset({"InvalidAccessKeyId", "XAdminUserNotFound"})

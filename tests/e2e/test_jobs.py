@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import Any
 
@@ -85,7 +86,11 @@ def test_a_job_finds_the_whole_contract_and_its_model_arrives(desk: Desk) -> Non
     assert seen["shm_bytes"] == 192 << 20
 
     commit = json.loads(desk.bucket.read("out/Contract-Job/trainyard-manifest.json"))
-    assert commit["jobUID"] == job.resource["metadata"]["uid"]
+    uid = job.resource["metadata"]["uid"]
+    assert commit["jobID"] == hashlib.sha256(f"trainyard/job/{uid}".encode()).hexdigest()[:32]
+    assert not any(
+        uid in desk.bucket.read(f"out/Contract-Job/trainyard-{name}.json") for name in ("manifest", "attempt")
+    )
     assert {artifact["uri"] for artifact in commit["artifacts"]} == {
         desk.bucket.uri("out/Contract-Job/output/model.tar.gz"),
         desk.bucket.uri("out/Contract-Job/output/output.tar.gz"),

@@ -35,6 +35,8 @@ from trainyard.api.report import Report
 ACCESS_KEY = "rig-access-key"
 SECRET_KEY = "rig-secret-key"
 # Looked up before any test changes HOME, in which the cache is.
+IDENTITY = JobIdentity(namespace="ns", name="job", uid="uid-1", training_job_name="Job", arn="arn:job", attempt=1)
+JOB_ID = IDENTITY.digest
 S3FETCH = tools.S3FETCH.directory / "s3fetch"
 QUICK = Timing(
     poll=0.05,
@@ -419,7 +421,7 @@ class Job:
         self.credentials.mkdir()
         self.set_credentials()
         self.plan = Plan(
-            job=JobIdentity(namespace="ns", name="job", uid="uid-1", training_job_name="Job", arn="arn:job", attempt=1),
+            job=IDENTITY,
             hosts=[
                 Host(name=f"algo-{n}", address=f"127.0.0.{n + 1}", instance_type="ml.m5.large")
                 for n in range(1, hosts + 1)

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.integration.agent_rig import Job, Pod, Proxy, S3Server, children, job, rss, wait_for
+from tests.integration.agent_rig import JOB_ID, Job, Pod, Proxy, S3Server, children, job, rss, wait_for
 from trainyard.api.report import CheckpointReport, Phase, Result, StopReason
 
 MIB = 1024 * 1024
@@ -105,7 +105,7 @@ def test_checkpoints_beside_the_jobs_own_documents_leave_those_alone(one: Job) -
     assert "Job/output/model.tar.gz" not in local(one.pod)
     wait_for("the new one", lambda: "out/step-2" in one.server.keys(one.bucket))
     looked_again(one.pod)
-    assert json.loads(one.server.read(one.bucket, "out/Job/trainyard-attempt.json"))["jobUID"] == "uid-1"
+    assert json.loads(one.server.read(one.bucket, "out/Job/trainyard-attempt.json"))["jobID"] == JOB_ID
     assert kept(one.pod).left_out == 1
 
 
@@ -304,6 +304,24 @@ def test_a_zombie_neither_writes_nor_deletes_a_checkpoint(one: Job, tmp_path: Pa
     assert one.server.uploads(one.bucket) == []
     since = one.server.requests(one.bucket)[len(before) :]
     assert not [line for line in since if " ck/" in line and ("Put" in line or "Delete" in line)]
+
+
+def test_no_host_of_a_later_attempt_restores_before_that_has_begun(server: S3Server, tmp_path: Path) -> None:
+    """Until then an earlier one may be rotating them."""
+    with job(server, tmp_path, f"b-{uuid4().hex}", hosts=2) as two:
+        two.keep_checkpoints()
+        two.change(job=two.plan.job.but(attempt=2))
+        two.put("ck/1")
+        first, second = two.pods
+        for pod in two.pods:
+            pod.start()
+        early = second.stage_in_background()
+        wait_for("its word", lambda: "waiting for algo-1 to begin" in (second.report().message or ""))
+        two.put("ck/2")
+        two.server.client.delete_object(Bucket=two.bucket, Key="ck/1")
+        first.stage()
+        assert early.wait(30) == 0
+        assert local(first) == local(second) == {"2": b"ck/2"}
 
 
 @pytest.mark.parametrize(

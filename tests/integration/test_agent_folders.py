@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.integration.agent_rig import Job, Pod, S3Server, job, wait_for
+from tests.integration.agent_rig import JOB_ID, Job, Pod, S3Server, job, wait_for
 from trainyard.api.plan import FolderPlan
 from trainyard.api.report import Phase, Result, StopReason
 
@@ -243,7 +243,7 @@ def test_a_zombie_writes_nothing_more(one: Job) -> None:
     begin(one)
     one.pod.write({"events": b"1"}, "output/tensorboard")
     in_s3(one, {"events": b"1"})
-    one.put("out/Job/trainyard-attempt.json", body=json.dumps({"jobUID": "uid-1", "attempt": 2}).encode())
+    one.put("out/Job/trainyard-attempt.json", body=json.dumps({"jobID": JOB_ID, "attempt": 2}).encode())
     time.sleep(2 * one.timing.fence_age)  # for so long the last look at the marker is taken for true
     one.pod.write({"late": b"2"}, "output/tensorboard")
     one.pod.training_ends()

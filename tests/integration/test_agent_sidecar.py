@@ -15,7 +15,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.integration.agent_rig import Job, Proxy, S3Server, children, job, rss, wait_for
+from tests.integration.agent_rig import JOB_ID, Job, Proxy, S3Server, children, job, rss, wait_for
 from trainyard.api.report import Phase, Result, StopReason
 
 
@@ -56,7 +56,7 @@ def test_a_model_is_committed_and_its_manifest_tells_the_truth(one: Job) -> None
     assert one.model() == {"xgboost-model": b"weights", "deep": b"", "deep/er": b"", "deep/er/vocab.json": b"{}"}
     assert one.server.archive(one.bucket, "out/Job/output/output.tar.gz") == {"metrics.csv": b"1,2"}
     manifest = one.manifest()
-    assert (manifest["outcome"], manifest["jobUID"], manifest["attempt"]) == ("Completed", "uid-1", 1)
+    assert (manifest["outcome"], manifest["jobID"], manifest["attempt"]) == ("Completed", JOB_ID, 1)
     model = manifest["artifacts"][0]
     stored = one.server.read(one.bucket, "out/Job/output/model.tar.gz")
     assert (model["size"], model["sha256"]) == (len(stored), hashlib.sha256(stored).hexdigest())
@@ -480,7 +480,7 @@ def test_a_failed_training_does_not_wait_out_the_hold_window(one: Job) -> None:
 
 def test_a_zombie_attempt_commits_nothing(one: Job) -> None:
     begin(one, {"m": b"1"})
-    one.put("out/Job/trainyard-attempt.json", body=json.dumps({"jobUID": "uid-1", "attempt": 2}).encode())
+    one.put("out/Job/trainyard-attempt.json", body=json.dumps({"jobID": JOB_ID, "attempt": 2}).encode())
     one.pod.training_ends()
     report = one.pod.end()
     assert report.result is Result.FAILED
@@ -490,7 +490,7 @@ def test_a_zombie_attempt_commits_nothing(one: Job) -> None:
 
 def test_a_superseded_job_leaves_the_upload_of_its_successor_alone(one: Job) -> None:
     begin(one, {"m": b"1"})
-    one.put("out/Job/trainyard-attempt.json", body=json.dumps({"jobUID": "uid-2", "attempt": 1}).encode())
+    one.put("out/Job/trainyard-attempt.json", body=json.dumps({"jobID": "uid-2", "attempt": 1}).encode())
     key = "out/Job/output/model.tar.gz"
     theirs = one.server.client.create_multipart_upload(Bucket=one.bucket, Key=key)["UploadId"]
     one.pod.training_ends()
@@ -645,7 +645,7 @@ def test_when_algo_1_is_lost_the_others_keep_their_share(two: Job) -> None:
     report = two.pods[1].end()
     assert report.result is Result.FAILED
     assert "they are kept apart: s3://" in (report.message or "")
-    assert two.server.archive(two.bucket, "out/Job/trainyard-shares/uid-1-1/algo-2/model.tar.gz") == {"b": b"2"}
+    assert two.server.archive(two.bucket, f"out/Job/trainyard-shares/{JOB_ID}-1/algo-2/model.tar.gz") == {"b": b"2"}
 
 
 def test_a_host_without_which_algo_1_has_committed_keeps_its_files_itself(two: Job) -> None:
@@ -660,7 +660,7 @@ def test_a_host_without_which_algo_1_has_committed_keeps_its_files_itself(two: J
     report = second.end()
     assert report.result is Result.FAILED
     assert "algo-1 had to commit before algo-2 had ended; its files are kept apart: s3://" in (report.message or "")
-    kept = two.server.archive(two.bucket, "out/Job/trainyard-shares/uid-1-1/algo-2/model.tar.gz")
+    kept = two.server.archive(two.bucket, f"out/Job/trainyard-shares/{JOB_ID}-1/algo-2/model.tar.gz")
     assert kept == {"b": b"2", "late": b"3"}
 
 

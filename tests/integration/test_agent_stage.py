@@ -16,7 +16,7 @@ from uuid import uuid4
 import anycrc
 import pytest
 
-from tests.integration.agent_rig import Job, Proxy, S3Server, free_port, job, wait_for
+from tests.integration.agent_rig import JOB_ID, Job, Proxy, S3Server, free_port, job, wait_for
 from trainyard.agent.adapters import clock
 from trainyard.agent.app.patience import Patience, Refused
 from trainyard.agent.app.store import Store
@@ -205,21 +205,21 @@ def test_nothing_is_downloaded_while_another_channel_is_wrong(one: Job) -> None:
 
 def test_a_committed_job_is_not_trained_again_and_a_failed_one_is(one: Job) -> None:
     key = "out/Job/trainyard-manifest.json"
-    one.put(key, body=json.dumps({"jobUID": "uid-1", "outcome": "Completed"}).encode())
+    one.put(key, body=json.dumps({"jobID": JOB_ID, "outcome": "Completed"}).encode())
     assert one.pod.stage(code=1).result is Result.ALREADY_COMMITTED
-    one.put(key, body=json.dumps({"jobUID": "uid-1", "outcome": "MaxRuntimeExceeded"}).encode())
+    one.put(key, body=json.dumps({"jobID": JOB_ID, "outcome": "MaxRuntimeExceeded"}).encode())
     assert one.pod.stage(code=1).stop_reason is StopReason.MAX_RUNTIME_EXCEEDED
     for document in (
-        {"jobUID": "uid-1", "outcome": "Failed"},
-        {"jobUID": "uid-1", "outcome": "Interrupted"},
-        {"jobUID": "another", "outcome": "Completed"},
+        {"jobID": JOB_ID, "outcome": "Failed"},
+        {"jobID": JOB_ID, "outcome": "Interrupted"},
+        {"jobID": "another", "outcome": "Completed"},
     ):
         one.put(key, body=json.dumps(document).encode())
         assert one.pod.stage().result is Result.STAGED
 
 
 def test_an_older_attempt_finds_itself_superseded(one: Job) -> None:
-    one.put("out/Job/trainyard-attempt.json", body=json.dumps({"jobUID": "uid-1", "attempt": 2}).encode())
+    one.put("out/Job/trainyard-attempt.json", body=json.dumps({"jobID": JOB_ID, "attempt": 2}).encode())
     _, message = failure(one)
     assert message.startswith("InternalServerError: Attempt 1 of this job was superseded before training began")
 

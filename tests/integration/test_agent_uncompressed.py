@@ -13,7 +13,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.integration.agent_rig import Job, Pod, Proxy, S3Server, children, job, rss, wait_for
+from tests.integration.agent_rig import JOB_ID, Job, Pod, Proxy, S3Server, children, job, rss, wait_for
 from trainyard.api.report import Phase, Result, StopReason
 
 MIB = 1024 * 1024
@@ -141,12 +141,12 @@ def test_when_algo_1_is_lost_the_others_keep_their_share_as_files(two: Job) -> N
     two.pods[0].probing.clear()
     two.pods[0].kill()
     # Its attempt is over: a later one must not keep this host's files from being kept.
-    two.put("out/Job/trainyard-attempt.json", body=json.dumps({"jobUID": "uid-1", "attempt": 2}).encode())
+    two.put("out/Job/trainyard-attempt.json", body=json.dumps({"jobID": JOB_ID, "attempt": 2}).encode())
     two.pods[1].training_ends()
     report = two.pods[1].end()
     assert report.result is Result.FAILED
-    assert objects(two, "out/Job/trainyard-shares/uid-1-1/algo-2/model/") == {"b": b"2"}
-    assert "out/Job/trainyard-shares/uid-1-1/algo-2/model/" in (report.message or "")
+    assert objects(two, f"out/Job/trainyard-shares/{JOB_ID}-1/algo-2/model/") == {"b": b"2"}
+    assert f"out/Job/trainyard-shares/{JOB_ID}-1/algo-2/model/" in (report.message or "")
     assert objects(two) == {}
 
 
@@ -192,7 +192,7 @@ def test_what_another_job_has_left_is_not_taken_for_this_ones(one: Job) -> None:
     begin(one, {"a": b"1"})
     one.pod.training_ends()
     assert one.pod.end().result is Result.COMMITTED
-    theirs = one.manifest() | {"jobUID": "uid-0"}
+    theirs = one.manifest() | {"jobID": "uid-0"}
     one.put("out/Job/trainyard-manifest.json", body=json.dumps(theirs).encode())
     one.put(MODEL + "b", body=b"theirs")
     identity = one.plan.job.but(attempt=2, uid="uid-2")
@@ -285,7 +285,7 @@ def test_an_object_that_went_after_it_was_sent_is_sent_again(one: Job) -> None:
 
 def test_a_zombie_attempt_writes_no_object(one: Job) -> None:
     begin(one, {"a": b"1"})
-    one.put("out/Job/trainyard-attempt.json", body=json.dumps({"jobUID": "uid-1", "attempt": 2}).encode())
+    one.put("out/Job/trainyard-attempt.json", body=json.dumps({"jobID": JOB_ID, "attempt": 2}).encode())
     one.pod.training_ends()
     report = one.pod.end()
     assert report.result is Result.FAILED
@@ -301,7 +301,7 @@ def test_an_attempt_that_is_superseded_in_the_middle_stops_there(server: S3Serve
         one.pod.run_training({"a": os.urandom(20 * MIB), "b": b"small", "c": os.urandom(20 * MIB)})
         one.pod.training_ends()
         assert proxy.held.wait(30)
-        one.put("out/Job/trainyard-attempt.json", body=json.dumps({"jobUID": "uid-1", "attempt": 2}).encode())
+        one.put("out/Job/trainyard-attempt.json", body=json.dumps({"jobID": JOB_ID, "attempt": 2}).encode())
         time.sleep(2 * one.timing.fence_age)
         proxy.open()
         report = one.pod.end()

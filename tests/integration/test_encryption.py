@@ -14,7 +14,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from tests.integration.agent_rig import Job, S3Server, job
+from tests.integration.agent_rig import JOB_ID, Job, S3Server, job
 from tests.support import s3servers
 from trainyard.agent.app import publish
 from trainyard.agent.app.settings import Settings
@@ -96,7 +96,7 @@ def test_every_object_that_a_job_puts_out_is_encrypted_with_the_key(tmp_path: Pa
         own = {"trainyard-attempt.json", "trainyard-manifest.json"}
         written = {f"out/Job/{name}" for name in model | data | own} | {"ck/step-1", "ck/step-2", "tb/events"}
         assert written < set(found)
-        assert any("trainyard-shares/uid-1-1/algo-1/" in name for name in found)
+        assert any(f"trainyard-shares/{JOB_ID}-1/algo-1/" in name for name in found)
         assert {name: used for name, used in found.items() if used != key} == {"ck/step-1": None, "ck/step-2": None}
         assert not one.server.uploads(one.bucket)
 

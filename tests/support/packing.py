@@ -17,6 +17,7 @@ from typing import Any
 from trainyard.agent.adapters.gzipped import Gzip
 from trainyard.agent.adapters.inventory import Sent, Taken
 from trainyard.agent.adapters.tree import Tree
+from trainyard.agent.app.begun import Begun
 from trainyard.agent.app.objects import Objects
 from trainyard.agent.app.pack import Packer, TarStream
 from trainyard.agent.app.patience import Patience
@@ -60,7 +61,13 @@ def main() -> None:
     if how == "objects":
         sent = Sent(settings.sent("model"))
         objects = Objects(
-            store, "s3://b/model/", sent=sent, ask=lambda _patience: None, patience=Patience(1), remember=print, pulse=lambda: None
+            store,
+            "s3://b/model/",
+            sent=sent,
+            ask=lambda _patience: None,
+            patience=Patience(1),
+            uploads=Begun(store, settings.uploads),
+            pulse=lambda: None,
         )  # fmt: skip
     taken = Taken() if how == "merge" else None
     with (settings.scratch / "files.jsonl").open("w") as listed:

@@ -76,6 +76,11 @@ class StoreFault(Exception):  # noqa: N818 - facts, not yet an error
         return self.status == 404 and self.code in {"NoSuchKey", "NotFound"}
 
     @property
+    def moved(self) -> bool:
+        """The object that was listed is gone, or another one has its key."""
+        return self.missing or self.status == 412
+
+    @property
     def foreign(self) -> bool:
         """An answer that S3 did not write: of a proxy whose server is away, or of a web server."""
         return self.code == NOT_S3 or (self.status == 404 and not self.code)

@@ -91,7 +91,7 @@ FAILURE_REASON_CHARS: Final = 1024
 
 
 def agent_token(job_uid: str, attempt: int) -> str:
-    """The bearer token of an attempt's sidecars; training knows neither of its ingredients."""
+    """The bearer token of an attempt's sidecars. The uid is nowhere where training can read it, S3 included."""
     return hashlib.sha256(f"trainyard/{job_uid}/{attempt}".encode()).hexdigest()
 
 

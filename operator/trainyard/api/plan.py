@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any, Literal
 
 import msgspec
@@ -35,6 +36,11 @@ class JobIdentity(Message, frozen=True, kw_only=True):
     training_job_name: str
     arn: str
     attempt: int
+
+    @property
+    def digest(self) -> str:
+        """Stands for the uid in S3, which training may read: whoever knows the uid can speak to the agents."""
+        return hashlib.sha256(f"trainyard/job/{self.uid}".encode()).hexdigest()[:32]
 
 
 class Host(Message, frozen=True, kw_only=True):

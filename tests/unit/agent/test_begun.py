@@ -36,8 +36,8 @@ def test_an_upload_that_could_not_be_aborted_is_remembered_for_the_next_time(tmp
     store: Any = Stubborn("two")
     begun = Begun(store, tmp_path / "uploads")
     for upload in ("one", "two", "three"):
-        begun.remember("b", "model", upload)
-    begun.remember("b", "share", "four")
+        begun.begin("b", "model", upload)
+    begun.begin("b", "share", "four")
     begun.abort_all(["s3://b/model"])
     assert sorted(store.aborted) == ["one", "three"]
     assert json.loads((tmp_path / "uploads").read_text()) == {"b/model": ["two"], "b/share": ["four"]}
@@ -50,12 +50,31 @@ def test_an_upload_that_could_not_be_aborted_is_remembered_for_the_next_time(tmp
 def test_below_a_folder_every_upload_is_aborted_and_beside_it_none(tmp_path: Path) -> None:
     store: Any = Stubborn("", [("model/a", "listed"), ("model/b/c", "deep"), ("model-2/a", "beside")])
     begun = Begun(store, tmp_path / "uploads")
-    begun.remember("b", "model/known", "known")
-    begun.remember("b", "model.tar.gz", "archive")
-    begun.remember("other", "model/known", "elsewhere")
+    begun.begin("b", "model/known", "known")
+    begun.begin("b", "model.tar.gz", "archive")
+    begun.begin("other", "model/known", "elsewhere")
     begun.abort_all(["s3://b/model/"])
     assert sorted(store.aborted) == ["deep", "known", "listed"]
     assert json.loads((tmp_path / "uploads").read_text()) == {
         "b/model.tar.gz": ["archive"],
         "other/model/known": ["elsewhere"],
     }
+
+
+def test_what_is_over_is_that_upload_and_no_other_to_the_same_key(tmp_path: Path) -> None:
+    store: Any = Stubborn("")
+    begun = Begun(store, tmp_path / "uploads")
+    begun.begin("b", "ck/last.pt", "left")
+    begun.begin("b", "ck/last.pt", "done")
+    begun.end("b", "ck/last.pt", "done")
+    Begun(store, tmp_path / "uploads").abort_known()
+    assert store.aborted == ["left"]
+
+
+def test_an_upload_goes_on_though_its_id_cannot_be_noted(tmp_path: Path) -> None:
+    store: Any = Stubborn("")
+    begun = Begun(store, tmp_path / "a file" / "uploads")
+    (tmp_path / "a file").touch()
+    begun.begin("b", "k", "one")
+    begun.abort_known()
+    assert store.aborted == ["one"]

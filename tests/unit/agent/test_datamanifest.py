@@ -28,11 +28,19 @@ def read(*document: object) -> Named:
     ],
 )
 def test_an_objects_uri_is_prefix_and_entry_put_together(prefix: str, entry: str, key: str, folder: str) -> None:
-    assert read({"prefix": prefix}, entry) == Named("bucket", folder, [key])
+    found = read({"prefix": prefix}, entry)
+    assert (found.bucket, found.folder, [*found.all_keys()]) == ("bucket", folder, [key])
 
 
 def test_the_order_of_the_entries_is_kept_and_so_is_one_that_is_named_twice() -> None:
-    assert read({"prefix": "s3://b/"}, "z", "a", "z").keys == ["z", "a", "z"]
+    assert [*read({"prefix": "s3://b/"}, "z", "a", "z").all_keys()] == ["z", "a", "z"]
+
+
+@pytest.mark.parametrize(("prefix", "before"), [("s3://bucket/p/", ""), ("s3://buck", "et/p/")])
+@pytest.mark.parametrize("names", [["z", "a", "z", "Z"], ["\uffff", "\U0001f600", "a", "\uffff"]], ids=["ascii", "not"])
+def test_keys_are_ordered_by_their_bytes_and_each_is_there_once(prefix: str, before: str, names: list[str]) -> None:
+    found = read({"prefix": prefix}, *(before + name for name in names))
+    assert [*found.all_keys(ordered=True)] == sorted({f"p/{name}" for name in names}, key=str.encode)
 
 
 @pytest.mark.parametrize(

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
-from tests.unit.agent.builders import channel, plan
+from tests.unit.agent.builders import channel, job, plan
 from trainyard.agent.adapters.fetcher import Fetcher
 from trainyard.agent.adapters.ledger import Ledger
 from trainyard.agent.app.input import Input
-from trainyard.agent.app.patience import Patience
+from trainyard.agent.app.patience import Patience, Refused
 from trainyard.agent.app.progress import Progress
 from trainyard.agent.app.settings import Settings
 from trainyard.agent.app.store import Store
-from trainyard.agent.errors import ClientFailure
+from trainyard.agent.core import manifest
+from trainyard.agent.core.verdict import Verdict
+from trainyard.agent.errors import ClientFailure, StoreFault
 from trainyard.agent.ports import StoredObject
+from trainyard.agent.timing import Timing
 from trainyard.api.plan import CheckpointPlan
+from trainyard.api.reasons import Reason
 
 CHECKPOINTS = CheckpointPlan(s3_uri="s3://b/ck", local_path="/opt/ml/checkpoints")
 
@@ -32,6 +36,10 @@ class Shelf:
     def pages(self, _bucket: str, prefix: str, _patience: Patience) -> Iterator[list[StoredObject]]:
         found = [StoredObject(key, len(body), '"e"') for key, body in self.bodies.items() if key.startswith(prefix)]
         return (found[first : first + 2] for first in range(0, len(found), 2))
+
+    def read_small(self, _bucket: str, key: str, _patience: Patience) -> tuple[bytes, str]:
+        assert key == "prefix/Job/trainyard-attempt.json"
+        return manifest.marker(job()), ""
 
     def fetcher(self, program: Path) -> Fetcher:
         raise FileNotFoundError(2, "there is none here", program)
@@ -49,7 +57,7 @@ class Shelf:
 def filled(
     directory: Path, shelf: Shelf, *, host: str = "algo-1", **fields: object
 ) -> tuple[dict[str, bytes], Progress]:
-    settings = Settings(host, ml=directory / host / "ml", state=directory / host / "state")
+    settings = Settings(host, ml=directory / host / "ml", state=directory / host / "state", timing=Timing(fence_age=0))
     (settings.ml / "input/data").mkdir(parents=True)
     settings.scratch.mkdir(parents=True)
     progress = Progress(settings.stage_progress)
@@ -101,6 +109,34 @@ def test_checkpoints_are_restored_from_a_listing_in_any_order_and_known_as_store
     ledger = Ledger(Settings("algo-1", state=tmp_path / "algo-1/state").ledger)
     assert [key for key, stored, _ in ledger.rows() if stored] == [key.encode() for key in "abcdef"]
     ledger.close()
+
+
+class Rotating(Shelf):
+    """Whose checkpoint is replaced by another one as soon as it is asked for, so often."""
+
+    def __init__(self, times: int) -> None:
+        super().__init__("p/a", "ck/0")
+        self.left = times
+
+    def read(self, bucket: str, item: StoredObject, *rest: Any, **more: Any) -> bytes:
+        if item.key.startswith("ck/") and self.left:
+            self.left -= 1
+            del self.bodies[item.key]
+            self.bodies[f"ck/{int(item.key[3:]) + 1}"] = b"new"
+            fault = StoreFault("answer", "gone", status=404, code="NoSuchKey")
+            raise Refused(Verdict(True, Reason.DATA_DOWNLOAD_FAILED, f"{item.key} is gone"), fault)
+        return super().read(bucket, item, *rest, **more)
+
+
+def test_checkpoints_that_change_while_they_are_restored_are_listed_again(tmp_path: Path) -> None:
+    _, progress = filled(tmp_path, Rotating(2))
+    assert below(tmp_path / "algo-1/ml/checkpoints") == {"2": b"new"}
+    assert (progress.objects, progress.bytes) == (2, 3 + 3)
+
+
+def test_checkpoints_that_change_all_the_time_are_a_failure(tmp_path: Path) -> None:
+    with pytest.raises(ClientFailure, match="ck/2 is gone"):
+        filled(tmp_path, Rotating(9))
 
 
 def test_a_clash_that_shows_late_in_the_listing_is_refused(tmp_path: Path) -> None:

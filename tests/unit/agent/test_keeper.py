@@ -123,6 +123,13 @@ def test_a_file_that_was_away_for_one_look_is_not_deleted(server: Server, settin
     assert server.asked == []
 
 
+def test_an_upload_that_could_not_be_aborted_is_aborted_with_the_next_look(server: Server, settings: Settings) -> None:
+    found = keeper(server, settings)
+    found._begun.begin("b", "ck/large", "left")
+    found.keep(last=False)
+    assert server.of("DELETE") == ["/b/ck/large?uploadId=left"]
+
+
 def test_files_go_up_in_the_order_in_which_they_were_written(server: Server, settings: Settings) -> None:
     found = keeper(server, settings)
     for age, name in enumerate(["latest", "b/shard", "a"]):

@@ -17,10 +17,10 @@ ME = job(attempt=2)
     ("found", "train", "commit"),
     [
         ({}, True, True),
-        ({"jobUID": "u1", "attempt": 2}, True, True),
-        ({"jobUID": "u1", "attempt": 1}, True, True),
-        ({"jobUID": "u1", "attempt": 3}, False, False),
-        ({"jobUID": "other", "attempt": 9}, True, False),
+        ({"jobID": ME.digest, "attempt": 2}, True, True),
+        ({"jobID": ME.digest, "attempt": 1}, True, True),
+        ({"jobID": ME.digest, "attempt": 3}, False, False),
+        ({"jobID": "other", "attempt": 9}, True, False),
     ],
 )
 def test_a_later_attempt_fences_and_a_later_job_of_the_name_too(
@@ -33,15 +33,15 @@ def test_a_later_attempt_fences_and_a_later_job_of_the_name_too(
 @pytest.mark.parametrize("outcome", ["Completed", "Stopped", "Failed", "Unknown"])
 def test_only_a_known_good_outcome_of_this_very_job_spares_training(outcome: str) -> None:
     known = outcome in {"Completed", "Stopped"}
-    assert manifest.committed({"jobUID": "u1", "outcome": outcome}, ME) is known
-    assert not manifest.committed({"jobUID": "u2", "outcome": outcome}, ME)
+    assert manifest.committed({"jobID": ME.digest, "outcome": outcome}, ME) is known
+    assert not manifest.committed({"jobID": "u2", "outcome": outcome}, ME)
 
 
 def test_documents_that_are_not_ours_count_as_none() -> None:
     assert manifest.parse(b"<html>") == manifest.parse(b"[1]") == {}
     assert manifest.parse(manifest.marker(ME)) == {
         "version": 1,
-        "jobUID": "u1",
+        "jobID": ME.digest,
         "attempt": 2,
         "namespace": "ns",
         "name": "job",
@@ -53,7 +53,7 @@ def test_the_manifests_head_names_all_hosts_and_those_that_are_missing() -> None
     assert json.loads(json.dumps(head))["missingHosts"] == ["algo-2"]
     assert (
         manifest.share_uri(plan(hosts=2), "algo-2", "model")
-        == "s3://out/prefix/Job/trainyard-shares/u1-2/algo-2/model.tar.gz"
+        == f"s3://out/prefix/Job/trainyard-shares/{ME.digest}-2/algo-2/model.tar.gz"
     )
 
 
@@ -90,7 +90,15 @@ def test_a_manifest_is_read_line_by_line(uri: str, files: list[tuple[str, int]])
     assert [found for line in composed().split("\n") if (found := listing.file(line))] == files
 
 
-@pytest.mark.parametrize("text", [composed("other"), "[]", "", '{"jobUID": "u1"}', "<Error/>"])
+def test_the_beginning_of_a_manifest_tells_whose_it_is_and_how_it_ended() -> None:
+    text = composed().encode()
+    whole = manifest.beginning(text)
+    assert (whole["jobID"], whole["outcome"], whole["missingHosts"]) == (job().digest, "Failed", [])
+    assert manifest.beginning(text[: text.index(b'"artifacts"')]) == whole
+    assert manifest.beginning(text[:20]) == manifest.beginning(b"<html>") == manifest.beginning(b"") == {}
+
+
+@pytest.mark.parametrize("text", [composed("other"), "[]", "", '{"jobID": ME.digest}', "<Error/>"])
 def test_what_is_not_this_jobs_manifest_has_no_files(text: str) -> None:
     with pytest.raises(ValueError, match="not this job's"):
         manifest.Listing(ME, "s3://o/p/model/").file(text.split("\n", maxsplit=1)[0])

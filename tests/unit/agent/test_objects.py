@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from trainyard.agent.adapters.inventory import Sent
+from trainyard.agent.app.begun import Begun
 from trainyard.agent.app.multipart import TAIL, ObjectWriter
 from trainyard.agent.app.objects import Folder, Objects
 from trainyard.agent.app.patience import Patience, Refused
@@ -31,6 +32,7 @@ class Shelf:
         self.objects: dict[str, bytes] = {}
         self.faults: list[StoreFault] = []
         self.parts: dict[int, bytes] = {}
+        self.etags: dict[str, str] = {}
 
     def put(self, _bucket: str, key: str, body: Any, **_: Any) -> None:
         if self.faults:
@@ -48,10 +50,13 @@ class Shelf:
     def head(self, _bucket: str, key: str) -> StoredObject:
         if key not in self.objects:
             raise StoreFault("answer", "none", status=404, code="NoSuchKey")
-        return StoredObject(key, len(self.objects[key]), "")
+        return StoredObject(key, len(self.objects[key]), self.etags.get(key, ""))
 
     def start_upload(self, _bucket: str, _key: str) -> str:
         return "upload"
+
+    def complete_upload(self, *_: Any) -> None:
+        raise NotImplementedError
 
     def put_part(self, _bucket: str, _key: str, _upload: str, number: int, body: Any) -> str:
         self.parts[number] = bytes(body)
@@ -66,6 +71,7 @@ class Place:
         )
         self.store._engines.__dict__["_own"] = {False: self.shelf, True: self.shelf}
         self.sent = Sent(tmp_path / "sent.db")
+        self.begun = Begun(self.store, tmp_path / "uploads.json")
         self.pulses = 0
         self.owner = True
 
@@ -80,7 +86,7 @@ class Place:
         """One round of files that hold their names; how many were sent."""
         patience = Patience(9, stubborn=True)
         objects = Objects(
-            self.store, URI, sent=self.sent, ask=self.ask, patience=patience, remember=lambda *_: None, pulse=self.pulse
+            self.store, URI, sent=self.sent, ask=self.ask, patience=patience, uploads=self.begun, pulse=self.pulse
         )
         count = 0
         for name in names:
@@ -159,7 +165,7 @@ def test_however_many_objects_vanish_they_are_sent_again(place: Place) -> None:
 
 def writer(place: Place, part: int) -> ObjectWriter:
     return ObjectWriter(
-        place.store, "b", "k", plan=PartPlan(size=part, in_flight=2), patience=Patience(9), remember=lambda *_: None
+        place.store, "b", "k", plan=PartPlan(size=part, in_flight=2), patience=Patience(9), uploads=place.begun
     )
 
 
@@ -209,3 +215,26 @@ def test_files_use_the_memory_of_those_before_them(place: Place, tmp_path: Path)
     with path.open("rb") as file:
         assert made.take(file.fileno(), 3100, spare)
     assert {len(buffer) for buffer in spare} == {2000}, "parts of another size are let go"
+
+
+@pytest.mark.parametrize("became", [True, False], ids=["it was done before", "an older object is there"])
+def test_of_an_upload_that_is_gone_its_parts_tell_whether_it_became_the_object(place: Place, became: bool) -> None:
+    def put(_bucket: str, _key: str, _upload: str, number: int, body: Any) -> str:
+        return f'"{hashlib.md5(body).hexdigest()}"'
+
+    def complete(_bucket: str, key: str, _upload: str, etags: list[str]) -> None:
+        older = hashlib.md5(b"older" + b"".join(bytes.fromhex(etag.strip('"')) for etag in etags)).hexdigest()
+        newer = hashlib.md5(b"".join(bytes.fromhex(etag.strip('"')) for etag in etags)).hexdigest()
+        place.shelf.etags[key] = f'"{newer if became else older}-{len(etags)}"'
+        place.shelf.objects[key] = b"x" * 2500
+        raise StoreFault("answer", "gone", status=404, code="NoSuchUpload")
+
+    place.shelf.put_part, place.shelf.complete_upload = put, complete  # type: ignore[method-assign]
+    made = writer(place, 1000)
+    made.write(b"x" * 2500)
+    prepared = made.finish()
+    if became:
+        prepared.commit(place.store, Patience(0), place.begun)
+        return
+    with pytest.raises(Refused, match="it is gone"):
+        prepared.commit(place.store, Patience(0), place.begun)

@@ -6,7 +6,7 @@ import hashlib
 
 import pytest
 
-from trainyard.agent.core.proof import Digest, fits, parts, plain
+from trainyard.agent.core.proof import Digest, fits, of_parts, parts, plain
 
 MIB = 1024 * 1024
 
@@ -29,6 +29,14 @@ def md5(data: bytes) -> bytes:
 )
 def test_an_etag_of_another_form_says_nothing(etag: str, whole: str | None, count: int | None) -> None:
     assert (plain(etag), parts(etag)) == (whole, count)
+
+
+def test_the_etags_of_parts_make_that_of_the_object() -> None:
+    composite = Digest(10)
+    composite.add(memoryview(bytes(25)))
+    etags = [f'"{md5(bytes(size)).hex()}"' for size in (10, 10, 5)]
+    assert of_parts(etags) == composite.etag()
+    assert of_parts([*etags, '"opaque"']) is None
 
 
 @pytest.mark.parametrize("size", [0, 1, 9, 10, 11, 20, 25])

@@ -192,7 +192,7 @@ class Archives:
             sent=sent,
             ask=ask,
             patience=self._patience,
-            remember=self._begun.remember,
+            uploads=self._begun,
             pulse=self._pulse,
         )
         try:
@@ -215,9 +215,7 @@ class Archives:
                 f"Artifact upload failed:{SEEN_AS[tree]} is larger than one archive can be (about 1.2 TiB); write less,"
                 " or leave files as they are with outputDataConfig.compressionType NONE.",
             )
-        writer = ObjectWriter(
-            self._store, bucket, key, plan=plan, patience=self._patience, remember=self._begun.remember
-        )
+        writer = ObjectWriter(self._store, bucket, key, plan=plan, patience=self._patience, uploads=self._begun)
         digest = hashlib.sha256()
 
         def send(data: bytes) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from trainyard.agent.adapters import files
 from trainyard.agent.app.patience import Refused
 from trainyard.agent.app.store import Store
 from trainyard.api.uris import split_s3_uri
+
+log = logging.getLogger(__name__)
 
 
 def _covers(key: str, name: str) -> bool:
@@ -25,14 +28,17 @@ class Begun:
         self._path = path
         self._ids: dict[str, list[str]] = files.read_json(path)
 
-    def remember(self, bucket: str, key: str, upload: str) -> None:
-        """A new upload to that key; with an empty id: there is none any more."""
+    def begin(self, bucket: str, key: str, upload: str) -> None:
         name = f"{bucket}/{key}"
-        if upload:
-            self._ids[name] = [*self._ids.get(name, []), upload]
-        else:
-            self._ids.pop(name, None)
-        files.write_whole(self._path, json.dumps(self._ids))
+        self._ids[name] = [*self._ids.get(name, []), upload]
+        self._save()
+
+    def end(self, bucket: str, key: str, upload: str) -> None:
+        """It is over. Others to the same key, which could not be aborted, are not."""
+        name = f"{bucket}/{key}"
+        left = [known for known in self._ids.get(name, []) if known != upload]
+        self._ids = {other: ids for other, ids in self._ids.items() if other != name} | ({name: left} if left else {})
+        self._save()
 
     def abort(self, bucket: str, key: str, upload: str) -> None:
         """One that is refused stays remembered, and so do others to the same key."""
@@ -41,7 +47,7 @@ class Begun:
         except Refused as refused:
             if refused.fault.code != "NoSuchUpload":
                 return
-        self._forget(f"{bucket}/{key}", upload)
+        self.end(bucket, key, upload)
 
     def abort_known(self) -> None:
         """Whatever an earlier process of ours began, under whatever key."""
@@ -68,7 +74,9 @@ class Begun:
                 if _covers(key, name):
                     self.abort(bucket, name, upload)
 
-    def _forget(self, name: str, upload: str) -> None:
-        left = [known for known in self._ids.get(name, []) if known != upload]
-        self._ids = {other: ids for other, ids in self._ids.items() if other != name} | ({name: left} if left else {})
-        files.write_whole(self._path, json.dumps(self._ids))
+    def _save(self) -> None:
+        """Only a successor needs it: no upload fails for a disk that is full."""
+        try:
+            files.write_whole(self._path, json.dumps(self._ids))
+        except OSError as error:
+            log.warning("uploads that were begun cannot be noted in %s: %s", self._path, error.strerror)

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 
-from trainyard.agent.app.patience import Patience, Refused
+from trainyard.agent.app.patience import READINGS, Patience, Refused
 from trainyard.agent.app.store import Store
 from trainyard.agent.core import manifest
 from trainyard.agent.errors import AgentError, ClientFailure, PlatformFailure
+from trainyard.agent.timing import Timing
 from trainyard.api.plan import Plan
 from trainyard.api.reasons import Reason
 from trainyard.api.uris import split_s3_uri
 
+BEGINNING = 256 * 1024
+"""Bytes of a manifest: more than the names of all hosts have, twice."""
 TRIES = 5  # two attempts marking the same place at the same moment
 
 
@@ -31,25 +35,30 @@ def _denied(refused: Refused) -> bool:
     return refused.fault.status == 403 and refused.fault.code == "AccessDenied"
 
 
-def _read(store: Store, uri: str, patience: Patience) -> tuple[dict[str, object], str] | None:
-    """A document and its ETag. A refused read counts as none: S3 says 403 for a missing key to those who may not list."""
-    bucket, key = split_s3_uri(uri)
-    try:
-        found = store.read_small(bucket, key, patience)
-    except Refused as refused:
-        if _denied(refused):
-            return None
-        raise
-    return (manifest.parse(found[0]), found[1]) if found else None
-
-
 def already_committed(store: Store, plan: Plan, patience: Patience) -> dict[str, object] | None:
-    """This job's manifest, if its result is in S3 already. Raises AgentError."""
+    """The beginning of this job's manifest, if its result is in S3 already. Raises AgentError."""
     try:
-        found = _read(store, plan.manifest_uri, patience)
+        found = _manifest(store, plan, patience)
     except Refused as refused:
         raise upload_failure(refused) from refused
-    return found[0] if found is not None and manifest.committed(found[0], plan.job) else None
+    return found if manifest.committed(found, plan.job) else None
+
+
+def _manifest(store: Store, plan: Plan, patience: Patience) -> dict[str, object]:
+    """Its beginning, for it names every file, and there may be millions; nothing if there is none. A refused read counts as none: S3 says
+    403 for a missing key to those who may not list."""
+    bucket, key = split_s3_uri(plan.manifest_uri)
+    found: dict[str, object] = {}
+    for _ in range(READINGS):
+        try:
+            found = manifest.beginning(bytes(store.read_start(bucket, key, BEGINNING, patience)[0]))
+        except Refused as refused:
+            if refused.fault.missing or _denied(refused):
+                return {}
+            raise
+        if found:
+            break
+    return found
 
 
 def mark(store: Store, plan: Plan, patience: Patience) -> None:
@@ -95,9 +104,37 @@ def _write(store: Store, plan: Plan, patience: Patience, match: str) -> None:
 
 def ensure(store: Store, plan: Plan, patience: Patience, when: str) -> None:
     """Goes on only if no later attempt, and no later job, has marked the place. Raises Refused, and AgentError if one has."""
-    found = _read(store, plan.marker_uri, patience)
-    if found is not None and manifest.superseded(found[0], plan.job):
-        raise _superseded(plan, when, found[0])
+    bucket, key = split_s3_uri(plan.marker_uri)
+    try:
+        found = store.read_small(bucket, key, patience)
+    except Refused as refused:
+        if _denied(refused):
+            return
+        raise
+    if found is not None and manifest.superseded(marked := manifest.parse(found[0]), plan.job):
+        raise _superseded(plan, when, marked)
+
+
+def settled(store: Store, plan: Plan, patience: Patience, timing: Timing, waits: Callable[[], None]) -> None:
+    """Returns when no earlier attempt of this job changes checkpoints any more: this one has marked the place, which its first host does,
+    and that was noticed. `waits` is called if that takes a while. Raises AgentError."""
+    bucket, key = split_s3_uri(plan.marker_uri)
+    told = False
+    try:
+        while True:
+            found = store.read_small(bucket, key, patience)
+            marked = manifest.parse(found[0]) if found else {}
+            if manifest.mine(marked, plan.job):
+                break
+            if manifest.newer_attempt(marked, plan.job):
+                raise _superseded(plan, "before training began", marked)
+            if not told:
+                waits()
+                told = True
+            time.sleep(timing.peer_poll)
+    except Refused as refused:
+        raise upload_failure(refused) from refused
+    time.sleep(timing.fence_age)
 
 
 class Guard:
@@ -123,7 +160,7 @@ def _superseded(plan: Plan, when: str, by: dict[str, object]) -> AgentError:
     """By a later attempt: nobody waits for this one. By another job: the user's to mend, and never to be tried again, as a
     further attempt would take the place away from that job."""
     text = f"Attempt {plan.job.attempt} of this job was superseded {when}: {plan.marker_uri} belongs to a later one. It writes nothing more."
-    if by.get("jobUID") == plan.job.uid:
+    if by.get("jobID") == plan.job.digest:
         return PlatformFailure(Reason.ARTIFACT_UPLOAD_FAILED, text)
     advice = f" Another job ({by.get('namespace')}/{by.get('name')}) writes to the same place: give each its own s3OutputPath or trainingJobName."
     return ClientFailure(Reason.ARTIFACT_UPLOAD_FAILED, f"Artifact upload failed:{text}{advice}")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import errno
+import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from trainyard.agent.adapters import files
 from trainyard.agent.adapters.placed import Placed
-from trainyard.agent.app import mounted, restore
+from trainyard.agent.app import fence, mounted, restore
 from trainyard.agent.app.coming import Item
 from trainyard.agent.app.download import Downloader, Parents
 from trainyard.agent.app.fence import download_failure
@@ -20,8 +21,13 @@ from trainyard.agent.app.shares import Share
 from trainyard.agent.app.sources import Sources
 from trainyard.agent.app.store import Store
 from trainyard.agent.core import layout
-from trainyard.api.plan import ChannelPlan, Plan
+from trainyard.agent.errors import ClientFailure
+from trainyard.api.plan import ChannelPlan, CheckpointPlan, Plan
+from trainyard.api.report import Phase
 
+log = logging.getLogger(__name__)
+RESTORES = 3
+"""So often checkpoints are restored that change meanwhile."""
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
@@ -31,6 +37,8 @@ class Input:
     def __init__(self, settings: Settings, plan: Plan, store: Store, patience: Patience, progress: Progress) -> None:
         self._settings = settings
         self._plan = plan
+        self._store = store
+        self._patience = patience
         self._progress = progress
         self._sources = Sources(store, settings.fetcher, plan, patience, progress.saw)
         self._piped = Piped(settings, plan, self._sources, progress)
@@ -58,8 +66,8 @@ class Input:
             for channel in channels
             if channel.input_mode != "Pipe"
         ]
-        if (kept := self._plan.checkpoints) is not None:
-            shares.append((restore.share(self._settings, kept, self._sources), self._settings.checkpoints))
+        kept = self._plan.checkpoints
+        checkpoints = restore.share(self._settings, kept, self._sources) if kept is not None else None
         for channel in channels:
             if channel.input_mode == "Pipe":
                 self._piped.prepare(channel)
@@ -69,8 +77,33 @@ class Input:
             files.make_directory(directory)
             self._fill(share, directory)
             share.remove()
-        if kept is not None:
+        if kept is not None and checkpoints is not None:
+            self._restore(kept, checkpoints)
             restore.record(self._settings, kept)
+
+    def _restore(self, kept: CheckpointPlan, share: Share) -> None:
+        """What an earlier attempt that still lives changes in the meantime is restored as it is afterwards."""
+        directory = self._settings.checkpoints
+        files.make_directory(directory)
+        if self._plan.job.attempt > 1:
+            fence.settled(self._store, self._plan, self._patience, self._settings.timing, self._waits)
+            share = restore.share(self._settings, kept, self._sources)
+        before = self._count()
+        for left in reversed(range(RESTORES)):
+            try:
+                self._fill(share, directory)
+                break
+            except ClientFailure as failure:
+                refused = failure.__cause__
+                if not left or not isinstance(refused, Refused) or not refused.fault.moved:
+                    raise
+                log.warning("checkpoints are restored once more: %s", failure)
+                self._begin_anew(directory, before)
+                share = restore.share(self._settings, kept, self._sources)
+        share.remove()
+
+    def _waits(self) -> None:
+        self._progress.enter(Phase.STAGING, f"waiting for {self._plan.hosts[0].name} to begin this attempt")
 
     def _share(self, channel: ChannelPlan) -> Share:
         if channel.data_type == "ManifestFile":
@@ -91,16 +124,23 @@ class Input:
             files.write_whole(self._settings.ml / "input/data" / name, document, 0o666)
 
     def _fill(self, share: Share, directory: Path) -> None:
-        before, needed = (self._progress.objects, self._progress.bytes), self._needed
+        before = self._count()
         try:
             self._download(self._items(share, directory))
         except layout.Unordered:
             # What came before the first key out of order need not be this host's.
-            files.empty(directory)
-            self._placed.clear()
-            self._progress.back_to(*before)
-            self._needed = needed
+            self._begin_anew(directory, before)
             self._download(self._items(share, directory, sort=True))
+
+    def _count(self) -> tuple[int, int, int]:
+        """Objects and bytes that are there, and bytes that were given out."""
+        return self._progress.objects, self._progress.bytes, self._needed
+
+    def _begin_anew(self, directory: Path, before: tuple[int, int, int]) -> None:
+        files.empty(directory)
+        self._placed.clear()
+        *came, self._needed = before
+        self._progress.back_to(*came)
 
     def _items(self, share: Share, directory: Path, *, sort: bool = False) -> Iterator[Item]:
         """One by one, each when its directories are there and its bytes have room: nobody holds them all."""

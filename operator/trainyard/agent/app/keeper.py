@@ -77,6 +77,7 @@ class Keeper:
             self._store, plan, settings.timing.fence_age, f"before the last {kept.what} were kept"
         )
         self._begun = Begun(self._store, kept.uploads)
+        self._alone = len(plan.hosts) == 1
         self._ledger = Ledger(kept.ledger)
         self._uploaded = self._bytes = self._deleted = self._open = self._left_out = 0
         self._refused: list[Refused] = []
@@ -129,6 +130,7 @@ class Keeper:
         self._open = 0
         self._refused = []
         began = time.monotonic()
+        self._tidy()
         tree = self._kept.tree()
         with tree.root() as root:
             try:
@@ -143,6 +145,16 @@ class Keeper:
                 self._refused.append(refused)
             self._remark(tree)
         return seconds
+
+    def _tidy(self) -> None:
+        """Aborts uploads that could not be aborted when they were given up. Those whose ids nobody knows only where no other host may
+        be uploading to the same key."""
+        self._begun.abort_known()
+        if self._alone and self._store.doubtful:
+            with suppress(Refused):
+                self._guard.check(Patience(0))
+                self._begun.abort_all(self._store.doubtful)
+                self._store.doubtful.clear()
 
     def _notes(self, tree: Tree, root: int) -> Iterator[Note]:
         known = (Known(*row) for row in self._ledger.rows())
@@ -283,9 +295,7 @@ class Keeper:
         if plan is None:
             look.tree.remarks.skip(key, f"has {size} bytes, too many for one object")
             return False
-        writer = ObjectWriter(
-            self._store, self._bucket, key, plan=plan, patience=look.patience, remember=self._begun.remember
-        )
+        writer = ObjectWriter(self._store, self._bucket, key, plan=plan, patience=look.patience, uploads=self._begun)
         done = False
         try:
             if writer.take(descriptor, size, look.spare) and (
@@ -293,7 +303,7 @@ class Keeper:
             ):
                 prepared = writer.finish()
                 self._guard.check(look.patience)
-                prepared.commit(self._store, look.patience, self._begun.remember, self._guard.check)
+                prepared.commit(self._store, look.patience, self._begun, self._guard.check)
                 done = True
         finally:
             if not done:

@@ -7,15 +7,23 @@ import os
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from typing import Protocol
 
 from trainyard.agent.app.patience import Ask, Patience, Refused, nobody
 from trainyard.agent.app.store import Store
+from trainyard.agent.core import proof
 from trainyard.agent.core.archive import PartPlan
-from trainyard.agent.ports import Body
+from trainyard.agent.ports import Body, bare_etag
 
 TAIL = 64
-Remember = Callable[[str, str, str], None]
-"""Called with bucket, key and id of an upload that was started; with an empty id when it is over."""
+
+
+class Uploads(Protocol):
+    """Is told of every upload, by bucket, key and id."""
+
+    def begin(self, bucket: str, key: str, upload: str) -> None: ...
+
+    def end(self, bucket: str, key: str, upload: str) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -35,37 +43,49 @@ class Prepared:
     def uri(self) -> str:
         return f"s3://{self.bucket}/{self.key}"
 
-    def commit(self, store: Store, patience: Patience, remember: Remember, ask: Ask = nobody) -> None:
+    def commit(self, store: Store, patience: Patience, uploads: Uploads, ask: Ask = nobody) -> None:
         """Makes it visible. `ask` comes before every try of what nobody else can stop. Raises Refused."""
         if not self.upload:
             store.put(self.bucket, self.key, self.body, patience, ask=ask)
             return
-        answered = True
         try:
             store.complete_upload(self.bucket, self.key, self.upload, self.etags, patience)
         except Refused as refused:
             if refused.fault.code != "NoSuchUpload":
                 raise
-            answered = False  # done before, and only the answer was lost?
-        # Also after a yes: there are servers that say it of an upload that is gone, if only another object has its key.
-        if not store.ends(self.bucket, self.key, self.size, self.tail, patience):
-            said = "its completion was confirmed, but another object has its key" if answered else "it is gone"
-            raise store.spoilt(self.bucket, self.key, said)
-        remember(self.bucket, self.key, "")
+            # Done before, and only the answer was lost? An older object may be as long, and end alike: archives of one shape do.
+            if not self._became_it(store, patience):
+                raise store.spoilt(self.bucket, self.key, "it is gone") from refused
+        else:
+            # There are servers that say yes of an upload that is gone, if only another object has its key.
+            if not store.ends(self.bucket, self.key, self.size, self.tail, patience):
+                said = "its completion was confirmed, but another object has its key"
+                raise store.spoilt(self.bucket, self.key, said)
+        uploads.end(self.bucket, self.key, self.upload)
+
+    def _became_it(self, store: Store, patience: Patience) -> bool:
+        """Is the object that is there made of these parts? Where nothing tells, no: then it is uploaded once more."""
+        try:
+            found = store.head(self.bucket, self.key, patience)
+        except Refused as refused:
+            if refused.fault.missing:
+                return False
+            raise
+        return bare_etag(found.etag) == proof.of_parts(self.etags)
 
 
 class ObjectWriter:
     """Collects bytes into parts and sends them, a few at once. Small objects stay here until they are committed."""
 
     def __init__(
-        self, store: Store, bucket: str, key: str, *, plan: PartPlan, patience: Patience, remember: Remember
+        self, store: Store, bucket: str, key: str, *, plan: PartPlan, patience: Patience, uploads: Uploads
     ) -> None:
         self._store = store
         self._bucket = bucket
         self._key = key
         self._plan = plan
         self._patience = patience
-        self._remember = remember
+        self._uploads = uploads
         self._buffer = bytearray()
         self._small: Body = b""
         self._spare: list[bytearray] = []
@@ -135,12 +155,12 @@ class ObjectWriter:
         if self._upload:
             with contextlib.suppress(Refused):
                 self._store.abort_upload(self._bucket, self._key, self._upload)
-                self._remember(self._bucket, self._key, "")
+                self._uploads.end(self._bucket, self._key, self._upload)
 
     def _send(self, put: Callable[..., None], *what: object) -> None:
         if not self._upload:
             self._upload = self._store.start_upload(self._bucket, self._key, self._patience)
-            self._remember(self._bucket, self._key, self._upload)
+            self._uploads.begin(self._bucket, self._key, self._upload)
         self._etags.append("")
         self._settle(max(0, self._plan.in_flight - 1))
         self._pending.add(self._pool.submit(put, len(self._etags), *what))

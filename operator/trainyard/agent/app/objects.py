@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from trainyard.agent.adapters.inventory import Sent
-from trainyard.agent.app.multipart import ObjectWriter, Remember
+from trainyard.agent.app.multipart import ObjectWriter, Uploads
 from trainyard.agent.app.patience import Ask, Patience, Refused
 from trainyard.agent.app.store import Store
 from trainyard.agent.core.archive import MIB, part_plan
@@ -53,7 +53,7 @@ class Objects:
         sent: Sent,
         ask: Ask,
         patience: Patience,
-        remember: Remember,
+        uploads: Uploads,
         pulse: Callable[[], None],
     ) -> None:
         """`uri` ends with a slash. `ask` comes before everything that becomes visible. `pulse` is called for every file."""
@@ -62,7 +62,7 @@ class Objects:
         self._sent = sent
         self._ask = ask
         self._patience = patience
-        self._remember = remember
+        self._uploads = uploads
         self._pulse = pulse
         self._pool = ThreadPoolExecutor(THREADS)
         self._pending: dict[Future[None], tuple[_File, bytearray]] = {}
@@ -101,7 +101,7 @@ class Objects:
         self._ask(self._patience)
         self._sent.forget(path)  # from here on nobody knows which version is there
         self._writer = ObjectWriter(
-            self._store, self._bucket, self._prefix + path, plan=plan, patience=self._patience, remember=self._remember
+            self._store, self._bucket, self._prefix + path, plan=plan, patience=self._patience, uploads=self._uploads
         )
 
     def write(self, data: Body) -> None:
@@ -118,7 +118,7 @@ class Objects:
         if self._writer is not None:
             prepared = self._writer.finish()
             self._ask(self._patience)
-            prepared.commit(self._store, self._patience, self._remember)
+            prepared.commit(self._store, self._patience, self._uploads)
             self._writer = None
             self._record(file)
             return

@@ -157,7 +157,7 @@ class Publisher:
         earlier attempt where this one has come to nothing."""
         for tree, built in self._built.items():
             if built.prepared:
-                built.prepared.commit(self._store, self._patience, self._begun.remember, ask)
+                built.prepared.commit(self._store, self._patience, self._begun, ask)
             elif built.folder:
                 final = built.folder.uri == self._uris[tree]
                 warnings = built.folder.settle(

@@ -105,12 +105,12 @@ class Sources:
         named = datamanifest.manifest_file(channel, document)
 
         def listing() -> Iterator[StoredObject]:
-            for key in sorted(set(named.keys), key=layout.key_bytes):
+            for key in named.all_keys(ordered=True):
                 self._saw()
                 yield StoredObject(key, UNKNOWN, "")
 
         def entries() -> Iterator[StoredObject]:
-            return (StoredObject(key, UNKNOWN, "") for key in named.keys)
+            return (StoredObject(key, UNKNOWN, "") for key in named.all_keys())
 
         def look_up(items: Iterable[StoredObject]) -> Iterator[StoredObject]:
             with ThreadPoolExecutor(LOOK_UPS) as pool:

@@ -18,14 +18,17 @@ from __future__ import annotations
 import logging
 import os
 import resource
+import sqlite3
 import threading
+from typing import Any
 
 from trainyard.agent.adapters import files, gzipped, s3http  # noqa: F401 - loaded now, used when training has ended
 from trainyard.agent.app.channel import Channel
 from trainyard.agent.app.publish import Job, Publisher
 from trainyard.agent.app.settings import Settings
-from trainyard.agent.errors import AgentError, unexpected
+from trainyard.agent.errors import AgentError, PlatformFailure, unexpected
 from trainyard.api.plan import Plan
+from trainyard.api.reasons import Reason
 
 log = logging.getLogger(__name__)
 THREAD_STACK = 512 * 1024
@@ -40,18 +43,36 @@ def main(settings: Settings) -> int:
     publisher = Publisher(settings, plan, channel.tell, channel.enough)
     channel.tell("ready")
     while True:
-        command = channel.commands.get()
-        name = str(command["do"])
+        do(channel.commands.get(), publisher, channel, settings.timing.backoff_most)
+
+
+def do(command: dict[str, Any], publisher: Publisher, channel: Channel, pause: float) -> None:
+    """One command. A disk that fails is waited for, with `pause` seconds between two tries, until it has been enough."""
+    name = str(command["do"])
+    while True:
         try:
             getattr(publisher, name)(Job.parse(command))
         except AgentError as error:
-            publisher.abandon()
-            channel.tell("failed", of=name, reason=error.reason.value, message=error.message)
+            failure = error
         except MemoryError:
             log.exception("memory limit reached")
             os._exit(3)  # a fresh process has a fresh heap
+        except (OSError, sqlite3.OperationalError) as error:
+            log.exception("%s failed", name)
+            failure = PlatformFailure(
+                Reason.ARTIFACT_UPLOAD_FAILED,
+                f"Artifact upload failed:the agent cannot read or write a file ({error}): is the node's disk full?",
+            )
+            if not channel.enough.is_set():
+                publisher.abandon()
+                channel.tell("refused", message=failure.text)
+                channel.enough.wait(pause)
+                continue
         except Exception as error:
             log.exception("%s failed", name)
-            publisher.abandon()
             failure = unexpected(error)
-            channel.tell("failed", of=name, reason=failure.reason.value, message=failure.message)
+        else:
+            return
+        publisher.abandon()
+        channel.tell("failed", of=name, reason=failure.reason.value, message=failure.message)
+        return

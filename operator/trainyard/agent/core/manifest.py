@@ -10,6 +10,7 @@ from trainyard.api.plan import JobIdentity, Plan
 from trainyard.api.report import StopReason
 
 VERSION = 1
+_WARNINGS = b', "warnings": ['
 _ARTIFACTS = '"artifacts": ['
 _URI = re.compile(r'[\]}, ]*\{"uri": ("(?:[^"\\]|\\.)*")')
 # With these the job has ended, and why it was stopped; all others are of attempts that another one may follow.
@@ -30,22 +31,32 @@ def parse(content: bytes) -> dict[str, Any]:
     return document if isinstance(document, dict) else {}
 
 
+def beginning(content: bytes) -> dict[str, Any]:
+    """The fields before the long lists, of a manifest of which no more than its beginning may be there."""
+    return parse(content) or parse(content.partition(_WARNINGS)[0] + b"}")
+
+
 def marker(job: JobIdentity) -> bytes:
     return json.dumps(
-        {"version": VERSION, "jobUID": job.uid, "attempt": job.attempt, "namespace": job.namespace, "name": job.name}
+        {"version": VERSION, "jobID": job.digest, "attempt": job.attempt, "namespace": job.namespace, "name": job.name}
     ).encode()
 
 
 def newer_attempt(found: dict[str, Any], job: JobIdentity) -> bool:
     """Before training: does the marker belong to a later attempt of this very job?"""
-    return found.get("jobUID") == job.uid and _attempt(found) > job.attempt
+    return found.get("jobID") == job.digest and _attempt(found) > job.attempt
+
+
+def mine(found: dict[str, Any], job: JobIdentity) -> bool:
+    """Is the marker this attempt's?"""
+    return found.get("jobID") == job.digest and _attempt(found) == job.attempt
 
 
 def superseded(found: dict[str, Any], job: JobIdentity) -> bool:
     """Before a commit: has anyone else, or a later attempt, marked the place since this attempt did?"""
     if not found:
         return False
-    return found.get("jobUID") != job.uid or _attempt(found) > job.attempt
+    return found.get("jobID") != job.digest or _attempt(found) > job.attempt
 
 
 def _attempt(found: dict[str, Any]) -> int:
@@ -55,7 +66,7 @@ def _attempt(found: dict[str, Any]) -> int:
 
 def committed(found: dict[str, Any], job: JobIdentity) -> bool:
     """Is this job's outcome already in S3, so that there is nothing left to train?"""
-    return found.get("jobUID") == job.uid and found.get("outcome") in TRUSTED_OUTCOMES
+    return found.get("jobID") == job.digest and found.get("outcome") in TRUSTED_OUTCOMES
 
 
 def stop_reason(found: dict[str, Any]) -> StopReason | None:
@@ -65,7 +76,7 @@ def stop_reason(found: dict[str, Any]) -> StopReason | None:
 
 def share_uri(plan: Plan, host: str, name: str) -> str:
     """Where a host that must leave alone puts its files: never under a final key."""
-    return plan.artifact_uri(name, f"{plan.output_uri}/trainyard-shares/{plan.job.uid}-{plan.job.attempt}/{host}")
+    return plan.artifact_uri(name, f"{plan.output_uri}/trainyard-shares/{plan.job.digest}-{plan.job.attempt}/{host}")
 
 
 class Listing:
@@ -82,7 +93,7 @@ class Listing:
         """Path and size, if the line has a file. Raises ValueError for what is no manifest of ours."""
         if self._at is None:
             start, found, rest = line.partition(_ARTIFACTS)
-            if not found or parse(f"{start.rstrip(', ')}}}".encode()).get("jobUID") != self._job.uid:
+            if not found or parse(f"{start.rstrip(', ')}}}".encode()).get("jobID") != self._job.digest:
                 raise ValueError("not this job's")
             self._follow(rest)
             return None
@@ -100,7 +111,7 @@ def head(plan: Plan, outcome: str, missing: list[str], warnings: list[str]) -> d
     """The manifest without its long lists."""
     return {
         "version": VERSION,
-        "jobUID": plan.job.uid,
+        "jobID": plan.job.digest,
         "attempt": plan.job.attempt,
         "trainingJobName": plan.job.training_job_name,
         "outcome": outcome,

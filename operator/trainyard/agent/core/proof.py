@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 
 from trainyard.agent.ports import bare_etag
 
@@ -29,6 +30,15 @@ def parts(etag: str) -> int | None:
 def fits(size: int, part: int, count: int) -> bool:
     """Can an object of `size` bytes have come in `count` parts of `part` bytes, the last one as large or smaller?"""
     return part > 0 and -(-size // part) == count
+
+
+def of_parts(etags: Sequence[str]) -> str | None:
+    """The ETag (without quotes) of an object that was uploaded in parts with these; None where they are no digests."""
+    digests = [plain(etag) for etag in etags]
+    if None in digests:
+        return None
+    joined = b"".join(bytes.fromhex(digest) for digest in digests if digest)
+    return f"{hashlib.md5(joined, usedforsecurity=False).hexdigest()}-{len(digests)}"
 
 
 class Digest:

@@ -408,14 +408,13 @@ def test_an_object_that_came_in_parts_is_verified_by_their_checksums(one: Job, a
     refuses_damage(one, algorithm, lambda key: put_in_parts(one, key, body, algorithm, kind), body)
 
 
-@pytest.mark.parametrize("name", ["plain", "ünusual"], ids=["obstore", "own engine"])
-def test_an_object_that_is_replaced_after_the_listing_is_refused(one: Job, name: str) -> None:
-    one.put(f"d/{name}", body=b"listed")
+def test_an_object_that_is_replaced_after_the_listing_is_refused(one: Job) -> None:
+    one.put("d/x", body=b"listed")
     store = Store(one.plan.store, one.credentials, one.timing)
     patience = Patience(5)
     (item,) = store.objects(one.bucket, "d/", patience)
     assert bytes(store.read(one.bucket, item, 0, 6, patience)) == b"listed"
-    one.put(f"d/{name}", body=b"change")
+    one.put("d/x", body=b"change")
     with pytest.raises(Refused, match="has changed since it was listed"):
         store.read(one.bucket, item, 0, 6, patience)
 

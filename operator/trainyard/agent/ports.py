@@ -76,19 +76,15 @@ class FileBody:
             return FileBody(path, file.tell(), digest)
 
 
-class ByteReader(Protocol):
-    """Ranged reads; what the fast engine can do, and the other one too."""
-
-    def get(self, bucket: str, key: str, *, first: int = 0, length: int | None = None, etag: str = "") -> Body:
-        """`length` bytes from `first` on (None: all), of the version with that ETag. Raises StoreFault."""
-        ...
-
-
-class ObjectStore(ByteReader, Protocol):
+class ObjectStore(Protocol):
     """What is asked of S3. One attempt per call: whether to try again is decided above. All raise StoreFault."""
 
     def list_page(self, bucket: str, prefix: str, after: str | None) -> tuple[list[StoredObject], str | None]:
         """Up to 1,000 objects whose key starts with `prefix`, and the token of the next page."""
+        ...
+
+    def get(self, bucket: str, key: str, *, first: int = 0, length: int | None = None, etag: str = "") -> Body:
+        """`length` bytes from `first` on (None: all), of the version with that ETag. Raises StoreFault."""
         ...
 
     def get_whole(self, bucket: str, key: str, etag: str) -> tuple[Body, bool]:

@@ -44,13 +44,10 @@ class Shelf:
     def fetcher(self, program: Path) -> Fetcher:
         raise FileNotFoundError(2, "there is none here", program)
 
-    def fell_back(self, engine: str, bucket: str, key: str, why: str) -> None:
+    def fell_back(self, bucket: str, key: str, why: str) -> None:
         pass
 
-    def read(
-        self, _bucket: str, item: StoredObject, first: int, length: int, _patience: Patience, *, fast: bool
-    ) -> bytes:
-        assert not fast
+    def read(self, _bucket: str, item: StoredObject, first: int, length: int, _patience: Patience) -> bytes:
         return self.bodies[item.key][first : first + length]
 
 

@@ -47,10 +47,7 @@ class Scripted:
     def came_damaged(self, _uri: str) -> None:
         self.damaged += 1
 
-    def read(
-        self, _bucket: str, _item: StoredObject, _first: int, _length: int, _patience: Patience, *, fast: bool
-    ) -> Body:
-        assert not fast
+    def read(self, _bucket: str, _item: StoredObject, _first: int, _length: int, _patience: Patience) -> Body:
         self.reads += 1
         return self.bodies.pop(0) if len(self.bodies) > 1 else self.bodies[0]
 
@@ -70,7 +67,7 @@ def fetch(store: Scripted, file: int, etag: str, proofs: Proofs | None = None) -
     """What is in the file in the end."""
     proofs = proofs or Proofs(cast("Store", store), Patience(0))
     item = StoredObject("k", 4, etag)
-    os.pwrite(file, store.read("b", item, 0, 4, Patience(0), fast=False), 0)
+    os.pwrite(file, store.read("b", item, 0, 4, Patience(0)), 0)
     proofs.of_file("b", item, file, lambda get: cast("None", os.pwrite(file, get(0, 4), 0)))
     return os.pread(file, 100, 0)
 

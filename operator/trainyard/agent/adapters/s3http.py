@@ -1,4 +1,4 @@
-"""S3 over plain signed HTTP: the engine for listing, small objects, odd keys and multipart uploads, which obstore has not.
+"""S3 over plain signed HTTP: everything but the bulk of the input, which s3fetch brings.
 
 One attempt per call (a connection that went stale while idle is replaced unnoticed); every failure is a StoreFault.
 """

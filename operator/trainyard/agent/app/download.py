@@ -96,7 +96,7 @@ class Downloader:
         self._proofs.trust(bucket)
 
     def fell_back(self, item: Item, why: str, *, damaged: bool) -> None:
-        self._store.fell_back("s3fetch", item.bucket, item.source.key, why)
+        self._store.fell_back(item.bucket, item.source.key, why)
         if damaged:
             self._store.came_damaged(f"s3://{item.bucket}/{item.source.key}")
 
@@ -124,7 +124,7 @@ class Downloader:
         os.rename(coming.part, item.file)  # noqa: PTH104 - it is no Path
 
     def _read(self, item: Item, first: int, length: int) -> Body:
-        return self._store.read(item.bucket, item.source, first, length, self._patience, fast=False) if length else b""
+        return self._store.read(item.bucket, item.source, first, length, self._patience) if length else b""
 
     def _fill(self, file: int, size: int, get: Callable[[int, int], Body]) -> None:
         for first, length in _spans(size):

@@ -10,12 +10,9 @@ from trainyard.agent.adapters.connections import Endpoint
 from trainyard.agent.adapters.fetcher import Fetcher
 from trainyard.agent.adapters.s3http import S3Http
 from trainyard.agent.app.identity import Source
-from trainyard.agent.ports import ByteReader, ObjectStore
+from trainyard.agent.ports import ObjectStore
 from trainyard.agent.timing import Timing
 from trainyard.api.plan import StorePlan
-
-SMALL = 1024 * 1024
-"""Up to here what obstore does for a request takes longer than its bytes."""
 
 
 class Engines:
@@ -56,15 +53,6 @@ class Engines:
             denied=plan.denied_addresses, allowed=plan.allowed_addresses,
         )  # fmt: skip
 
-    def fast(self, bucket: str, key: str, length: int) -> ByteReader | None:
-        """For bytes of a stream that another one than our own brings sooner: many of them, through TLS, which obstore does beside
-        Python. None where there is no such, and for keys that it cannot name."""
-        if length <= SMALL or not self.url.startswith("https:"):
-            return None
-        from trainyard.agent.adapters.bulk import takes  # noqa: PLC0415 - loaded where it is needed
-
-        return self._fast[self._virtual(bucket)] if takes(key) else None
-
     def _virtual(self, bucket: str) -> bool:
         if self._plan.addressing_style != "auto":
             return self._plan.addressing_style == "virtual"
@@ -78,18 +66,6 @@ class Engines:
                 self.url, self._plan.region, virtual, self._source,
                 connect_timeout=self._timing.connect, read_timeout=self._timing.read, moved=self._moved, admits=self._admits,
                 kms_key=self._plan.kms_key,
-            )
-            for virtual in (False, True)
-        }  # fmt: skip
-
-    @cached_property
-    def _fast(self) -> dict[bool, ByteReader]:
-        from trainyard.agent.adapters.bulk import BulkReader  # noqa: PLC0415 - loaded where it is needed
-
-        return {
-            virtual: BulkReader(
-                self.url, self._plan.region, virtual, self._source,
-                connect_timeout=self._timing.connect, read_timeout=self._timing.read,
             )
             for virtual in (False, True)
         }  # fmt: skip

@@ -36,7 +36,7 @@ def _lines(store: Store, plan: Plan, patience: Patience) -> Iterator[str]:
     item = store.head(bucket, key, patience)
     rest = b""
     for first in range(0, item.size, PIECE):
-        rest += store.read(bucket, item, first, min(PIECE, item.size - first), patience, fast=False)
+        rest += store.read(bucket, item, first, min(PIECE, item.size - first), patience)
         *lines, rest = rest.split(b"\n")
         yield from (line.decode() for line in lines)
     yield rest.decode()

@@ -114,7 +114,7 @@ class Proofs:
         kept = [body]
 
         def again() -> None:
-            kept[0] = self._store.read(bucket, item, 0, item.size, self._patience, fast=False)
+            kept[0] = self._store.read(bucket, item, 0, item.size, self._patience)
 
         claim = self.claim(bucket, item)
         if claim is None:
@@ -172,7 +172,7 @@ class Proofs:
         return None if bucket in self._opaque else proof.plain(item.etag)
 
     def _anew(self, bucket: str, item: StoredObject) -> Callable[[int, int], Body]:
-        return lambda first, length: self._store.read(bucket, item, first, length, self._patience, fast=False)
+        return lambda first, length: self._store.read(bucket, item, first, length, self._patience)
 
     def _settle(
         self,

@@ -99,21 +99,10 @@ class Store:
     def objects(self, bucket: str, prefix: str, patience: Patience) -> Iterator[StoredObject]:
         return chain.from_iterable(self.pages(bucket, prefix, patience))
 
-    def read(
-        self, bucket: str, item: StoredObject, first: int, length: int, patience: Patience, *, fast: bool = True
-    ) -> Body:
-        """Bytes of the listed version of an object, exactly as many as asked for. `fast`: by obstore first, where that is faster."""
+    def read(self, bucket: str, item: StoredObject, first: int, length: int, patience: Patience) -> Body:
+        """Bytes of the listed version of an object, exactly as many as asked for."""
         whole = first == 0 and length == item.size
         wanted: dict[str, int] = {} if whole else {"first": first, "length": length}
-        if fast and (engine := self._engines.fast(bucket, item.key, length)) is not None:
-            try:
-                body = engine.get(bucket, item.key, etag=item.etag, **wanted)
-                if len(body) == length:
-                    return body
-                self.fell_back("obstore", bucket, item.key, f"{len(body)} bytes came instead of {length}")
-            except StoreFault as fault:
-                # The other engine finds out why, and is patient.
-                self.fell_back("obstore", bucket, item.key, fault.detail)
 
         def get(http: ObjectStore) -> Body:
             body = http.get(bucket, item.key, etag=item.etag, **wanted)
@@ -151,12 +140,12 @@ class Store:
         """Size, ETag and checksum of an object."""
         return self._try(Target("read", bucket, key), patience, lambda http: http.head(bucket, key))
 
-    def fell_back(self, engine: str, bucket: str, key: str, why: str) -> None:
-        """That engine cannot read it; our own will."""
+    def fell_back(self, bucket: str, key: str, why: str) -> None:
+        """s3fetch did not bring it; this will."""
         self.fallbacks += 1
         # The first, second, fourth ...: a bad day must not fill the log.
         if self.fallbacks & (self.fallbacks - 1) == 0:
-            log.warning("%s cannot read s3://%s/%s (%s); number %d", engine, bucket, key, why, self.fallbacks)
+            log.warning("s3fetch cannot bring s3://%s/%s (%s); number %d", bucket, key, why, self.fallbacks)
 
     def came_damaged(self, uri: str) -> None:
         self._tries.came_damaged(uri)

@@ -10,6 +10,7 @@ from uuid import uuid4
 import pytest
 
 from tests.integration.agent_rig import Job, Pod, S3Server, job
+from trainyard.api.plan import ChannelPlan
 from trainyard.api.report import Result
 
 
@@ -85,8 +86,8 @@ def test_hosts_share_the_objects_that_are_named(server: S3Server, tmp_path: Path
 def test_a_channel_that_is_called_like_a_manifest_keeps_its_directory(one: Job) -> None:
     one.put("data/a")
     manifest(one, "a")
-    other = {"name": "train-manifest", "s3_uri": one.uri("data/")}
-    one.change(channels=[*one.plan.channels, one.plan.channels[0].from_dict(other)])
+    other = ChannelPlan(name="train-manifest", s3_uri=one.uri("data/"))
+    one.change(channels=[*one.plan.channels, other])
     one.pod.stage()
     assert (one.pod.ml / "input/data/train-manifest/a").read_bytes() == b"data/a"
 

@@ -6,7 +6,6 @@ import json
 import os
 import ssl
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -70,27 +69,9 @@ def test_an_authority_that_nobody_named_is_not_trusted(one: Job) -> None:
     assert "spec.s3.caBundleConfigMapRef" in (report.message or "")
 
 
-def test_the_roles_authority_is_trusted_by_both_engines(
-    one: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_roles_authority_is_trusted(one: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trust(monkeypatch, tmp_path / "ca.pem")
     assert one.pod.stage().objects == 2
-    seen = """
-import sys
-from pathlib import Path
-from trainyard.agent.adapters.bulk import BulkReader
-from trainyard.agent.ports import Credentials
-reader = BulkReader(sys.argv[1], "us-east-1", False, lambda: Credentials(*sys.argv[3:5]))
-print(bytes(reader.get(sys.argv[2], "d/plain")).decode())
-"""
-    url = one.plan.store.endpoint_url or ""
-    done = subprocess.run(
-        [sys.executable, "-c", seen, url, one.bucket, ACCESS_KEY, SECRET_KEY],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.stdout == "d/plain\n", done.stderr
 
 
 def test_streams_checkpoints_and_artifacts_trust_it_too(

@@ -27,6 +27,7 @@ from trainyard.api.rules import Rule, SpecModel, absent, list_keys, off
 
 # What may change while the job is there. All else is the request, and a request is not rewritten.
 CONTROLS = ("stop", "suspend", "ttl_seconds_after_finished")
+LONGEST_TTL = 31536000
 ENVIRONMENT_NAME = "^[a-zA-Z_][a-zA-Z0-9_]*$"
 _TAG = r"^([\p{L}\p{Z}\p{N}_.:/=+\-@]*)$"
 _FINE_TUNING = "fine-tuning as a service is AWS's own; leave it out and give an image that trains"
@@ -230,7 +231,7 @@ class TrainingJobSpec(SpecModel):
     ttl_seconds_after_finished: int | None = Field(
         default=None,
         ge=0,
-        le=31536000,
+        le=LONGEST_TTL,
         description="Seconds after the job's end at which its pods and other children are removed. The job itself stays, unless its"
         " annotation trainyard.dev/delete-after-ttl is `true`.",
         examples=[86400],

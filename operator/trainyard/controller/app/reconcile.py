@@ -157,7 +157,7 @@ class Reconciler:
 
     async def _shadowed(self, job: Job, pods: tuple[Pod, ...]) -> tuple[str, ...] | None:
         """The first hosts' short names that a Service of the namespace takes; None if that is not known."""
-        count = job.spec.resource_config.instance_count if job.spec is not None else 0
+        count = job.instance_count
         if count < 2 or job.terminal or any(pod.container(names.CONTAINER_TRAINING).has_run for pod in pods):
             return ()
         hosts = [naming.host_name(rank) for rank in range(min(count, _NAMES_LOOKED_AT))]

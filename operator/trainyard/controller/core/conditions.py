@@ -97,6 +97,9 @@ def _accepted(snapshot: Snapshot, decision: Decision, doing: Activity) -> _Claim
         found = snapshot.resolution
         if isinstance(found, Unresolved):
             return _Claim(False, found.reason, found.message)
+    if snapshot.job.problem:
+        text = f"It was accepted, and goes on as it is; no other attempt of it can be started: {snapshot.job.problem}"
+        return _Claim(True, Reason.ACCEPTED, text)
     return _Claim(True, Reason.ACCEPTED, "Every name that the job uses was found")
 
 

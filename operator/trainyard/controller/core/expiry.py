@@ -9,8 +9,7 @@ from trainyard.controller.core.job import Job
 
 def expiry(job: Job) -> datetime | None:
     """The job's end and ttlSecondsAfterFinished; None if it has not ended or its children stay."""
-    ttl = job.spec.ttl_seconds_after_finished if job.spec is not None else None
-    transitions = job.status.secondary_status_transitions
+    ttl, transitions = job.ttl, job.status.secondary_status_transitions
     if ttl is None or not job.terminal or not transitions:
         return None
     return transitions[-1].start_time + timedelta(seconds=ttl)

@@ -60,11 +60,11 @@ def evicted_for_disk(snapshot: Snapshot, pod: Pod) -> Failure | None:
     if match.group("volume") == "shm":
         text = f"ClientError: {OOM_TEXT} Host {pod.host} was evicted because /dev/shm, which counts as memory, is full: {pod.message}"
         return _failure(pod, Reason.OUT_OF_MEMORY, text, at)
-    size = snapshot.job.spec.resource_config.volume_size_in_gb if snapshot.job.spec else 0
+    size = f": {snapshot.job.spec.resource_config.volume_size_in_gb}" if snapshot.job.spec else ""
     return _failure(
         pod,
         Reason.DISK_FULL,
-        f"ClientError: the storage volume of host {pod.host} is full (resourceConfig.volumeSizeInGB: {size}), so its pod was"
+        f"ClientError: the storage volume of host {pod.host} is full (resourceConfig.volumeSizeInGB{size}), so its pod was"
         f" evicted: {pod.message} Raise volumeSizeInGB, or write less under /opt/ml and /tmp.",
         at,
     )

@@ -13,8 +13,9 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from trainyard.api import names
+from trainyard.api.resources import MAX_INSTANCES
 from trainyard.api.status import TERMINAL, Condition, JobStatus
-from trainyard.api.trainingjob import TrainingJobSpec
+from trainyard.api.trainingjob import LONGEST_TTL, TrainingJobSpec
 from trainyard.controller.core import read
 
 Value = TypeVar("Value", bound=str)
@@ -34,7 +35,8 @@ _UNKNOWN_CREATION = datetime(2000, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Job:
-    """`spec` is None if it cannot be read; `problem` then says why. `raw_status` is what a patch is compared with."""
+    """`spec` is None if it cannot be read; `problem` then says why, and `raw_spec` is what little may be taken from it for pods
+    that are there already. `raw_status` is what a patch is compared with."""
 
     namespace: str
     name: str
@@ -48,11 +50,14 @@ class Job:
     deleting: bool = False
     annotations: Mapping[str, str] = field(default_factory=dict)
     problem: str = ""
+    raw_spec: read.Raw = field(default_factory=dict)
     history_lost: bool = False  # the status cannot be read, so nobody can say what was done already
 
     @property
     def training_job_name(self) -> str:
-        return (self.spec.training_job_name if self.spec else None) or self.name
+        if self.spec is None:
+            return read.text(self.raw_spec, "trainingJobName") or self.name
+        return self.spec.training_job_name or self.name
 
     @property
     def account(self) -> str:
@@ -70,11 +75,27 @@ class Job:
 
     @property
     def stop(self) -> bool:
-        return self.spec is not None and self.spec.stop
+        return self.spec.stop if self.spec is not None else self.raw_spec.get("stop") is True
 
     @property
     def suspend(self) -> bool:
-        return self.spec is not None and self.spec.suspend
+        return self.spec.suspend if self.spec is not None else self.raw_spec.get("suspend") is True
+
+    @property
+    def instance_count(self) -> int:
+        """0: as many as there are."""
+        if self.spec is not None:
+            return self.spec.resource_config.instance_count
+        count = read.number(read.mapping(self.raw_spec, "resourceConfig"), "instanceCount") or 0
+        return count if 0 < count <= MAX_INSTANCES else 0
+
+    @property
+    def ttl(self) -> int | None:
+        """Seconds for which what is left of it stays after its end."""
+        if self.spec is not None:
+            return self.spec.ttl_seconds_after_finished
+        ttl = read.number(self.raw_spec, "ttlSecondsAfterFinished")
+        return ttl if ttl is not None and 0 <= ttl <= LONGEST_TTL else None
 
     @property
     def delete_after_ttl(self) -> bool:
@@ -161,15 +182,15 @@ def parse_job(raw: Any) -> Job:
     metadata = read.mapping(raw, "metadata")
     spec: TrainingJobSpec | None = None
     status, problem, history_lost = JobStatus(), "", False
-    raw_status = dict(read.mapping(raw, "status"))
+    raw_spec, raw_status = read.mapping(raw, "spec"), dict(read.mapping(raw, "status"))
     try:
-        spec = TrainingJobSpec.model_validate(read.mapping(raw, "spec"))
+        spec, raw_spec = TrainingJobSpec.model_validate(raw_spec), {}
     except ValidationError as error:
         problem = f"spec cannot be read: {explain(error)}"
     try:
         status = JobStatus.model_validate(raw_status)
     except ValidationError as error:
-        spec, history_lost = None, True
+        spec, raw_spec, history_lost = None, {}, True
         problem = (
             f"status cannot be read, so nothing is done for this job: {explain(error)}. Put right what is named, with kubectl edit"
             " --subresource=status, or delete the job and create it again"
@@ -187,5 +208,6 @@ def parse_job(raw: Any) -> Job:
         deleting="deletionTimestamp" in metadata,
         annotations=read.texts(metadata, "annotations"),
         problem=problem,
+        raw_spec=raw_spec,
         history_lost=history_lost,
     )

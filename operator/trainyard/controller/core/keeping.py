@@ -11,7 +11,8 @@ TYPE = "CheckpointsKept"
 
 def claim(snapshot: Snapshot) -> tuple[bool, Reason, str] | None:
     """(holds, reason, message); None as long as nobody has said anything. Free of times and counters, as all that is written."""
-    if snapshot.job.spec is None or snapshot.job.spec.checkpoint_config is None:
+    spec = snapshot.job.spec
+    if spec is not None and spec.checkpoint_config is None:
         return None
     said = {pod.host: report.checkpoints for pod in snapshot.pods if (report := snapshot.report(pod)) is not None}
     told = {host: kept for host, kept in said.items() if kept is not None and _tells(kept)}

@@ -8,6 +8,7 @@ from datetime import datetime
 from trainyard.api import names
 from trainyard.api.reasons import Reason
 from trainyard.api.status import HostStatus, JobStatus, MetricData
+from trainyard.controller.core import read
 from trainyard.controller.core.loglines import Definitions, complaint, nanoseconds, usable
 from trainyard.controller.core.observed import Pod
 from trainyard.controller.core.reading import Reading, merged
@@ -21,7 +22,10 @@ _NOTHING = Reading()
 
 def definitions(snapshot: Snapshot) -> Definitions:
     spec = snapshot.job.spec
-    found = spec.algorithm_specification.metric_definitions if spec is not None else ()
+    if spec is None:
+        raw = read.items(snapshot.job.raw_spec, "algorithmSpecification", "metricDefinitions")
+        return tuple((read.text(entry, "name"), read.text(entry, "regex")) for entry in raw)
+    found = spec.algorithm_specification.metric_definitions
     return tuple((definition.name, definition.regex) for definition in found)
 
 

@@ -72,7 +72,8 @@ def terminal(snapshot: Snapshot) -> Decision | None:
 
 
 def unreadable(snapshot: Snapshot) -> Decision | None:
-    if snapshot.job.spec is not None:
+    """Only before it has pods: those that an operator with other rules made go on, and no new ones can follow them."""
+    if snapshot.job.spec is not None or snapshot.pods:
         return None
     return _finish(failed(_refused(Unresolved(Reason.INVALID_SPEC, snapshot.job.problem)), snapshot.now))
 

@@ -127,7 +127,7 @@ class Snapshot:
 
     @property
     def instance_count(self) -> int:
-        return self.job.spec.resource_config.instance_count if self.job.spec else 0
+        return self.job.instance_count
 
     @property
     def host_names(self) -> tuple[str, ...]:

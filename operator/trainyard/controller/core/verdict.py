@@ -49,8 +49,8 @@ def stopped(cause: Cause, at: datetime, committed: bool = False) -> Verdict:
 
 
 def runtime_exceeded(snapshot: Snapshot, at: datetime, committed: bool) -> Verdict:
-    limit = snapshot.job.spec.stopping_condition.max_runtime_in_seconds if snapshot.job.spec else 0
-    text = f"Training job stopped at its limit of {limit} s (stoppingCondition.maxRuntimeInSeconds)"
+    limit = f" of {snapshot.job.spec.stopping_condition.max_runtime_in_seconds} s" if snapshot.job.spec else ""
+    text = f"Training job stopped at its limit{limit} (stoppingCondition.maxRuntimeInSeconds)"
     secondary = SecondaryStatus.MAX_RUNTIME_EXCEEDED
     return Verdict(TrainingJobStatus.STOPPED, secondary, Reason.MAX_RUNTIME_EXCEEDED, text, at, committed=committed)
 

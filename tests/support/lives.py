@@ -13,8 +13,8 @@ from trainyard.api.report import Phase, StopReason
 from trainyard.controller.core.announce import Announcement, announcements
 from trainyard.controller.core.job import parse_job
 from trainyard.controller.core.observed import Pod, as_gone, parse_report
-from trainyard.controller.core.policies import decide
-from trainyard.controller.core.snapshot import Refusal
+from trainyard.controller.core.policies import decide, missed
+from trainyard.controller.core.snapshot import Missed, Refusal
 from trainyard.controller.core.status import reduce
 
 Raw = dict[str, Any]
@@ -32,12 +32,14 @@ class Life:
         self.raw["status"] = dict(UNSEEN)
         self.first_spec: Raw = self.raw["spec"]
         self.said: list[Announcement] = []
+        self.missed: Missed | None = None
 
     def seen(self, *pods: Pod, now: float = 1000, **more: Any) -> Life:
         """The operator looks at it, with `more` in its snapshot, and writes the status."""
         job = parse_job(self.raw)
-        snapshot = o.snapshot(job, list(pods), now=now, **more)
-        status = reduce(snapshot, decide(snapshot))
+        snapshot = o.snapshot(job, list(pods), now=now, missed=self.missed, **more)
+        decision = decide(snapshot)
+        self.missed, status = missed(snapshot, decision), reduce(snapshot, decision)
         self.said += announcements(job, status)
         self.raw = self.raw | {"status": status.to_dict()}
         return self

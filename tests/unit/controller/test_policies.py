@@ -15,10 +15,11 @@ from trainyard.controller.core import evidence
 from trainyard.controller.core.actions import actions
 from trainyard.controller.core.decision import Act
 from trainyard.controller.core.observed import Container, Pod, as_gone
-from trainyard.controller.core.policies import decide
+from trainyard.controller.core.policies import decide, missed
 from trainyard.controller.core.references import Unresolved
 from trainyard.controller.core.snapshot import Refusal, Snapshot
 from trainyard.controller.core.status import reduce
+from trainyard.controller.core.volumes import Claims
 
 RECORDED = [{"name": "algo-1", "pod": "diamonds-1-algo-1"}]
 DEAD = o.training(metadata={"deletionTimestamp": o.stamp(100)})
@@ -30,14 +31,6 @@ CRASHING = o.pod(
         | {"restartCount": 2, "lastState": {"terminated": {"exitCode": 1, "message": "the plan cannot be read"}}}
     },
 )
-REFUSED = [
-    {
-        "type": "Accepted",
-        "status": "False",
-        "reason": "InstanceTypeNotFound",
-        "lastTransitionTime": o.stamp(0),
-    }
-]
 
 
 def of(*pods: Pod, now: float = 1000, more: dict[str, Any] | None = None, **job: Any) -> Snapshot:
@@ -61,11 +54,6 @@ SITUATIONS: dict[str, tuple[Snapshot, Act, str | None]] = {
     "an unknown instance type is waited for": (
         of(more={"instance_type": None}),
         Act.REFUSE,
-        Reason.INSTANCE_TYPE_NOT_FOUND,
-    ),
-    "an unknown instance type fails after its time": (
-        of(more={"instance_type": None}, status={"conditions": REFUSED}, now=16),
-        Act.FINISH,
         Reason.INSTANCE_TYPE_NOT_FOUND,
     ),
     "an unknown role is waited for": (of(more={"roles": ()}), Act.REFUSE, Reason.EXECUTION_ROLE_NOT_FOUND),
@@ -224,9 +212,66 @@ def test_each_situation_has_its_answer(situation: str) -> None:
     assert (decision.act, decision.reason) == (act, reason), decision
 
 
+NO_TYPE, NO_ROLE, NEITHER = {"instance_type": None}, {"roles": ()}, {"instance_type": None, "roles": ()}
+NO_CLAIM = {"claims": Claims(problem="no right to read claims")}
+SUSPENDED, HELD = {"job": o.job(suspend=True)}, {"name_holder": o.job()}
+VOLUME = {
+    "inputDataConfig": [
+        {
+            "channelName": "train",
+            "dataSource": {
+                "fileSystemDataSource": {
+                    "fileSystemID": "fs-0123456789abcdef0",
+                    "fileSystemAccessMode": "ro",
+                    "fileSystemType": "EFS",
+                    "directoryPath": "/d",
+                }
+            },
+        }
+    ],
+    "vpcConfig": {"securityGroupIDs": ["sg-1"], "subnets": ["subnet-1"]},
+}
+
+
+@pytest.mark.parametrize(
+    ("looks", "act"),
+    [
+        ([(1, NO_TYPE), (15, NO_TYPE)], Act.REFUSE),
+        ([(1, NO_TYPE), (16, NO_TYPE)], Act.FINISH),
+        ([(1, NO_TYPE), (16, NO_TYPE), (17, NO_TYPE)], Act.FINISH),  # the first write of it may have failed
+        ([(1, NEITHER), (14, NO_ROLE), (16, NO_ROLE)], Act.REFUSE),
+        ([(1, NEITHER), (14, NO_ROLE), (29, NO_ROLE)], Act.FINISH),
+        ([(1, NO_ROLE), (9, {}), (17, NO_ROLE)], Act.REFUSE),
+        ([(1, NO_ROLE), (14, NO_ROLE | {"roles": (o.role("other", roleARN=None),)}), (16, NO_ROLE)], Act.REFUSE),
+        ([(5, NO_ROLE | SUSPENDED), (3600, NO_ROLE)], Act.REFUSE),
+        ([(5, HELD), (3600, NO_TYPE)], Act.REFUSE),
+        ([(5, NO_CLAIM | {"job": o.job(**VOLUME)}), (3600, NO_TYPE)], Act.REFUSE),
+    ],
+)
+def test_a_reference_is_waited_for_since_that_alone_has_been_missing(
+    looks: list[tuple[int, dict[str, Any]]], act: Act
+) -> None:
+    job, known = o.job(), None
+    for now, more in looks:
+        kept = {"status": job.status, "raw_status": job.raw_status}
+        snapshot = o.snapshot(
+            replace(more.get("job", o.job()), **kept), [], now=now, missed=known, **_without_job(more)
+        )
+        decision = decide(snapshot)
+        known, status = missed(snapshot, decision), reduce(snapshot, decision)
+        if decision.act is not Act.FINISH:
+            job = replace(job, status=status, raw_status=status.to_dict())
+    assert decision.act is act, decision.message
+
+
+def _without_job(more: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in more.items() if name != "job"}
+
+
 def test_waiting_for_a_reference_wakes_by_itself() -> None:
-    decision = decide(of(more={"roles": ()}, status={"conditions": REFUSED}, now=5))
-    assert decision.requeue_after == 10
+    first = of(more=NO_ROLE, now=0)
+    assert decide(first).requeue_after == 15
+    assert decide(of(more=NO_ROLE | {"missed": missed(first, decide(first))}, now=5)).requeue_after == 10
 
 
 def test_waiting_for_an_image_wakes_by_itself() -> None:

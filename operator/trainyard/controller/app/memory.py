@@ -7,7 +7,7 @@ from datetime import datetime
 
 from trainyard.api.report import Report
 from trainyard.controller.adapters.cache import Key
-from trainyard.controller.core.snapshot import Refusal
+from trainyard.controller.core.snapshot import Missed, Refusal
 
 
 @dataclass
@@ -17,6 +17,7 @@ class Memory:
 
     uid: str
     refusal: Refusal | None = None
+    missed: Missed | None = None
     blocked_since: dict[tuple[str, str], datetime] = field(default_factory=dict)
     shadowed: tuple[str, ...] | None = None
     held_by: str = ""

@@ -30,7 +30,7 @@ from trainyard.controller.core.decision import Act, Decision
 from trainyard.controller.core.job import Job
 from trainyard.controller.core.logmetrics import is_only_metrics
 from trainyard.controller.core.observed import Pod
-from trainyard.controller.core.policies import decide
+from trainyard.controller.core.policies import decide, missed
 from trainyard.controller.core.references import needs
 from trainyard.controller.core.snapshot import Options, Refusal, Snapshot, gang
 from trainyard.controller.core.status import reduce
@@ -90,6 +90,7 @@ class Reconciler:
         for _ in range(_LOOKS):
             snapshot = await self._snapshot(job, memory)
             decision = decide(snapshot)
+            memory.missed = missed(snapshot, decision)
             try:
                 await self.applier.apply(job, actions(snapshot, decision))
                 if decision.act is Act.MAKE:
@@ -128,6 +129,7 @@ class Reconciler:
             reports=dict(memory.reports),
             blocked_since=dict(memory.blocked_since),
             refusal=memory.refusal,
+            missed=memory.missed,
             shadowed=memory.shadowed or (),
             reading=self.logscan.reading((job.namespace, job.name), job.uid),
         )

@@ -16,7 +16,7 @@ from trainyard.controller.core.failures import Failure, failures
 from trainyard.controller.core.limits import next_deadline, stop_cause
 from trainyard.controller.core.references import Resolved, Unresolved
 from trainyard.controller.core.restart import INTERNAL, Restart, due, followed_up, suspending
-from trainyard.controller.core.snapshot import Snapshot
+from trainyard.controller.core.snapshot import Missed, Snapshot
 from trainyard.controller.core.verdict import Verdict, failed, stopped, verdict
 
 Policy = Callable[[Snapshot], Decision | None]
@@ -176,12 +176,23 @@ def unresolved(snapshot: Snapshot) -> Decision | None:
     if found.lasting:
         # Until the other job of its name is deleted, or a claim is there, however long that is.
         return Decision(Act.WAIT, found.reason, found.message, requeue_after=found.again)
-    accepted = snapshot.job.condition("Accepted")
-    since = accepted.last_transition_time if accepted is not None and accepted.status == "False" else snapshot.now
+    # Not the age of Accepted=False: that may be about a suspension, a claim, or what was mended since.
+    before = snapshot.missed
+    since = before.since if before is not None and before.of == found else snapshot.now
     timeout = snapshot.options.reference_timeout
     if snapshot.now - since >= timedelta(seconds=timeout):
         return _finish(failed(_refused(found), snapshot.now))
     return Decision(Act.REFUSE, found.reason, found.message, requeue_after=_later(snapshot, since, timeout))
+
+
+def missed(snapshot: Snapshot, decision: Decision) -> Missed | None:
+    """What the next look is to know of this one's wait for a reference. An end may have to be written again."""
+    found, before = snapshot.resolution, snapshot.missed
+    if decision.act is Act.FINISH:
+        return before
+    if decision.act is not Act.REFUSE or isinstance(found, Resolved):
+        return None
+    return before if before is not None and before.of == found else Missed(found, snapshot.now)
 
 
 def _refused(found: Unresolved) -> Failure:

@@ -90,12 +90,21 @@ class Refusal:
 
 
 @dataclass(frozen=True)
+class Missed:
+    """What keeps a job from starting and is waited for a little, and since when it has been just that."""
+
+    of: Unresolved
+    since: datetime
+
+
+@dataclass(frozen=True)
 class Snapshot:
     """`pods` are those of the job's uid and attempt, by rank, the lost ones (`gone`) included; `earlier` are those of
     its earlier attempts that are still there.
 
     `reports` are live ones by pod uid, never needed for correctness; `blocked_since` says by pod uid and container when
-    it was first seen unable to start (in memory only: after a restart of the operator the wait begins anew). `predecessors`
+    it was first seen unable to start, `missed` what it named in vain at the last look (both in memory only: after a restart of
+    the operator the wait begins anew). `predecessors`
     counts the pods of deleted jobs of the same name, of which `unanswering` are long overdue; `shadowed` are the hosts whose
     short names a Service of the namespace has taken; `reading` is what the logs gave, of a job with metric definitions; `claims`
     are those that channels need, of a job whose pods are not all made.
@@ -115,6 +124,7 @@ class Snapshot:
     reports: Mapping[str, Report] = field(default_factory=dict)
     blocked_since: Mapping[tuple[str, str], datetime] = field(default_factory=dict)
     refusal: Refusal | None = None
+    missed: Missed | None = None
     shadowed: tuple[str, ...] = ()
     reading: Reading | None = None
     claims: Claims = field(default_factory=Claims)

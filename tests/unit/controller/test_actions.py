@@ -109,7 +109,7 @@ def test_a_half_made_gang_is_completed_and_not_made_twice() -> None:
 
 def said(pods: list[Pod], **job: Any) -> list[tuple[str, str]]:
     of = o.job(hosts=max(len(pods), 1), **job)
-    snapshot = o.snapshot(of, pods)
+    snapshot = o.snapshot(of, pods, now=500)
     return [(entry.kind, entry.reason) for entry in announcements(of, reduce(snapshot, decide(snapshot)))]
 
 

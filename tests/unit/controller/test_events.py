@@ -44,6 +44,7 @@ def test_the_reasons_that_warn_are_those_that_say_what_to_do() -> None:
         Reason.PODS_REFUSED,
         Reason.UNSCHEDULABLE,
         Reason.IMAGE_PULL_FAILING,
+        Reason.POD_NOT_STARTING,
         Reason.DOWNLOAD_BLOCKED,
         Reason.UPLOAD_BLOCKED,
         Reason.NAME_SHADOWED,

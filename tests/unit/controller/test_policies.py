@@ -13,7 +13,8 @@ from trainyard.api.reasons import Reason
 from trainyard.api.report import Result, StopReason
 from trainyard.controller.core import evidence
 from trainyard.controller.core.actions import actions
-from trainyard.controller.core.decision import Act
+from trainyard.controller.core.activity import activity
+from trainyard.controller.core.decision import Act, Decision
 from trainyard.controller.core.observed import Container, Pod, as_gone
 from trainyard.controller.core.policies import decide, missed
 from trainyard.controller.core.references import Unresolved
@@ -279,6 +280,26 @@ def test_waiting_for_an_image_wakes_by_itself() -> None:
         of(o.pulling(reason="ErrImagePull"), more={"blocked_since": {("pod-algo-1", "prefetch"): o.at(500)}})
     )
     assert decision.requeue_after == 100
+
+
+def test_a_pod_that_starts_nothing_on_its_node_says_so_after_a_while_and_once() -> None:
+    early = of(o.starting(), now=601 - 100)
+    assert decide(early).requeue_after == 100
+    assert "Preparing" in told(early)
+    late, later = of(o.starting(), o.training("algo-2"), now=601), of(o.starting(), o.training("algo-2"), now=10**6)
+    assert decide(late) == decide(later) == Decision(Act.WATCH)
+    assert told(late) == told(later)
+    assert f"kubectl describe pod {o.NAME}-1-algo-1 -n {o.NAMESPACE}" in told(late)
+    assert activity(late, decide(late)).reason == Reason.POD_NOT_STARTING
+
+
+@pytest.mark.parametrize("pod", [o.pulling(), o.training(), o.over(), o.unscheduled(), as_gone(o.starting())])
+def test_a_pod_that_has_started_or_has_no_node_is_not_said_to_start_nothing(pod: Pod) -> None:
+    assert evidence.begun_nothing_since(pod) is None
+
+
+def told(snapshot: Snapshot) -> str:
+    return activity(snapshot, decide(snapshot)).message
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 
 from trainyard.api import names
 from trainyard.api.reasons import Reason
@@ -111,6 +112,20 @@ def cannot_start(snapshot: Snapshot, _decision: Decision) -> Activity | None:
     return Activity(Reason.IMAGE_PULL_FAILING, f"{what}: {told}")
 
 
+def not_starting(snapshot: Snapshot, _decision: Decision) -> Activity | None:
+    latest = snapshot.now - timedelta(seconds=snapshot.options.image_pull_timeout)
+    found = [pod for pod in snapshot.pods if (at := evidence.begun_nothing_since(pod)) is not None and at <= latest]
+    if not found:
+        return None
+    first = found[0]
+    return Activity(
+        Reason.POD_NOT_STARTING,
+        f"{_hosts(found)}: on node {first.node or '?'} since more than {snapshot.options.image_pull_timeout} s, and no container has"
+        " started. Most often a volume cannot be mounted, or a Secret or ConfigMap is not there; the events say which:"
+        f" kubectl describe pod {first.name} -n {first.namespace}",
+    )
+
+
 def starting(snapshot: Snapshot, _decision: Decision) -> Activity | None:
     late = [pod for pod in snapshot.pods if evidence.downloading_since(pod) is None]
     return Activity(Reason.STARTING, "Preparing the instances for training") if late else None
@@ -175,6 +190,7 @@ ORDER: tuple[Callable[[Snapshot, Decision], Activity | None], ...] = (
     unschedulable,
     not_made,
     cannot_start,
+    not_starting,
     shadowed,
     starting,
     pulling,

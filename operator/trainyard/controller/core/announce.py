@@ -29,6 +29,7 @@ ACTIONABLE = frozenset(
         Reason.PODS_REFUSED,
         Reason.UNSCHEDULABLE,
         Reason.IMAGE_PULL_FAILING,
+        Reason.POD_NOT_STARTING,
         Reason.DOWNLOAD_BLOCKED,
         Reason.UPLOAD_BLOCKED,
         Reason.NAME_SHADOWED,

@@ -89,6 +89,16 @@ def blocked(pod: Pod) -> Blocked | None:
     return None
 
 
+def begun_nothing_since(pod: Pod) -> datetime | None:
+    """When a live pod got its node, if none of its containers has started there and the kubelet has no word for it in their states:
+    it says ContainerCreating of a volume that cannot be mounted and of a network that cannot be made, however long that lasts."""
+    if not pod.alive or not pod.scheduled or pod.deleting is not None or blocked(pod) is not None:
+        return None
+    if any(state.has_run or state.terminated or state.restarts for state in pod.containers.values()):
+        return None
+    return pod.scheduled_at or pod.created
+
+
 def crashing(pod: Pod, name: str) -> bool:
     """A container that the kubelet starts again and again, before training was due.
 

@@ -287,6 +287,9 @@ def decide(snapshot: Snapshot) -> Decision:
     ends = [end for pod in snapshot.pods if (end := evidence.due(pod)) is not None and end > snapshot.now]
     if (end := next_deadline(snapshot)) is not None:
         ends.append(end)
+    patience = timedelta(seconds=snapshot.options.image_pull_timeout)
+    begun = [since + patience for pod in snapshot.pods if (since := evidence.begun_nothing_since(pod)) is not None]
+    ends += [end for end in begun if end > snapshot.now]
     waits = [_later(snapshot, end, 0) for end in ends]
     if decision.requeue_after is not None:
         waits.append(decision.requeue_after)

@@ -34,6 +34,7 @@ class Reason(StrEnum):
     UNSCHEDULABLE = "Unschedulable"  # the scheduler says why
     STARTING = "Starting"  # pods are being made
     PODS_REFUSED = "PodsRefused"  # the apiserver refuses the pods: quota, policy, admission
+    ORDER_REFUSED = "OrderRefused"  # the apiserver does not take what the operator does to pods: policy, admission
     POD_NOT_STARTING = "PodNotStarting"  # it has a node, and for long no container has started there
     NAME_SHADOWED = "NameShadowed"  # a Service of the namespace has a host's short name
     PULLING_IMAGE = "PullingImage"  # the training image is on its way

@@ -42,6 +42,7 @@ def test_the_reasons_that_warn_are_those_that_say_what_to_do() -> None:
         Reason.CLAIM_NOT_READY,
         Reason.CLAIM_UNFIT,
         Reason.PODS_REFUSED,
+        Reason.ORDER_REFUSED,
         Reason.UNSCHEDULABLE,
         Reason.IMAGE_PULL_FAILING,
         Reason.POD_NOT_STARTING,

@@ -355,6 +355,184 @@ async def test_an_upload_that_is_over_in_a_moment_takes_no_record_of_its_own() -
     assert len(server.log) == 2
 
 
+# -- what the apiserver does not take
+
+DENIED = Refused('admission webhook "validate.kyverno.svc" denied the request: label team is missing', 403)
+DOWN = Throttled('Internal error occurred: failed calling webhook "policies.example.com": no endpoints available', 500)
+RUNNING = {"trainingJobStatus": "InProgress", "secondaryStatus": "Training"}
+
+
+class Obeying(Apiserver):
+    """It keeps the statuses that are written."""
+
+    async def merge(
+        self, kind: Resource, namespace: str, name: str, patch: Any, subresource: str = ""
+    ) -> dict[str, Any]:
+        found = await super().merge(kind, namespace, name, patch)
+        if subresource != "status":
+            return found
+        version = str(int(found["metadata"]["resourceVersion"]) + 1)
+        status = {field: value for field, value in patch["status"].items() if value is not None}
+        written = found | {
+            "metadata": found["metadata"] | {"resourceVersion": version},
+            "status": found.get("status", {}) | status,
+        }
+        self.objects[kind.plural, name] = written
+        return written
+
+
+class Quiet:
+    def __getattr__(self, _: str) -> Quiet:
+        return self
+
+    def __call__(self, *_: Any, **__: Any) -> Quiet:
+        return self
+
+
+class Rig:
+    """The real pass over one job, with pods, on an apiserver that refuses; each pass is so many seconds after the one before."""
+
+    def __init__(self, raw: dict[str, Any], *pods: dict[str, Any], **fails: ClusterError) -> None:
+        self.server, self.now = Obeying((JOBS, raw), *((PODS, pod) for pod in pods)), 100.0
+        self.server.fails = {what.replace("_", " "): error for what, error in fails.items()}
+        state, quiet = State(), Quiet()
+        self.memories, self.events = Memories(), Events(self.server, "me", lambda: 0.0)  # type: ignore[arg-type]
+        self.state, does = state, applier(self.server, state)
+        self.reconciler = replace(
+            reconciler(self.server, o.at(0)),
+            state=state,
+            applier=does,
+            deletion=Deletion(state, self.server, does, self.clock),  # type: ignore[arg-type]
+            events=self.events,
+            reports=quiet,  # type: ignore[arg-type]
+            memories=self.memories,
+            metrics=quiet,  # type: ignore[arg-type]
+            clock=self.clock,
+        )
+        capacity = {"capacity": {"cpu": "4", "memory": "16Gi"}}
+        state.seen("types", {"metadata": {"name": o.INSTANCE, "resourceVersion": "1", "uid": "t"}, "spec": capacity})
+        role = {"name": "training", "namespace": o.NAMESPACE, "resourceVersion": "1", "uid": "r"}
+        state.seen("roles", {"metadata": role, "spec": {"roleARN": o.ARN, "s3": {"region": "eu"}}})
+        state.seen("jobs", raw)
+        for pod in pods:
+            state.seen("pods", pod)
+
+    def clock(self) -> datetime:
+        return o.at(self.now)
+
+    async def passes(self, number: int = 1, seconds: float = 0) -> str:
+        """What the last of them raised, or nothing."""
+        said = ""
+        for _ in range(number):
+            self.now += seconds
+            memory = self.memories.of(KEY, o.UID)
+            memory.written -= seconds
+            try:
+                await self.reconciler.reconcile(KEY)
+                said = ""
+            except ClusterError as error:
+                said = error.message
+        return said
+
+    @property
+    def status(self) -> dict[str, Any]:
+        status: dict[str, Any] = self.server.objects["trainingjobs", o.NAME].get("status", {})
+        return status
+
+    @property
+    def ready(self) -> tuple[str, str]:
+        found = next((entry for entry in self.status.get("conditions", []) if entry["type"] == "Ready"), {})
+        return found.get("reason", ""), found.get("message", "")
+
+    @property
+    def writes(self) -> int:
+        return self.server.log.count(f"merge trainingjobs {o.NAME}")
+
+
+def trains(**more: Any) -> dict[str, Any]:
+    states = o.staged() | {"training": o.running(6), "hold": o.running(6)}
+    return o.raw_pod(containers=states, **more)
+
+
+def has_ended() -> dict[str, Any]:
+    ended = o.staged() | {"training": o.ended(6, 60), "hold": o.ended(6, 70)}
+    return o.raw_pod(status={"phase": "Succeeded"}, containers=ended | {"sidecar": o.ended(2, 70, message=o.report())})
+
+
+async def test_a_webhook_that_is_down_is_told_once_when_it_stays_down() -> None:
+    rig = Rig(o.raw_job(), create_pods=DOWN)
+    assert "policies.example.com" in await rig.passes(3, seconds=3)
+    assert (rig.writes, rig.ready) == (0, ("", ""))
+    await rig.passes(5, seconds=10)
+    assert rig.writes == 1
+    reason, message = rig.ready
+    assert (reason, rig.status["hosts"], rig.status["secondaryStatus"]) == ("PodsRefused", [], "Pending")
+    assert message.startswith(f"Pod {o.NAME}-1-algo-1 cannot be made: Internal error occurred: failed calling webhook")
+    assert rig.events._pending.get_nowait()["reason"] == "PodsRefused"
+    rig.server.fails["create pods"] = Throttled("Internal error occurred: failed calling webhook: other words", 500)
+    await rig.passes(3, seconds=60)
+    assert rig.writes == 1
+    rig.server.fails.clear()
+    assert await rig.passes(seconds=60) == ""
+    assert (rig.ready[0], [host["name"] for host in rig.status["hosts"]]) == ("Starting", ["algo-1"])
+
+
+async def test_a_stop_that_no_pod_may_be_told_of_is_no_stop_yet_and_says_who_is_in_the_way() -> None:
+    rig = Rig(o.raw_job(status=RUNNING, stop=True), trains(), merge_pods=DENIED)
+    assert "kyverno" in await rig.passes(3, seconds=20)
+    assert rig.writes == 1
+    assert (rig.status["trainingJobStatus"], rig.status["secondaryStatus"]) == ("InProgress", "Training")
+    assert rig.ready[0] == "OrderRefused"
+    assert rig.ready[1].startswith(f"pod {o.NAME}-1-algo-1 cannot be told to end: admission webhook")
+    rig.server.fails.clear()
+    assert await rig.passes(seconds=20) == ""
+    assert rig.status["secondaryStatus"] == "Stopping"
+
+
+@pytest.mark.parametrize("error", [DENIED, DOWN, Unreachable("no answer")])
+async def test_a_verdict_does_not_wait_for_the_plan_which_is_given_to_the_job_later(error: ClusterError) -> None:
+    rig = Rig(o.raw_job(status=RUNNING), has_ended(), merge_configmaps=error)
+    rig.server.objects["configmaps", PLAN] = plan_of(o.job())
+    assert error.message in await rig.passes()
+    assert rig.status["secondaryStatus"] == "Completed"
+    assert error.message in await rig.passes(2)
+    assert rig.writes == 1
+    rig.server.fails.clear()
+    assert await rig.passes() == ""
+    asked = rig.server.log.count(f"merge configmaps {PLAN}")
+    assert await rig.passes(2) == ""
+    assert rig.server.log.count(f"merge configmaps {PLAN}") == asked == 4
+
+
+async def test_what_is_left_running_is_deleted_although_the_plan_cannot_be_given_to_the_job() -> None:
+    rig = Rig(o.raw_job(status=RUNNING | {"trainingJobStatus": "Failed", "secondaryStatus": "Failed"}), trains())
+    rig.server.fails["merge configmaps"] = DENIED
+    rig.memories.of(KEY, o.UID).unadopted = True
+    assert "cannot be given to its job" in await rig.passes()
+    assert f"delete pods {o.NAME}-1-algo-1" in rig.server.log
+
+
+async def test_a_pod_of_a_deleted_job_that_cannot_be_told_keeps_its_name_and_the_new_job_says_so() -> None:
+    old = trains()
+    old["metadata"]["labels"] |= {names.LABEL_JOB_UID: "old"}
+    rig = Rig(o.raw_job(), old, merge_pods=DENIED)
+    assert "kyverno" in await rig.passes(3, seconds=20)
+    assert (rig.writes, rig.ready[0]) == (1, "OrderRefused")
+    assert rig.ready[1].startswith("waiting for 1 pod(s) of a deleted job of the same name")
+    assert f"pod {o.NAME}-1-algo-1 cannot be told to end" in rig.ready[1]
+
+
+async def test_what_a_deleted_job_left_holds_up_no_job_that_has_its_pods() -> None:
+    old = trains()
+    old["metadata"] = old["metadata"] | {"name": f"{o.NAME}-2-algo-1", "uid": "old pod"}
+    old["metadata"]["labels"] |= {names.LABEL_JOB_UID: "old", names.LABEL_ATTEMPT: "2"}
+    old["metadata"]["ownerReferences"][0]["name"] = f"{o.NAME}-2-plan"
+    rig = Rig(o.raw_job(status=RUNNING), old, has_ended(), merge_pods=DENIED)
+    rig.server.objects["configmaps", PLAN] = plan_of(o.job())
+    assert "cannot be told to end" in await rig.passes()
+    assert rig.status["secondaryStatus"] == "Completed"
+
+
 # -- events
 
 

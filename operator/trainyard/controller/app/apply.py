@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Iterator
 
 from trainyard.api import names
 from trainyard.controller.adapters.cluster import CONFIG_MAPS, PODS, SERVICES, Cluster, Raw, Resource
@@ -36,7 +37,16 @@ class Applier:
         self._sidecars = sidecars
 
     async def apply(self, job: Job, actions: Actions) -> None:
-        """Raises NotOurs if a child cannot be made, ClusterError for what may go better later."""
+        """Raises NotOurs if a child cannot be made, ClusterError for what may go better later. No order waits for it."""
+        try:
+            await self._own(job, actions)
+        except ClusterError:
+            await self.order(actions)
+            raise
+        await self.order(actions)
+
+    async def _own(self, job: Job, actions: Actions) -> None:
+        """What the job has, and what is left of it."""
         # First of all: what is left of an earlier attempt may be what a quota has no room beside.
         for name, uid in actions.plans:
             await self.delete_plan(job.namespace, name, uid)
@@ -49,7 +59,6 @@ class Applier:
             await self._adopt_plan(job)
         if actions.expired:
             await self._expire(job, remove=actions.remove)
-        await self.order(actions)
 
     async def order(self, actions: Actions) -> None:
         """The annotations and deletions alone, which need no job."""
@@ -73,14 +82,15 @@ class Applier:
 
     async def _make(self, job: Job, manifest: Raw) -> Raw:
         kind, name = manifest["kind"], manifest["metadata"]["name"]
-        try:
-            return await self._cluster.create(_RESOURCES[kind], manifest)
-        except Conflict as conflict:
-            return await self._look(job, manifest, conflict)
-        except Refused as refused:
-            raise NotOurs(explain_refusal(kind, name, refused)) from refused
-        except NotFound as gone:
-            raise NotOurs(f"{kind} {name} cannot be made: {gone.message}") from gone
+        with _naming(f"{kind} {name} cannot be made"):
+            try:
+                return await self._cluster.create(_RESOURCES[kind], manifest)
+            except Conflict as conflict:
+                return await self._look(job, manifest, conflict)
+            except Refused as refused:
+                raise NotOurs(explain_refusal(kind, name, refused)) from refused
+            except NotFound as gone:
+                raise NotOurs(f"{kind} {name} cannot be made: {gone.message}") from gone
 
     async def _adopt_plan(self, job: Job) -> None:
         """From now on the plan, and with it pods and Service, goes with the job."""
@@ -89,7 +99,8 @@ class Applier:
         if uid := next((pod.plan_uid for pod in self._state.pods_of(job).values() if pod.plan_uid), ""):
             patch["metadata"]["uid"] = uid  # and not somebody else's that has its name by now
         try:
-            await self._cluster.merge(CONFIG_MAPS, job.namespace, name, patch)
+            with _naming(f"ConfigMap {name} cannot be given to its job"):
+                await self._cluster.merge(CONFIG_MAPS, job.namespace, name, patch)
         except NotFound:
             _log.debug("plan %s is no longer there to be adopted", name)
         except Conflict:
@@ -174,7 +185,8 @@ class Applier:
                 return
         patch = {"metadata": {"uid": pod.uid, "annotations": order.annotations}}
         try:
-            self._state.answered("pods", await self._cluster.merge(PODS, pod.namespace, pod.name, patch))
+            with _naming(f"pod {pod.name} cannot be told to {'upload' if order.post is not None else 'end'}"):
+                self._state.answered("pods", await self._cluster.merge(PODS, pod.namespace, pod.name, patch))
         except NotFound:
             _log.debug("pod %s is no longer there to be annotated", pod.name)
         except Conflict:
@@ -183,12 +195,13 @@ class Applier:
 
     async def delete_plan(self, namespace: str, name: str, uid: str) -> None:
         """And with it all that it owns."""
-        with contextlib.suppress(Conflict):
+        with contextlib.suppress(Conflict), _naming(f"ConfigMap {name} cannot be deleted"):
             await self._cluster.delete(CONFIG_MAPS, namespace, name, uid)
 
     async def _delete(self, pod: Pod) -> None:
         try:
-            await self._cluster.delete(PODS, pod.namespace, pod.name, pod.uid)
+            with _naming(f"pod {pod.name} cannot be deleted"):
+                await self._cluster.delete(PODS, pod.namespace, pod.name, pod.uid)
         except Conflict:
             if not await self._is_another(pod):
                 raise
@@ -200,6 +213,15 @@ class Applier:
             return True
         self._state.seen("pods", raw)
         return False
+
+
+@contextlib.contextmanager
+def _naming(what: str) -> Iterator[None]:
+    """A webhook's or a policy's words do not always say what they are about."""
+    try:
+        yield
+    except ClusterError as error:
+        raise type(error)(f"{what}: {error.message}", error.status, error.reason) from error
 
 
 def _owners(raw: Raw) -> list[str]:

@@ -7,17 +7,21 @@ from datetime import datetime
 
 from trainyard.api.report import Report
 from trainyard.controller.adapters.cache import Key
+from trainyard.controller.core.hindrance import Hindrance
 from trainyard.controller.core.snapshot import Missed, Refusal
 
 
 @dataclass
 class Memory:
     """`written`: the loop's time of the last status write; `held_back`: since when a record waits for a better one.
-    `shadowed`: None until it was looked for. `held_by`: the job that had this one's trainingJobName."""
+    `shadowed`: None until it was looked for. `held_by`: the job that had this one's trainingJobName.
+    `unadopted`: it has ended, and its plan could not be given to it; without that the operator clears up when the job is deleted."""
 
     uid: str
     refusal: Refusal | None = None
     missed: Missed | None = None
+    hindrance: Hindrance | None = None
+    unadopted: bool = False
     blocked_since: dict[tuple[str, str], datetime] = field(default_factory=dict)
     shadowed: tuple[str, ...] | None = None
     held_by: str = ""

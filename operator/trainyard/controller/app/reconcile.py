@@ -10,10 +10,11 @@ from datetime import datetime
 from typing import Any
 
 from trainyard.api import names
+from trainyard.api.reasons import Reason
 from trainyard.api.status import TERMINAL, JobStatus, SecondaryStatus
 from trainyard.controller.adapters.cache import Key
 from trainyard.controller.adapters.cluster import NODES, PODS, SERVICES, Cluster
-from trainyard.controller.adapters.errors import ClusterError, Conflict, NotFound
+from trainyard.controller.adapters.errors import ClusterError, Conflict, NotFound, Refused
 from trainyard.controller.adapters.events import Events
 from trainyard.controller.app import claims
 from trainyard.controller.app.apply import Applier, NotOurs
@@ -27,6 +28,7 @@ from trainyard.controller.core import evidence, naming, read
 from trainyard.controller.core.actions import actions
 from trainyard.controller.core.announce import ACTIONABLE, Announcement, announcements
 from trainyard.controller.core.decision import Act, Decision
+from trainyard.controller.core.hindrance import hindered, telling
 from trainyard.controller.core.job import Job
 from trainyard.controller.core.logmetrics import is_only_metrics
 from trainyard.controller.core.observed import Pod
@@ -65,41 +67,65 @@ class Reconciler:
 
     async def reconcile(self, key: Key) -> float | None:
         """Seconds after which to look again though nothing has changed. Raises ClusterError for what may go better later."""
-        left = await self.deletion.clear(key)
+        left, uncleared = await self._clear(key)
         job = self.state.job(key)
         if job is None:
             self.memories.forget(key)
             self.reports.forget(key)
             self.logscan.forget(key)
+            if uncleared is not None:
+                raise uncleared
             return left
         memory = self.memories.of(key, job.uid)
-        snapshot, decision = await self._settle(job, memory)
+        snapshot, decision, refused = await self._settle(job, memory)
+        if refused is None and decision.reason is Reason.PENDING:
+            refused = uncleared  # of the pods that it waits for
+        said = _said(snapshot, decision, memory, refused)
         if decision.act is Act.NOTHING and decision.reason is not None:
             _log.warning("%s", decision.message, extra={"job": f"{key[0]}/{key[1]}", "uid": job.uid})
             self._say(job, Announcement(decision.reason, decision.message))
         self.reports.follow(key, snapshot)
         self.logscan.follow(key, snapshot, decision)
-        wait = await self._write(snapshot, decision, memory)
-        if decision.act in (Act.CLEAN, Act.NOTHING):
+        wait = await self._write(snapshot, said, memory) if said is not None else None
+        if decision.act in (Act.CLEAN, Act.NOTHING) and not memory.unadopted:
             self.memories.forget(key)
+        if (error := refused or uncleared) is not None:
+            raise error
         waits = [seconds for seconds in (decision.requeue_after, wait, left) if seconds is not None]
         return min(waits, default=None)
 
-    async def _settle(self, job: Job, memory: Memory) -> tuple[Snapshot, Decision]:
-        """Decide and act until there is nothing more to make: the status is never ahead of the pods."""
+    async def _clear(self, key: Key) -> tuple[float | None, ClusterError | None]:
+        """What is left of deleted jobs keeps nobody from looking at the one that is there."""
+        try:
+            return await self.deletion.clear(key), None
+        except Conflict:
+            raise
+        except ClusterError as error:
+            return None, error
+
+    async def _settle(self, job: Job, memory: Memory) -> tuple[Snapshot, Decision, ClusterError | None]:
+        """Decide and act until there is nothing more to make: the status is never ahead of the pods. With what the apiserver said
+        if it did not take all of it; a Conflict says that we know too little, and is raised."""
         for _ in range(_LOOKS):
             snapshot = await self._snapshot(job, memory)
             decision = decide(snapshot)
             memory.missed = missed(snapshot, decision)
+            asked = actions(snapshot, decision)
             try:
-                await self.applier.apply(job, actions(snapshot, decision))
+                await self.applier.apply(job, asked)
+                memory.unadopted = False
                 if decision.act is Act.MAKE:
                     memory.refusal = None
             except NotOurs as refused:
                 memory.refusal = Refusal(refused.message, snapshot.now, snapshot.resolution)
+            except Conflict:
+                raise
+            except ClusterError as error:
+                memory.unadopted = asked.adopt
+                return snapshot, decision, error
             if decision.act is not Act.MAKE:
                 break
-        return snapshot, decision
+        return snapshot, decision, None
 
     async def _snapshot(self, job: Job, memory: Memory) -> Snapshot:
         now = self.clock()
@@ -130,6 +156,7 @@ class Reconciler:
             blocked_since=dict(memory.blocked_since),
             refusal=memory.refusal,
             missed=memory.missed,
+            unadopted=memory.unadopted,
             shadowed=memory.shadowed or (),
             reading=self.logscan.reading((job.namespace, job.name), job.uid),
         )
@@ -240,6 +267,21 @@ class Reconciler:
         self.events.say(
             job.namespace, job.name, job.uid, kind=said.kind, reason=said.reason, message=said.message, now=now
         )
+
+
+def _said(snapshot: Snapshot, decision: Decision, memory: Memory, refused: ClusterError | None) -> Decision | None:
+    """What the status is to tell; None: nothing before the next try."""
+    if refused is None:
+        memory.hindrance = None
+        return decision
+    memory.hindrance = hindered(
+        memory.hindrance,
+        decision.act,
+        lasting=isinstance(refused, Refused),
+        message=refused.message,
+        now=snapshot.now,
+    )
+    return telling(decision, memory.hindrance, snapshot.now)
 
 
 def _left(pod: Pod) -> bool:

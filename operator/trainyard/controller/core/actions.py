@@ -59,7 +59,8 @@ def _actions(snapshot: Snapshot, decision: Decision) -> Actions:
         if end is not None and snapshot.now >= end:
             return Actions(expired=True, remove=snapshot.job.delete_after_ttl)
         # One whose containers have all ended is left: its phase follows in a moment, and its logs stay.
-        return Actions(delete=tuple(pod for pod in snapshot.pods if not pod.over and pod.deleting is None and pod.uid))
+        left = tuple(pod for pod in snapshot.pods if not pod.over and pod.deleting is None and pod.uid)
+        return Actions(delete=left, adopt=snapshot.unadopted)
     if decision.act is Act.FINISH:
         return Actions(adopt=bool(snapshot.pods))
     if decision.act in (Act.NOTHING, Act.REFUSE, Act.RESTART):

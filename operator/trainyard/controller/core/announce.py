@@ -27,6 +27,7 @@ ACTIONABLE = frozenset(
         Reason.CLAIM_NOT_READY,
         Reason.CLAIM_UNFIT,
         Reason.PODS_REFUSED,
+        Reason.ORDER_REFUSED,
         Reason.UNSCHEDULABLE,
         Reason.IMAGE_PULL_FAILING,
         Reason.POD_NOT_STARTING,

@@ -107,7 +107,8 @@ class Snapshot:
     the operator the wait begins anew). `predecessors`
     counts the pods of deleted jobs of the same name, of which `unanswering` are long overdue; `shadowed` are the hosts whose
     short names a Service of the namespace has taken; `reading` is what the logs gave, of a job with metric definitions; `claims`
-    are those that channels need, of a job whose pods are not all made.
+    are those that channels need, of a job whose pods are not all made; `unadopted`: the plan of a job that has ended is still to be
+    given to it.
     """
 
     job: Job
@@ -125,6 +126,7 @@ class Snapshot:
     blocked_since: Mapping[tuple[str, str], datetime] = field(default_factory=dict)
     refusal: Refusal | None = None
     missed: Missed | None = None
+    unadopted: bool = False
     shadowed: tuple[str, ...] = ()
     reading: Reading | None = None
     claims: Claims = field(default_factory=Claims)

@@ -85,7 +85,7 @@ class Reason(StrEnum):
     NO_SUCH_BUCKET = "NoSuchBucket"
     ARTIFACT_UPLOAD_FAILED = "ArtifactUploadFailed"  # the artifacts could not be written
     DISK_FULL = "DiskFull"  # the storage volume is full
-    POD_LOST = "PodLost"  # a pod vanished, was evicted or its node was lost
+    POD_LOST = "PodLost"  # a pod vanished, was evicted, or its node was lost, was shut down or did not take it
     INTERNAL_ERROR = "InternalError"  # ours: worth a report
 
     # Events only.

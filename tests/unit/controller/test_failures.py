@@ -30,6 +30,32 @@ PREEMPTED = {
         }
     ],
 }
+SHUT_DOWN = {
+    "phase": "Failed",
+    "reason": "Terminated",
+    "message": "Pod was terminated in response to imminent node shutdown.",
+    "conditions": [
+        {
+            "type": "DisruptionTarget",
+            "status": "True",
+            "reason": "TerminationByKubelet",
+            "message": "Pod was terminated in response to imminent node shutdown.",
+            "lastTransitionTime": o.stamp(80),  # the kubelet writes it when all containers have ended
+        }
+    ],
+}
+COLLECTED = {
+    "phase": "Failed",
+    "conditions": [
+        {
+            "type": "DisruptionTarget",
+            "status": "True",
+            "reason": "DeletionByPodGC",
+            "message": "PodGC: node no longer exists",
+        }
+    ],
+}
+NO_DEVICE = "Pod was rejected: Allocate failed due to no healthy devices present; cannot allocate nvidia.com/gpu"
 PRESSURE = "The node was low on resource: memory. Threshold quantity: 100Mi, available: 80Mi. "
 
 
@@ -44,6 +70,27 @@ def start_error(message: str) -> Pod:
 
 def evicted(message: str) -> Pod:
     return o.over(code=137, message="", status={"phase": "Failed", "reason": "Evicted", "message": message})
+
+
+def shut_down(code: int, held_until: float, message: str = "") -> Pod:
+    """Its node shuts down: `hold` leaves at the signal, the sidecar is killed with what it was doing."""
+    states = o.staged() | {
+        "training": o.ended(6, 60, code),
+        "hold": o.ended(6, held_until),
+        "sidecar": o.ended(2, 80, 137, message=message),
+    }
+    return o.pod(containers=states, status=SHUT_DOWN)
+
+
+def ended_in_staging(**more: Any) -> Pod:
+    states = {
+        "sidecar": o.ended(2, 8, message=o.report(result=Result.ABANDONED)),
+        "prefetch": o.ended(3, 3),
+        "stage": o.ended(4, 8, **more),
+        "training": o.waiting(),
+        "hold": o.waiting(),
+    }
+    return o.pod(containers=states, status=SHUT_DOWN)
 
 
 def finish(*pods: Pod, **job: Any) -> Verdict:
@@ -152,6 +199,94 @@ CASES: dict[str, tuple[Pod, Reason, str, list[str]]] = {
         Reason.POD_LOST,
         "InternalServerError: host algo-1 was lost",
         [],
+    ),
+    "a pod that is not deleted yet, of a node that is no more": (
+        o.training(status=COLLECTED),
+        Reason.POD_LOST,
+        "InternalServerError: host algo-1 was lost: pod diamonds-1-algo-1 on node node-1: PodGC: node no longer exists.",
+        [],
+    ),
+    "a node that shuts down": (
+        shut_down(143, 60),
+        Reason.POD_LOST,
+        "InternalServerError: host algo-1 was lost",
+        ["imminent node shutdown"],
+    ),
+    "a node that shuts down, and a program that ignores it": (
+        shut_down(137, 50),
+        Reason.POD_LOST,
+        "InternalServerError: host algo-1 was lost",
+        [],
+    ),
+    "a node that shuts down, and a program with an exit code of its own for that": (
+        shut_down(1, 59),
+        Reason.POD_LOST,
+        "InternalServerError: host algo-1 was lost",
+        [],
+    ),
+    "a node that shuts down during the upload": (
+        shut_down(0, 75),
+        Reason.POD_LOST,
+        "InternalServerError: host algo-1 was lost",
+        ["What it had not uploaded is gone"],
+    ),
+    "a program that had failed before its node shut down": (
+        shut_down(1, 75),
+        Reason.ALGORITHM_ERROR,
+        "AlgorithmError: , exit code: 1",
+        [],
+    ),
+    "a program that had failed before its pod was deleted": (
+        o.over(code=1, message="", metadata={"deletionTimestamp": o.stamp(69)}),
+        Reason.ALGORITHM_ERROR,
+        "AlgorithmError: , exit code: 1",
+        [],
+    ),
+    "a program that had failed before its pod vanished": (
+        as_gone(o.uploading(code=1)),
+        Reason.ALGORITHM_ERROR,
+        "AlgorithmError: , exit code: 1",
+        [],
+    ),
+    "memory, on a node that shuts down": (
+        o.over(code=137, reason="OOMKilled", message="", status=SHUT_DOWN),
+        Reason.OUT_OF_MEMORY,
+        "ClientError: Please use an instance type with more memory",
+        [],
+    ),
+    "a node that shuts down during staging": (
+        ended_in_staging(code=143),
+        Reason.POD_LOST,
+        "InternalServerError: host algo-1 was lost",
+        ["imminent node shutdown"],
+    ),
+    "data that is not there, on a node that shuts down": (
+        ended_in_staging(code=1, message=o.report(result=Result.FAILED, message="ClientError: none", reason="NoData")),
+        Reason.NO_DATA,
+        "ClientError: none",
+        [],
+    ),
+    "a node that does not take the pod": (
+        o.pod(status={"phase": "Failed", "reason": "UnexpectedAdmissionError", "message": NO_DEVICE, "podIP": ""}),
+        Reason.POD_LOST,
+        "InternalServerError: host algo-1 was lost: pod diamonds-1-algo-1 on node node-1: UnexpectedAdmissionError: Pod was",
+        ["no healthy devices", "nothing of it ran"],
+    ),
+    "a deadline that somebody gave the pod": (
+        o.over(
+            code=137,
+            message=o.report(),
+            status={"phase": "Failed", "reason": "DeadlineExceeded", "message": "Pod was active too long"},
+        ),
+        Reason.ALGORITHM_ERROR,
+        "AlgorithmError: , exit code: 137",
+        [],
+    ),
+    "a deadline that somebody gave the pod, before anything ran": (
+        o.pod(status={"phase": "Failed", "reason": "DeadlineExceeded", "message": "Pod was active too long"}),
+        Reason.INTERNAL_ERROR,
+        "InternalServerError: the sidecar of host algo-1 ended without a report",
+        ["DeadlineExceeded: Pod was active too long"],
     ),
     "a sidecar that was killed": (
         o.over(message=""),

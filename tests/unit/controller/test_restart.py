@@ -73,6 +73,7 @@ def trained(**spec: Any) -> Job:
         (SPOT, lost(), Act.RESTART, "Interrupted"),
         (RETRY | SPOT, lost(), Act.RESTART, "Interrupted"),
         ({}, lost(), Act.FINISH, "PodLost"),
+        (SPOT, o.training(status={"phase": "Failed"} | DRAINED), Act.RESTART, "Interrupted"),
         (RETRY, o.over(code=3), Act.FINISH, "AlgorithmError"),
         (RETRY, o.over(code=137, reason="OOMKilled"), Act.FINISH, "OutOfMemory"),
         (RETRY, o.stage_failed(message="ClientError: no", reason="NoData"), Act.FINISH, "NoData"),

@@ -39,6 +39,10 @@ LIMIT_MARGIN_SECONDS = names.LIVENESS_PERIOD_SECONDS * names.LIVENESS_THRESHOLD 
 
 # After the grace, which a pod's deletionTimestamp includes: its kubelet should have ended it, and does not answer.
 OVERDUE_SECONDS = 60
+# Exit codes of training that are no failure of its own, or need not be: it was ended by SIGKILL or SIGTERM.
+UNTOLD = frozenset({0, 137, 143})
+# A pod's containers are signalled at the same time, give or take this.
+SIGNALS_SECONDS = 5
 # A sidecar or prefetch that ended so often never gets going.
 CRASHES = 3
 
@@ -154,6 +158,38 @@ def settled(pod: Pod, now: datetime) -> bool:
 
 def training_over(pod: Pod) -> bool:
     return pod.container(names.CONTAINER_TRAINING).terminated
+
+
+def cut_short(pod: Pod) -> bool:
+    """Its pod was ended from outside, and work of this host with it that has not been told of as done.
+
+    A node that shuts down, or that is gone, leaves the pod Failed with the cluster's word for it, and no deletion need follow.
+    """
+    taken = bool(pod.disruption) and pod.phase == "Failed"
+    training = pod.container(names.CONTAINER_TRAINING)
+    if not training.terminated:
+        return taken
+    if training.exit_code == 0:
+        return taken and final_report(pod, names.CONTAINER_SIDECAR) is None
+    return taken or pod.deleting is not None
+
+
+def failed_by_itself(pod: Pod) -> bool:
+    """The program failed, and only then its pod was ended: `hold`, which leaves at the first signal, was there for longer.
+
+    It is asked because it is of the same kubelet's clock: the cluster's word for the end of a pod may be dated after it.
+    """
+    training, hold = pod.container(names.CONTAINER_TRAINING), pod.container(names.CONTAINER_HOLD)
+    if not training.terminated or training.exit_code in UNTOLD or training.finished is None:
+        return False
+    outlived = hold.finished is not None and hold.finished - training.finished > timedelta(seconds=SIGNALS_SECONDS)
+    return hold.running or outlived
+
+
+def rejected(pod: Pod) -> bool:
+    """Its node did not take it: no device, no room, labels that have changed since it was scheduled."""
+    refused = pod.phase == "Failed" and bool(pod.reason) and pod.reason != "DeadlineExceeded"
+    return refused and not any(state.has_run for state in pod.containers.values())
 
 
 def staged(pod: Pod) -> bool:

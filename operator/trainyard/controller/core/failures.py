@@ -71,35 +71,40 @@ def evicted_for_disk(snapshot: Snapshot, pod: Pod) -> Failure | None:
 
 
 def lost(snapshot: Snapshot, pod: Pod) -> Failure | None:
-    """Evicted, drained, preempted, deleted by somebody, or its node is gone."""
-    stopped_by_deletion = evidence.stop_reason(snapshot, pod) is StopReason.DELETED
-    training = pod.container(names.CONTAINER_TRAINING)
-    cut_short = pod.deleting is not None and training.terminated and training.exit_code != 0
-    vanished = pod.gone and not pod.sidecar_final and not pod.finished
-    overdue = evidence.overdue(pod, snapshot.now)
-    ending = evidence.limit_reached(snapshot) or suspending(snapshot)
-    if (vanished or overdue) and ending and not training.has_run:
-        # It had not started when the time limit was reached, or the job was suspended, and was deleted for that.
-        return None
-    if not (vanished or overdue or pod.reason == "Evicted" or stopped_by_deletion or cut_short):
+    """Evicted, drained, preempted, deleted by somebody, refused by its node, or its node is gone or shut down."""
+    if not _is_lost(snapshot, pod):
         return None
     how = "it is no longer there" if pod.deleting is None else "it was deleted"
-    if overdue:
+    if evidence.overdue(pod, snapshot.now):
         how = "it was deleted and its node does not say that it has ended"
-    why = f": {pod.disruption or pod.message or how}"
-    advice = "If the node was drained or removed, create the job again."
+    why = f": {pod.disruption or pod.words or how}"
+    advice = "What it had not uploaded is gone. If the node was drained or removed, create the job again."
+    if evidence.rejected(pod):
+        advice = "Its node did not take it, and nothing of it ran: create the job again."
     if pod.preempted:
         why = f" was preempted{why}"
         advice = (
-            "A pod of higher priority took its place: create the job again once there is room, with retryStrategy or"
-            " enableManagedSpotTraining if it is to start again by itself."
+            "What it had not uploaded is gone. A pod of higher priority took its place: create the job again once there is"
+            " room, with retryStrategy or enableManagedSpotTraining if it is to start again by itself."
         )
     where = f" on node {pod.node}" if pod.node else ""
-    text = (
-        f"InternalServerError: host {pod.host} was lost: pod {pod.name}{where}{why.rstrip('.')}. What it had not uploaded is"
-        f" gone. {advice}"
-    )
+    text = f"InternalServerError: host {pod.host} was lost: pod {pod.name}{where}{why.rstrip('.')}. {advice}"
     return _failure(pod, Reason.POD_LOST, text, evidence.last_sign([pod]))
+
+
+def _is_lost(snapshot: Snapshot, pod: Pod) -> bool:
+    stop = evidence.stop_reason(snapshot, pod)
+    # One that had been told to end before, and says so, was ended by that.
+    told = stop is not None and final_report(pod, names.CONTAINER_SIDECAR) is not None
+    vanished = pod.gone and not pod.sidecar_final and not pod.finished
+    cut_short = evidence.cut_short(pod) and not told
+    taken = vanished or cut_short or evidence.overdue(pod, snapshot.now) or evidence.rejected(pod)
+    taken = taken and not evidence.failed_by_itself(pod)
+    ending = evidence.limit_reached(snapshot) or suspending(snapshot)
+    if taken and ending and not pod.container(names.CONTAINER_TRAINING).has_run:
+        # It had not started when the time limit was reached, or the job was suspended, and was deleted for that.
+        return False
+    return taken or pod.reason == "Evicted" or stop is StopReason.DELETED
 
 
 def cannot_start(snapshot: Snapshot, pod: Pod) -> Failure | None:
@@ -144,6 +149,8 @@ def not_staged(snapshot: Snapshot, pod: Pod) -> Failure | None:
     stage, report = pod.container(names.CONTAINER_STAGE), final_report(pod, names.CONTAINER_STAGE)
     if not stage.terminated or stage.exit_code == 0:
         return None
+    if report is None and stage.reason != "OOMKilled" and (found := lost(snapshot, pod)) is not None:
+        return found  # it had no time for a report
     if report is not None and report.result in (Result.STOPPED, Result.ALREADY_COMMITTED, Result.ABANDONED):
         return None
     if report is not None:

@@ -100,6 +100,11 @@ class Pod:
         return self.phase in ("Succeeded", "Failed")
 
     @property
+    def words(self) -> str:
+        """The kubelet's, of why all of it is as it is."""
+        return ": ".join(filter(None, (self.reason, self.message)))
+
+    @property
     def alive(self) -> bool:
         """Something of it runs or may still run."""
         return not self.gone and not self.finished
@@ -203,7 +208,7 @@ def parse_pod(raw: Any) -> Pod:
         scheduled_at=read.time(scheduled, "lastTransitionTime") if is_scheduled else None,
         unscheduled_at=None if is_scheduled else read.time(scheduled, "lastTransitionTime"),
         unschedulable=read.text(scheduled, "message") if scheduled.get("reason") == "Unschedulable" else "",
-        disruption=read.text(disruption, "message") if disrupted else "",
+        disruption=(read.text(disruption, "message") or "it was taken off its node") if disrupted else "",
         preempted=disrupted and disruption.get("reason") == "PreemptionByScheduler",
         memory_limit=read.texts(training, "resources", "limits").get("memory", ""),
         image=read.text(training, "image"),

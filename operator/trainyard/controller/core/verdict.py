@@ -89,6 +89,8 @@ def _unproven(snapshot: Snapshot) -> Failure:
         if state.terminated
         else "its end was not seen"
     )
+    if silent.words:
+        how += f"; {silent.words.rstrip('.')}"
     text = (
         f"InternalServerError: the sidecar of host {silent.host} ended without a report ({how}), so nobody knows whether the"
         f" artifacts are complete. Look for trainyard-manifest.json under the output path; without it, create the job again."

@@ -207,6 +207,15 @@ def training(host: str = "algo-1", **more: Any) -> Pod:
     return pod(host, containers=staged(host) | {"training": running(6), "hold": running(6)}, **more)
 
 
+def without_sidecar(host: str = "algo-1") -> Pod:
+    """It trains, and the kubelet waits before it starts the sidecar again."""
+    away = waiting("CrashLoopBackOff", "back-off 40s restarting failed container") | {
+        "restartCount": 3,
+        "lastState": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}},
+    }
+    return pod(host, containers=staged(host) | {"sidecar": away, "training": running(6), "hold": running(6)})
+
+
 def uploading(host: str = "algo-1", code: int = 0, until: float = 60, reason: str = "", **more: Any) -> Pod:
     states = staged(host) | {"training": ended(6, until, code, reason), "hold": running(6)}
     return pod(host, containers=states, **more)

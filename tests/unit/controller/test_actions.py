@@ -72,6 +72,21 @@ def test_a_stop_deletes_the_pods_that_no_order_reaches() -> None:
     assert [pod.host for pod in found.delete] == ["algo-1", "algo-2", "algo-3"]
 
 
+@pytest.mark.parametrize("what", ["stop", "suspend"])
+def test_a_host_that_trains_is_not_deleted_because_its_agent_is_away(what: str) -> None:
+    found = do(o.without_sidecar(), **{what: True})
+    assert list(orders(found)["algo-1"]) == ["stop"]
+    assert found.delete == ()
+
+
+def test_a_host_that_trains_while_hold_cannot_be_pulled_is_not_deleted() -> None:
+    waits = o.waiting("ErrImagePull", "429 Too Many Requests")
+    trains = o.pod(containers=o.staged() | {"training": o.running(6), "hold": waits})
+    assert do(trains, stop=True).delete == ()
+    ended = o.pod(containers=o.staged() | {"training": o.ended(6, 60), "hold": waits})
+    assert do(ended, stop=True).delete == (ended,), "without it the pod does not end by itself"
+
+
 def test_a_time_limit_is_ordered_on_the_hosts_that_run_and_deletes_those_that_never_started() -> None:
     limited = o.stopped(why=StopReason.MAX_RUNTIME_EXCEEDED)
     found = do(limited, o.training("algo-2"), o.pulling("algo-3"))

@@ -32,6 +32,9 @@ CRASHING = o.pod(
         | {"restartCount": 2, "lastState": {"terminated": {"exitCode": 1, "message": "the plan cannot be read"}}}
     },
 )
+NO_HOLD = {"hold": o.waiting("ErrImagePull", "429 Too Many Requests")}
+HOLD_WAITS = o.pod(containers=o.staged() | {"training": o.running(6)} | NO_HOLD)
+HOLD_IS_LATE = o.pod(containers=o.staged() | {"training": o.ended(6, 60)} | NO_HOLD)
 
 
 def of(*pods: Pod, now: float = 1000, more: dict[str, Any] | None = None, **job: Any) -> Snapshot:
@@ -190,6 +193,21 @@ SITUATIONS: dict[str, tuple[Snapshot, Act, str | None]] = {
     "an agent that cannot start is waited for": (of(CRASHING), Act.WATCH, None),
     "an agent that cannot start fails the job after its time": (
         of(CRASHING, more={"blocked_since": {("pod-algo-1", "sidecar"): o.at(399)}}),
+        Act.FINISH,
+        Reason.INTERNAL_ERROR,
+    ),
+    "a host that trains without its agent is waited for when another one fails": (
+        of(o.without_sidecar(), o.over("algo-2", code=4)),
+        Act.ABORT,
+        Reason.ALGORITHM_ERROR,
+    ),
+    "a job that trains does not fail because hold cannot be pulled": (
+        of(HOLD_WAITS, more={"blocked_since": {("pod-algo-1", "hold"): o.at(0)}}),
+        Act.WATCH,
+        None,
+    ),
+    "a job that has trained does": (
+        of(HOLD_IS_LATE, more={"blocked_since": {("pod-algo-1", "hold"): o.at(0)}}),
         Act.FINISH,
         Reason.INTERNAL_ERROR,
     ),

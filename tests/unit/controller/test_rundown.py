@@ -34,6 +34,12 @@ def test_a_host_that_trains_is_told_once_that_the_job_is_deleted() -> None:
     assert found.delete == ()
 
 
+def test_a_host_that_trains_without_its_agent_keeps_its_plan_until_it_has_uploaded() -> None:
+    found = rundown([o.without_sidecar()])
+    assert (list(orders(found)), found.delete) == (["algo-1"], ())
+    assert not run_down([o.without_sidecar()], o.at(100))
+
+
 def test_the_end_of_its_training_is_told_as_for_any_other_job() -> None:
     assert list(orders(rundown([o.uploading(code=137)]))["algo-1"]) == ["training-ended"]
 

@@ -85,6 +85,8 @@ def blocked(pod: Pod) -> Blocked | None:
         state = pod.container(name)
         if name == names.CONTAINER_PREFETCH and image_proven(pod):
             continue
+        if name == names.CONTAINER_HOLD and pod.container(names.CONTAINER_TRAINING).running:
+            continue  # nobody waits for it yet
         if crashing(pod, name):
             # The kubelet's own message has a growing number in it.
             return Blocked(pod, name, CRASH_LOOP, state.last_words or "it ends as soon as it has started")
@@ -124,11 +126,17 @@ def image_proven(pod: Pod) -> bool:
 
 
 def never_ending(pod: Pod) -> bool:
-    """A live pod that no order reaches: its agent does not run, or the kubelet waits for the user's image."""
-    if not pod.alive or training_over(pod):
+    """A live pod that no order reaches: its agent does not run, or the kubelet waits for the user's image.
+
+    Once training runs it has an end: an agent that is away is started again, and training is ended if it stays away.
+    """
+    if not pod.alive or pod.container(names.CONTAINER_TRAINING).running:
         return False
+    found = blocked(pod)
+    if training_over(pod):
+        return found is not None and found.container == names.CONTAINER_HOLD  # which would end the pod
     sidecar, prefetch = pod.container(names.CONTAINER_SIDECAR), pod.container(names.CONTAINER_PREFETCH)
-    return not sidecar.has_run or not (prefetch.has_run or image_proven(pod)) or blocked(pod) is not None
+    return not sidecar.has_run or not (prefetch.has_run or image_proven(pod)) or found is not None
 
 
 def deaf(pod: Pod) -> bool:

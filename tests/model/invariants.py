@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.model import kube
 from tests.model.situation import job_of
-from tests.model.world import JOBS, NODES, PODS, Key, Object, Views, World, attempt_of, fact_key, label
+from tests.model.world import JOBS, NODES, PODS, Key, Object, Views, World, attempt_of, fact_key, label, training_name
 from trainyard.api import names
 from trainyard.api.reasons import Reason
 from trainyard.api.status import TERMINAL
@@ -74,9 +74,12 @@ def creating(world: World, manifest: dict[str, Any], knew: str, alone: bool) -> 
         return f"N3: pod {name} is made for a job that {why}"
     for (_, other), found in world.of(PODS) if alone else ():
         made = world.manifest(found.body)
-        runs = found.body.life.stage not in kube.ENDED and not found.body.mute
-        if label(made, names.LABEL_JOB_UID) == uid and attempt_of(made) < attempt and runs:
+        if found.body.life.stage in kube.ENDED or found.body.mute:
+            continue
+        if label(made, names.LABEL_JOB_UID) == uid and attempt_of(made) < attempt:
             return f"N3: pod {name} is made while {other} of an earlier attempt may still run"
+        if label(made, names.LABEL_JOB_UID) != uid and training_name(made) == training_name(manifest):
+            return f"N3: pod {name} is made while {other} of a job with its trainingJobName may still upload"
     return None
 
 

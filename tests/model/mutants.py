@@ -14,6 +14,7 @@ from trainyard.api.status import TERMINAL
 from trainyard.controller.app import apply, reconcile
 from trainyard.controller.app.deletion import Deletion
 from trainyard.controller.app.reconcile import Reconciler
+from trainyard.controller.app.state import State
 from trainyard.controller.core import actions, policies, status
 from trainyard.controller.core.job import Job
 from trainyard.controller.core.snapshot import Snapshot
@@ -93,6 +94,10 @@ def _deleted_jobs_are_forgotten(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Deletion, "clear", clear)
 
 
+def _a_deleted_job_s_name_is_free(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(State, "predecessors", lambda *_: [])
+
+
 def _a_stop_is_not_an_end(patch: pytest.MonkeyPatch) -> None:
     left = tuple(each for each in policies.POLICIES if each is not policies.stopped_hosts_over)
     patch.setattr(policies, "POLICIES", left)
@@ -126,6 +131,13 @@ LOSS = Scope("one loss", path=COARSE, codes=(0,), losses=1)
 STOP = Scope("stopped", path=COARSE, codes=(0,), users=(("create a", "stop a"),))
 DELETE = Scope("deleted", path=COARSE, codes=(0,), users=(("create a", "delete a"),))
 AGAIN = Scope("deleted and made again", path=COARSE, codes=(0,), users=(("create a", "delete a", "create a"),))
+ONE_NAME = Scope(
+    "one trainingJobName",
+    path=COARSE,
+    codes=(0,),
+    jobs=(JobKind("a", training_name="x"), JobKind("b", training_name="x")),
+    users=(("create a", "delete a"), ("create b",)),
+)
 LEADERS = Scope("two leaders", path=COARSE, codes=(0,), operators=2, users=(("create a", "stop a"),), losses=1)
 
 # An operator is about to delete the plan of a deleted job; the other one may do it first, and then make the next job's.
@@ -150,6 +162,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant("a pod that the cache lacks is taken for lost", "N2", replace(PLAIN, operators=2), _unseen_is_lost),
     Mutant("a plan that was there is taken without asking", "N3", LEADERS, _a_late_plan_is_taken_as_it_is),
     Mutant("deleted jobs are forgotten", "configmaps", DELETE, _deleted_jobs_are_forgotten),
+    Mutant("a name is free as soon as its job is deleted", "N3", ONE_NAME, _a_deleted_job_s_name_is_free),
     Mutant("a stop never ends", "N1", STOP, _a_stop_is_not_an_end),
     Mutant("every look is written down", "more than", replace(PLAIN, most_states=500), _every_write_has_a_new_time),
     Mutant("exit codes do not matter", "N2", PLAIN, _exit_codes_do_not_matter),

@@ -124,4 +124,6 @@ class Fingerprints:
         for key, entry in store:
             first = self._firsts.get(self._atom(entry), entry)
             if first is not entry:
-                store._entries[key] = store._groups[store._group(entry.value)][key] = first
+                store._entries[key] = first
+                for group in store._groups_of:
+                    store._groups[group(entry.value)][key] = first

@@ -166,6 +166,12 @@ def attempt_of(manifest: dict[str, Any]) -> int:
     return int(label(manifest, names.LABEL_ATTEMPT) or 1)
 
 
+def training_name(manifest: dict[str, Any]) -> str:
+    """As the program sees it."""
+    environment = manifest["spec"]["containers"][0].get("env", [])
+    return next((str(entry["value"]) for entry in environment if entry["name"] == "TRAINING_JOB_NAME"), "")
+
+
 def fact_key(manifest: dict[str, Any]) -> tuple[str, int, str]:
     return label(manifest, names.LABEL_JOB_UID), attempt_of(manifest), host_of(manifest)
 

@@ -14,7 +14,8 @@ FIELD_MANAGER: Final = "trainyard"
 LABEL_JOB_UID: Final = f"{GROUP}/job-uid"
 LABEL_JOB_NAME: Final = f"{GROUP}/job-name"
 LABEL_ATTEMPT: Final = f"{GROUP}/attempt"
-LABEL_HOST: Final = f"{GROUP}/host"
+LABEL_HOST: Final = f"{GROUP}/host"  # on pods, as the next one
+LABEL_TRAINING_JOB_NAME: Final = f"{GROUP}/training-job-name"
 LABEL_MANAGED_BY: Final = "app.kubernetes.io/managed-by"
 
 # On a PersistentVolumeClaim, by whoever offers it: the file system (fs-...) that it stands for in its namespace.

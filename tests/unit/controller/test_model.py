@@ -68,7 +68,8 @@ SOON_COMPARED = ("deleted jobs are forgotten", "exit codes do not matter")
 ONE_HOST_ALONE = tuple(
     mutant
     for mutant in MUTANTS
-    if mutant.scope.operators == 1 and mutant.scope.jobs[0].hosts == 1 and not mutant.broken.startswith("more than")
+    if mutant.scope.operators == len(mutant.scope.jobs) == mutant.scope.jobs[0].hosts == 1
+    and not mutant.broken.startswith("more than")
 )
 
 

@@ -8,7 +8,7 @@ from tests.support import objects as o
 from trainyard.api import names
 from trainyard.controller.adapters.cache import Store
 from trainyard.controller.app.state import State
-from trainyard.controller.core.job import pack_job, parse_job
+from trainyard.controller.core.job import Job, pack_job, parse_job
 
 KEY = (o.NAMESPACE, o.NAME)
 POD_KEY = (o.NAMESPACE, f"{o.NAME}-1-algo-1")
@@ -147,6 +147,45 @@ def test_a_job_between_two_attempts_still_holds_its_name() -> None:
     assert state.name_holder(one) is None
 
 
+def pod_of_same(number: int, **more: Any) -> dict[str, Any]:
+    raw = version(o.raw_pod(containers={"training": o.running(6), "hold": o.running(6)}, **more), number)
+    raw["metadata"]["labels"] |= {names.LABEL_TRAINING_JOB_NAME: "Same"}
+    return raw
+
+
+def younger_of_same(state: State) -> Job:
+    raw = o.raw_job(trainingJobName="Same")
+    raw["metadata"] = raw["metadata"] | {"name": "younger", "uid": "2", "creationTimestamp": o.stamp(60)}
+    state.seen("jobs", raw)
+    job = state.job((o.NAMESPACE, "younger"))
+    assert job is not None
+    return job
+
+
+def test_a_job_s_trainingJobName_is_not_free_before_its_pods_have_ended() -> None:  # noqa: N802 - the field's name
+    state = State()
+    state.seen("pods", pod_of_same(7))
+    job = younger_of_same(state)
+    assert [pod.name for pod in state.predecessors(job)] == [POD_KEY[1]], "its job was deleted before we began"
+    state.seen("jobs", o.raw_job(trainingJobName="Same"))
+    assert state.predecessors(job) == [], "its job has the name"
+    assert state.seen("jobs", version(o.raw_job(), 200), deleted=True) == {KEY, (o.NAMESPACE, "younger")}
+    assert len(state.predecessors(job)) == 1
+    state.seen("pods", pod_of_same(8, status={"phase": "Failed"}))
+    assert state.predecessors(job) == []
+    assert state.seen("pods", pod_of_same(9), deleted=True) == {KEY, (o.NAMESPACE, "younger")}
+
+
+def test_a_pod_without_the_label_has_the_trainingJobName_that_its_program_sees() -> None:  # noqa: N802
+    state = State()
+    seen = {"name": "training", "env": [{"name": "A"}, {"name": "TRAINING_JOB_NAME", "value": "Same"}]}
+    state.seen("pods", version(o.raw_pod(spec={"containers": [seen]}), 7))
+    assert len(state.predecessors(younger_of_same(state))) == 1
+    copy = version(o.raw_pod(spec={"containers": [seen]}, metadata={"name": "copy", "uid": "copy"}), 8)
+    state.seen("pods", copy)
+    assert len(state.predecessors(younger_of_same(state))) == 1, "a copy is nobody's"
+
+
 def test_poison_objects_are_taken_as_they_are() -> None:
     state = State()
     for raw in (None, 1, {}, {"metadata": None}, {"metadata": {"name": "x"}, "spec": [], "status": "?"}):
@@ -155,13 +194,13 @@ def test_poison_objects_are_taken_as_they_are() -> None:
 
 
 def test_a_store_keeps_its_index_in_step() -> None:
-    store = Store[str](len)
+    store = Store[str](len, lambda text: text[0])
     store.put(("n", "a"), "1", "1", "xx")
     store.put(("n", "a"), "1", "2", "yyy")
     store.put(("n", "b"), "2", "3", "zzz")
     assert (store.group(2), sorted(store.group(3))) == ([], ["yyy", "zzz"])
     store.drop(("n", "a"))
-    assert store.group(3) == ["zzz"]
+    assert (store.group(3), store.group("y"), store.group("z")) == (["zzz"], [], ["zzz"])
 
 
 def test_a_pod_whose_deletion_was_missed_blocks_nothing_once_its_job_is_gone_too() -> None:

@@ -25,11 +25,12 @@ def newer(version: str, than: str) -> bool:
 
 
 class Store(Generic[Value]):
-    """Objects of one kind, with one index. `suspects` are those that a list knew better than the watch."""
+    """Objects of one kind. Each of `groups` names a group that an object is in. `suspects` are those that a list knew better
+    than the watch."""
 
-    def __init__(self, group: Callable[[Value], Hashable]) -> None:
+    def __init__(self, *groups: Callable[[Value], Hashable]) -> None:
         self._entries: dict[Key, Entry[Value]] = {}
-        self._group = group
+        self._groups_of = groups
         self._groups: dict[Hashable, dict[Key, Entry[Value]]] = {}
         self.suspects: dict[Key, str] = {}
 
@@ -63,7 +64,8 @@ class Store(Generic[Value]):
 
     def _keep(self, key: Key, entry: Entry[Value]) -> None:
         self._entries[key] = entry
-        self._groups.setdefault(self._group(entry.value), {})[key] = entry
+        for group in self._groups_of:
+            self._groups.setdefault(group(entry.value), {})[key] = entry
 
     def amend(self, key: Key, value: Value) -> None:
         """Another reading of the object that is known under this key."""
@@ -76,11 +78,12 @@ class Store(Generic[Value]):
         entry = self._entries.pop(key, None)
         if entry is None:
             return False
-        name = self._group(entry.value)
-        members = self._groups.get(name, {})
-        members.pop(key, None)
-        if not members:
-            self._groups.pop(name, None)
+        for group in self._groups_of:
+            name = group(entry.value)
+            members = self._groups.get(name, {})
+            members.pop(key, None)
+            if not members:
+                self._groups.pop(name, None)
         return True
 
     def heard(self, key: Key) -> None:

@@ -14,7 +14,7 @@ from trainyard.controller.core.snapshot import Missed, Refusal
 @dataclass
 class Memory:
     """`written`: the loop's time of the last status write; `held_back`: since when a record waits for a better one.
-    `shadowed`: None until it was looked for. `held_by`: the job that had this one's trainingJobName.
+    `shadowed`: None until it was looked for.
     `unadopted`: it has ended, and its plan could not be given to it; without that the operator clears up when the job is deleted."""
 
     uid: str
@@ -24,7 +24,6 @@ class Memory:
     unadopted: bool = False
     blocked_since: dict[tuple[str, str], datetime] = field(default_factory=dict)
     shadowed: tuple[str, ...] | None = None
-    held_by: str = ""
     reports: dict[str, Report] = field(default_factory=dict)
     written: float = -1e9
     held_back: float | None = None

@@ -135,11 +135,7 @@ class Reconciler:
         if memory.shadowed is None:
             memory.shadowed = await self._shadowed(job, pods)
         kind = job.spec.resource_config.instance_type if job.spec is not None else None
-        holder = self.state.name_holder(job)
-        memory.held_by = holder.name if holder is not None else memory.held_by
-        # Of a deleted job with this one's name, or with its trainingJobName: both write to the same place in S3.
-        before = {job.name, memory.held_by} - {""}
-        left = [pod for name in before for pods in self.state.left_behind((job.namespace, name)) for pod in pods]
+        left = self.state.predecessors(job)
         snapshot = Snapshot(
             job=job,
             now=now,
@@ -149,7 +145,7 @@ class Reconciler:
             instance_type=self.state.types.get(("", kind)) if kind is not None else None,
             instance_types=tuple(name for (_, name), _ in self.state.types),
             roles=tuple(self.state.roles.group(job.namespace)),
-            name_holder=holder,
+            name_holder=self.state.name_holder(job),
             predecessors=len(left),
             unanswering=tuple(pod for pod in left if evidence.overdue(pod, now)),
             reports=dict(memory.reports),

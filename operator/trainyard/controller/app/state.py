@@ -38,7 +38,9 @@ class State:
 
     def __init__(self) -> None:
         self.jobs: Store[PackedJob] = Store(lambda job: (job.namespace, job.training_job_name))
-        self.pods: Store[Pod] = Store(lambda pod: (pod.namespace, pod.job_uid))
+        self.pods: Store[Pod] = Store(
+            lambda pod: (pod.namespace, pod.job_uid), lambda pod: ("named", pod.namespace, pod.training_job_name)
+        )
         self.types: Store[InstanceType] = Store(lambda found: found.namespace)
         self.roles: Store[ExecutionRole] = Store(lambda found: found.namespace)
         self.stores: Final[dict[Kind, Store[Any]]] = {
@@ -98,9 +100,11 @@ class State:
         for pod in self.pods.group((job.namespace, job.uid)):
             if pod.gone:
                 self.pods.drop((pod.namespace, pod.name))
-        # Whoever waited for its name may go on.
-        waiting = self.jobs.group((job.namespace, job.training_job_name))
-        return {key} | {(other.namespace, other.name) for other in waiting}
+        return {key} | self._waiting_for(job.namespace, job.training_job_name)
+
+    def _waiting_for(self, namespace: str, training_job_name: str) -> set[Key]:
+        """Whoever waited for this name may go on."""
+        return {(job.namespace, job.name) for job in self.jobs.group((namespace, training_job_name))}
 
     def _whose(self, key: Key, uid: str, raw: Any) -> Pod:
         """Whose a pod is does not change while it is the same pod: labels that somebody changes tear no host out of its job."""
@@ -145,7 +149,9 @@ class State:
             self._uids.setdefault(owner, set()).add(pod.job_uid)
             self.pods.put(key, uid, version, as_gone(pod))
             return owner_key(owner)
-        return owner_key(owner) if known is not None else set()
+        return (
+            owner_key(owner) | self._waiting_for(pod.namespace, pod.training_job_name) if known is not None else set()
+        )
 
     def claim(self, job: Job, host: str, raw: Any) -> bool:
         """A pod that the apiserver has under the name that is recorded for this host, though it was not seen, or seen to go: its
@@ -205,6 +211,16 @@ class State:
             del self._uids[key]
         return [pods for pods in groups.values() if pods]
 
+    def predecessors(self, job: Job) -> list[Pod]:
+        """What deleted jobs have left behind: pods that have the names of this one's, or that may still write to its place in S3."""
+        own = [pod for pods in self.left_behind((job.namespace, job.name)) for pod in pods]
+        named = self.pods.group(("named", job.namespace, job.training_job_name))
+        return own + [pod for pod in named if pod.job_name != job.name and not pod.over and self._is_left(pod)]
+
+    def _is_left(self, pod: Pod) -> bool:
+        job = self.jobs.get((pod.namespace, pod.job_name))
+        return job is None or job.deleting or job.uid != pod.job_uid
+
     def is_new(self, key: Key) -> bool:
         """Does this job have no pods yet?"""
         job = self.jobs.get(key)
@@ -245,7 +261,7 @@ def _parse_pod(raw: Any) -> Pod:
     job, attempt = pod.job_name, pod.attempt
     if (pod.name, pod.plan) == (naming.pod_name(job, attempt, pod.host), naming.config_map_name(job, attempt)):
         return pod
-    return replace(pod, job_uid="", job_name="", host="")
+    return replace(pod, job_uid="", job_name="", training_job_name="", host="")
 
 
 def owner_key(owner: Key) -> set[Key]:

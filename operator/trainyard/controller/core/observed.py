@@ -60,6 +60,7 @@ class Pod:
     resource_version: str = ""
     job_uid: str = ""
     job_name: str = ""
+    training_job_name: str = ""
     plan: str = ""
     plan_uid: str = ""
     host: str = ""
@@ -193,6 +194,7 @@ def parse_pod(raw: Any) -> Pod:
         resource_version=read.text(metadata, "resourceVersion"),
         job_uid=labels.get(names.LABEL_JOB_UID, ""),
         job_name=labels.get(names.LABEL_JOB_NAME, ""),
+        training_job_name=labels.get(names.LABEL_TRAINING_JOB_NAME) or _told_name(training),
         plan=read.text(owner, "name") if owner.get("kind") == "ConfigMap" else "",
         plan_uid=read.text(owner, "uid") if owner.get("kind") == "ConfigMap" else "",
         host=labels.get(names.LABEL_HOST, ""),
@@ -221,6 +223,12 @@ def parse_pod(raw: Any) -> Pod:
             for entry in read.items(status, key)
         },
     )
+
+
+def _told_name(training: read.Raw) -> str:
+    """The trainingJobName as the program sees it, of a pod whose label does not have it: older ones have none."""
+    told = (entry for entry in read.items(training, "env") if entry.get("name") == "TRAINING_JOB_NAME")
+    return read.text(next(told, {}), "value")
 
 
 def identified(raw: Any, job_name: str, job_uid: str, attempt: int, host: str) -> Pod:

@@ -66,10 +66,11 @@ def pod(job: Job, host: str, resolved: Resolved, options: Options) -> Manifest:
         pod_spec["nodeSelector"] = dict(resolved.instance.node_selector)
     if resolved.instance.tolerations:
         pod_spec["tolerations"] = list(resolved.instance.tolerations)
+    labels = {names.LABEL_HOST: host, names.LABEL_TRAINING_JOB_NAME: job.training_job_name}
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": metadata(job, naming.pod_name(job.name, job.attempt, host), **{names.LABEL_HOST: host})
+        "metadata": metadata(job, naming.pod_name(job.name, job.attempt, host), **labels)
         | {"annotations": {_WEB_IDENTITY_SKIPS: ",".join(_NO_IDENTITY)}},
         "spec": pod_spec,
     }

@@ -89,7 +89,7 @@ def test_a_job_finds_the_whole_contract_and_its_model_arrives(desk: Desk) -> Non
     uid = job.resource["metadata"]["uid"]
     assert commit["jobID"] == hashlib.sha256(f"trainyard/job/{uid}".encode()).hexdigest()[:32]
     assert not any(
-        uid in desk.bucket.read(f"out/Contract-Job/trainyard-{name}.json") for name in ("manifest", "attempt")
+        uid.encode() in desk.bucket.read(f"out/Contract-Job/trainyard-{name}.json") for name in ("manifest", "attempt")
     )
     assert {artifact["uri"] for artifact in commit["artifacts"]} == {
         desk.bucket.uri("out/Contract-Job/output/model.tar.gz"),

@@ -274,8 +274,8 @@ class Sidecar:
 
     def _release(self) -> None:
         if not self.prepared:
-            files.write_whole(self.settings.release, "")  # first, so that what fails is tried again
             self.prepared = True
+            files.write_whole(self.settings.release, "")
 
     def _finish(self, report: Report) -> None:
         """The report first, then the release: whoever sees `hold` gone finds the report. Final is what could be written."""

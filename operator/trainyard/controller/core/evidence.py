@@ -6,7 +6,7 @@ Starting ----> Downloading ----> Training -----------> Uploading ----------> (ve
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -225,16 +225,12 @@ def latest(times: Iterable[datetime | None]) -> datetime | None:
     return None if not known or any(at is None for at in known) else max(at for at in known if at is not None)
 
 
-def last_sign(pods: Iterable[Pod], now: datetime) -> datetime | None:
-    """The latest end of any container that has ended, or until when work went on whose end nobody tells."""
-    return max((at for pod in pods for at in _signs(pod, now)), default=None)
-
-
-def _signs(pod: Pod, now: datetime) -> Iterator[datetime]:
-    yield from (state.finished for state in pod.containers.values() if state.finished is not None)
-    working = any(pod.container(name).running for name in (names.CONTAINER_STAGE, names.CONTAINER_TRAINING))
-    if working and not pod.sidecar_final:
-        yield min(pod.deleting or now, now)
+def last_sign(pods: Iterable[Pod]) -> datetime | None:
+    """The latest end of any container that has ended."""
+    return max(
+        (state.finished for pod in pods for state in pod.containers.values() if state.finished is not None),
+        default=None,
+    )
 
 
 def stop_reason(snapshot: Snapshot, pod: Pod) -> StopReason | None:
@@ -281,9 +277,4 @@ def may_be_limit(snapshot: Snapshot, pod: Pod) -> bool:
 
 @once
 def limit_reached(snapshot: Snapshot) -> bool:
-    """A host that is told to end by its agent may still end by itself in time: it counts once its training is over."""
-    return any(
-        stop_reason(snapshot, pod) is StopReason.MAX_RUNTIME_EXCEEDED
-        and not ((report := snapshot.report(pod)) is not None and report.phase is Phase.TRAINING)
-        for pod in snapshot.pods
-    )
+    return any(stop_reason(snapshot, pod) is StopReason.MAX_RUNTIME_EXCEEDED for pod in snapshot.pods)

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from trainyard.api import names
 from trainyard.api.reasons import Reason
 from trainyard.api.report import UNFINISHED, Report, Result, StopReason
-from trainyard.controller.core import evidence, limits
+from trainyard.controller.core import evidence
 from trainyard.controller.core.observed import Pod, final_report
 from trainyard.controller.core.quantity import human_bytes, to_bytes
 from trainyard.controller.core.restart import suspending
@@ -56,7 +56,7 @@ def evicted_for_disk(snapshot: Snapshot, pod: Pod) -> Failure | None:
     match = _VOLUME_FULL.search(pod.message) if pod.reason == "Evicted" else None
     if match is None:
         return None
-    at = evidence.last_sign([pod], snapshot.now)
+    at = evidence.last_sign([pod])
     if match.group("volume") == "shm":
         text = f"ClientError: {OOM_TEXT} Host {pod.host} was evicted because /dev/shm, which counts as memory, is full: {pod.message}"
         return _failure(pod, Reason.OUT_OF_MEMORY, text, at)
@@ -89,7 +89,7 @@ def lost(snapshot: Snapshot, pod: Pod) -> Failure | None:
         )
     where = f" on node {pod.node}" if pod.node else ""
     text = f"InternalServerError: host {pod.host} was lost: pod {pod.name}{where}{why.rstrip('.')}. {advice}"
-    return _failure(pod, Reason.POD_LOST, text, evidence.last_sign([pod], snapshot.now))
+    return _failure(pod, Reason.POD_LOST, text, evidence.last_sign([pod]))
 
 
 def _is_lost(snapshot: Snapshot, pod: Pod) -> bool:
@@ -170,7 +170,7 @@ def not_staged(snapshot: Snapshot, pod: Pod) -> Failure | None:
     return _failure(pod, Reason.INTERNAL_ERROR, text, stage.finished)
 
 
-def nothing_to_execute(snapshot: Snapshot, pod: Pod) -> Failure | None:
+def nothing_to_execute(_snapshot: Snapshot, pod: Pod) -> Failure | None:
     training = pod.container(names.CONTAINER_TRAINING)
     if not training.terminated or training.reason not in ("StartError", "ContainerCannotRun"):
         return None
@@ -184,7 +184,7 @@ def nothing_to_execute(snapshot: Snapshot, pod: Pod) -> Failure | None:
         " algorithmSpecification.containerEntrypoint, or put an executable `train` on the image's PATH."
     )
     # The kubelet writes 1970 for a container that never ran; staging was its last sign of life.
-    return _failure(pod, Reason.NOT_EXECUTABLE, text, training.finished or evidence.last_sign([pod], snapshot.now))
+    return _failure(pod, Reason.NOT_EXECUTABLE, text, training.finished or evidence.last_sign([pod]))
 
 
 def out_of_memory(snapshot: Snapshot, pod: Pod) -> Failure | None:
@@ -222,12 +222,9 @@ def input_failed(snapshot: Snapshot, pod: Pod) -> Failure | None:
     return _failure(pod, Reason.DATA_DOWNLOAD_FAILED, text, at)
 
 
-def not_uploaded(snapshot: Snapshot, pod: Pod) -> Failure | None:
+def not_uploaded(_snapshot: Snapshot, pod: Pod) -> Failure | None:
     sidecar, report = pod.container(names.CONTAINER_SIDECAR), final_report(pod, names.CONTAINER_SIDECAR)
-    if report is None or report.result is not Result.FAILED:
-        return None
-    # What an attempt that is not the last one could not upload, the next one does; a job that was stopped as well has none.
-    if report.stop_reason in UNFINISHED and limits.stop_cause(snapshot) is None:
+    if report is None or report.result is not Result.FAILED or report.stop_reason in UNFINISHED:
         return None
     return _reported(pod, report, Reason.ARTIFACT_UPLOAD_FAILED, sidecar.finished)
 

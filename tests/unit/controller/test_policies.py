@@ -10,7 +10,7 @@ import pytest
 
 from tests.support import objects as o
 from trainyard.api.reasons import Reason
-from trainyard.api.report import Result, StopReason
+from trainyard.api.report import Phase, Report, Result, StopReason
 from trainyard.controller.core import evidence
 from trainyard.controller.core.actions import actions
 from trainyard.controller.core.activity import activity
@@ -32,6 +32,7 @@ CRASHING = o.pod(
         | {"restartCount": 2, "lastState": {"terminated": {"exitCode": 1, "message": "the plan cannot be read"}}}
     },
 )
+LIMIT_AHEAD = Report(host="algo-1", phase=Phase.TRAINING, stop_reason=StopReason.MAX_RUNTIME_EXCEEDED)
 NO_HOLD = {"hold": o.waiting("ErrImagePull", "429 Too Many Requests")}
 HOLD_WAITS = o.pod(containers=o.staged() | {"training": o.running(6)} | NO_HOLD)
 HOLD_IS_LATE = o.pod(containers=o.staged() | {"training": o.ended(6, 60)} | NO_HOLD)
@@ -189,6 +190,16 @@ SITUATIONS: dict[str, tuple[Snapshot, Act, str | None]] = {
         of(LIMITED, as_gone(o.training("algo-2"))),
         Act.FINISH,
         Reason.POD_LOST,
+    ),
+    "an agent that only begins to refuse its probe has not reached the limit yet": (
+        of(o.training(), more={"reports": {"pod-algo-1": LIMIT_AHEAD}}),
+        Act.WATCH,
+        None,
+    ),
+    "an agent whose training never came has": (
+        of(o.pulling(), more={"reports": {"pod-algo-1": LIMIT_AHEAD.but(phase=Phase.STARTING)}}),
+        Act.STOP,
+        Reason.MAX_RUNTIME_EXCEEDED,
     ),
     "an agent that cannot start is waited for": (of(CRASHING), Act.WATCH, None),
     "an agent that cannot start fails the job after its time": (

@@ -277,4 +277,9 @@ def may_be_limit(snapshot: Snapshot, pod: Pod) -> bool:
 
 @once
 def limit_reached(snapshot: Snapshot) -> bool:
-    return any(stop_reason(snapshot, pod) is StopReason.MAX_RUNTIME_EXCEEDED for pod in snapshot.pods)
+    """Has it ended a host? An agent whose training goes on says so early, and takes it back if the program ends in time."""
+    return any(
+        stop_reason(snapshot, pod) is StopReason.MAX_RUNTIME_EXCEEDED
+        and (pod.over or (report := snapshot.report(pod)) is None or report.phase is not Phase.TRAINING)
+        for pod in snapshot.pods
+    )

@@ -348,9 +348,13 @@ def test_exit_codes_do_not_matter_in_a_stop() -> None:
     assert (ending.status, ending.failure_reason, ending.committed) == ("Stopped", None, True)
 
 
-def test_a_stop_whose_artifacts_s3_refused_is_a_failure() -> None:
-    told = o.report(result=Result.FAILED, message="ClientError: Artifact upload failed:403", reason="AccessDenied")
-    assert finish(o.over(code=143, message=told), stop=True).status == "Failed"
+@pytest.mark.parametrize("why", [None, StopReason.USER_REQUESTED, StopReason.SUSPENDED])
+def test_a_stop_whose_artifacts_s3_refused_is_a_failure(why: StopReason | None) -> None:
+    """Also if the job had been suspended first: no attempt follows that could upload them."""
+    refused = {"message": "ClientError: Artifact upload failed:403", "reason": "AccessDenied"}
+    told = o.report(result=Result.FAILED, stop_reason=why, **refused)
+    ending = finish(o.over(code=143, message=told), stop=True)
+    assert (ending.status, ending.failure_reason) == ("Failed", refused["message"])
 
 
 def test_a_stop_that_came_after_everything_was_done_changes_nothing() -> None:

@@ -11,6 +11,7 @@ from trainyard.api import names
 from trainyard.api.reasons import Reason
 from trainyard.api.report import UNFINISHED, Report, Result, StopReason
 from trainyard.controller.core import evidence
+from trainyard.controller.core.limits import stop_cause
 from trainyard.controller.core.observed import Pod, final_report
 from trainyard.controller.core.quantity import human_bytes, to_bytes
 from trainyard.controller.core.restart import suspending
@@ -222,9 +223,13 @@ def input_failed(snapshot: Snapshot, pod: Pod) -> Failure | None:
     return _failure(pod, Reason.DATA_DOWNLOAD_FAILED, text, at)
 
 
-def not_uploaded(_snapshot: Snapshot, pod: Pod) -> Failure | None:
+def not_uploaded(snapshot: Snapshot, pod: Pod) -> Failure | None:
+    """Excused where another attempt follows, which a suspended job does not have if it is stopped."""
     sidecar, report = pod.container(names.CONTAINER_SIDECAR), final_report(pod, names.CONTAINER_SIDECAR)
-    if report is None or report.result is not Result.FAILED or report.stop_reason in UNFINISHED:
+    if report is None or report.result is not Result.FAILED:
+        return None
+    suspended = report.stop_reason is StopReason.SUSPENDED
+    if report.stop_reason in UNFINISHED and not (suspended and stop_cause(snapshot) is not None):
         return None
     return _reported(pod, report, Reason.ARTIFACT_UPLOAD_FAILED, sidecar.finished)
 

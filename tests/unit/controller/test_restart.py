@@ -119,7 +119,7 @@ def test_the_second_attempt_goes_the_whole_way_and_keeps_the_first_start() -> No
     assert path(job)[-6:] == ["Interrupted", "Starting", "Downloading", "Training", "Uploading", "Completed"]
     assert (job.status.training_start_time, job.status.attempt) == (first, 2)
     assert job.status.training_time_in_seconds == 268, "from the first staging to the end, whatever lay between"
-    assert job.status.billable_time_in_seconds == 3 + 80, "what ran: until the loss, and from the second staging on"
+    assert job.status.billable_time_in_seconds == 98 + 80, "what ran: until the loss, and from the second staging on"
 
 
 def test_running_time_is_counted_whatever_the_nodes_clock_says() -> None:
@@ -134,11 +134,11 @@ def test_running_time_is_counted_whatever_the_nodes_clock_says() -> None:
     )
     _, _, job = look(job, [as_gone(drained)], now=500)
     assert job.status.attempt == 3
-    assert job.status.earlier_running_time_in_seconds == 3 + (313 - 212)
+    assert job.status.earlier_running_time_in_seconds == 98 + (313 - 212)
     states = {"sidecar": o.ended(412, 470, message=o.report()), "prefetch": o.ended(413, 413)}
     states |= {"stage": o.ended(414, 415), "training": o.ended(416, 460), "hold": o.ended(416, 461)}
     _, _, job = look(job, [o.pod(containers=states, status={"phase": "Succeeded"})], now=560)
-    assert job.status.billable_time_in_seconds == 104 + (470 - 412)
+    assert job.status.billable_time_in_seconds == 199 + (470 - 412)
 
 
 def test_what_earlier_attempts_ran_counts_for_the_runtime_limit() -> None:
@@ -197,6 +197,71 @@ def test_the_first_failure_decides_whether_a_gang_starts_again() -> None:
     late = as_gone(o.uploading("algo-2", code=137, until=90, metadata={"deletionTimestamp": o.stamp(80)}))
     decision, _, _ = look(job, [broken, late], now=100)
     assert (decision.act, decision.reason) == (Act.FINISH, "AlgorithmError")
+
+
+def silent(since: float, host: str = "algo-1") -> Pod:
+    """Marked by the cluster as not ready at `since`, and taken off its node five minutes later: its kubelet says nothing more."""
+    conditions = [
+        {"type": "PodScheduled", "status": "True", "lastTransitionTime": o.stamp(1)},
+        {"type": "Ready", "status": "False", "lastTransitionTime": o.stamp(since)},
+        {"type": "DisruptionTarget", "status": "True", "lastTransitionTime": o.stamp(since + 300)},
+    ]
+    deleted = {"deletionTimestamp": o.stamp(since + 720)}
+    return as_gone(o.training(host, status={"conditions": conditions}, metadata=deleted))
+
+
+def test_a_host_that_is_lost_after_hours_has_run_for_hours() -> None:
+    job = trained(**SPOT)
+    _, snapshot, job = look(job, [silent(36050)], now=36400)
+    (record,) = job.status.earlier_attempts
+    assert record.end_time == o.at(36000), "its node was silent for a while before the cluster said so"
+    assert job.status.earlier_running_time_in_seconds == 36000 - 2
+    assert job.status.secondary_status_transitions[-1].start_time == o.at(36000)
+    assert isinstance(snapshot.resolution, Resolved)
+    assert job_plan(job, snapshot.resolution, snapshot.options).max_runtime_seconds == 86400 - 35998
+    assert look(job, [], now=36401)[0].act is Act.MAKE, "that was no quick end, so nothing waits"
+
+
+def test_a_job_whose_host_is_lost_late_is_kept_for_its_whole_time() -> None:
+    lost_late = as_gone(o.training(metadata={"deletionTimestamp": o.stamp(5000)}))
+    _, _, job = look(trained(ttlSecondsAfterFinished=3600), [lost_late], now=5000)
+    assert (job.status.training_job_status, job.status.training_end_time) == ("Failed", o.at(5000))
+    assert look(job, [lost_late], now=5001)[0].requeue_after == 3599
+
+
+@pytest.mark.parametrize(
+    ("failed_at", "act", "reason"), [(900, Act.FINISH, "AlgorithmError"), (1010, Act.RESTART, "Retrying")]
+)
+def test_what_fails_because_another_host_is_lost_is_not_the_first_failure(
+    failed_at: int, act: Act, reason: str
+) -> None:
+    """algo-1 dies at 1000 s, which the cluster says 50 s later."""
+    job = o.job(hosts=2, **RETRY)
+    _, _, job = look(job, [o.training(), o.training("algo-2")], now=10)
+    decision, _, _ = look(job, [silent(1050), o.over("algo-2", code=1, until=failed_at)], now=1400)
+    assert (decision.act, decision.reason) == (act, reason)
+
+
+def test_the_other_host_of_one_that_is_drained_may_fail_before_it_has_uploaded() -> None:
+    job = o.job(hosts=2, **RETRY)
+    _, _, job = look(job, [o.training(), o.training("algo-2")], now=10)
+    states = o.staged() | {
+        "training": o.ended(6, 110, 143),
+        "hold": o.ended(6, 100),
+        "sidecar": o.ended(2, 200, message=o.report(stop_reason=StopReason.DELETED)),
+    }
+    drained = o.pod(containers=states, metadata={"deletionTimestamp": o.stamp(520)}, status={"phase": "Failed"})
+    decision, _, _ = look(job, [drained, o.over("algo-2", code=1, until=111)], now=300)
+    assert decision.act is Act.RESTART, decision.message
+
+
+def test_a_host_that_vanishes_without_a_word_changes_a_status_once() -> None:
+    job = o.job(hosts=2, **RETRY)
+    pods = [as_gone(o.training()), o.training("algo-2")]
+    for now in (10, 100):
+        _, _, job = look(job, [o.training(), pods[1]] if now == 10 else pods, now=now)
+    snapshot = o.snapshot(job, pods, now=200)
+    assert reduce(snapshot, decide(snapshot)) is job.status
 
 
 def test_the_pods_of_an_earlier_attempt_go_with_their_plan() -> None:
@@ -334,6 +399,15 @@ def test_a_failure_before_the_wait_limit_that_is_seen_after_it_stays_a_failure()
     )
     decision, _, _ = look(job, [o.over(code=3, until=60)], now=900)
     assert (decision.act, decision.reason) == (Act.FINISH, "AlgorithmError")
+
+
+def test_a_host_that_is_lost_after_the_wait_limit_had_stopped_its_job_changes_nothing() -> None:
+    job = trained(
+        stoppingCondition={"maxRuntimeInSeconds": 100, "maxWaitTimeInSeconds": 200}, enableManagedSpotTraining=True
+    )
+    _, _, job = look(job, [o.training()], now=200)
+    decision, _, _ = look(job, [as_gone(o.training(metadata={"deletionTimestamp": o.stamp(210)}))], now=211)
+    assert (decision.act, decision.reason) == (Act.FINISH, "MaxWaitTimeExceeded")
 
 
 def test_a_job_without_capacity_is_stopped_after_its_pending_time_with_the_schedulers_words() -> None:

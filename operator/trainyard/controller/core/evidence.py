@@ -39,6 +39,8 @@ LIMIT_MARGIN_SECONDS = names.LIVENESS_PERIOD_SECONDS * names.LIVENESS_THRESHOLD 
 
 # After the grace, which a pod's deletionTimestamp includes: its kubelet should have ended it, and does not answer.
 OVERDUE_SECONDS = 60
+# For so long the cluster waits for a node that is silent before it says so (nodeMonitorGracePeriod).
+SILENT_SECONDS = 50
 # Exit codes of training that are no failure of its own, or need not be: it was ended by SIGKILL or SIGTERM.
 UNTOLD = frozenset({0, 137, 143})
 # A pod's containers are signalled at the same time, give or take this.
@@ -225,12 +227,37 @@ def latest(times: Iterable[datetime | None]) -> datetime | None:
     return None if not known or any(at is None for at in known) else max(at for at in known if at is not None)
 
 
-def last_sign(pods: Iterable[Pod]) -> datetime | None:
-    """The latest end of any container that has ended."""
-    return max(
-        (state.finished for pod in pods for state in pod.containers.values() if state.finished is not None),
-        default=None,
-    )
+def unseen_end(pod: Pod, now: datetime) -> datetime | None:
+    """When a host ended that was at work when its kubelet last spoke; None for any other.
+
+    The cluster marks the pods of a silent node as not ready, later takes them off it, later deletes them. To a kubelet a pod whose
+    containers run is ready, so one that is not has that mark.
+    """
+    training = pod.container(names.CONTAINER_TRAINING)
+    staging = any(pod.container(name).running for name in (names.CONTAINER_SIDECAR, names.CONTAINER_STAGE))
+    if not settled(pod, now) or not (training.running or (staging and not training.terminated)):
+        return None
+    silent = pod.unready_at - timedelta(seconds=SILENT_SECONDS) if training.running and pod.unready_at else None
+    end = min(at for at in (silent, pod.disrupted_at, pod.deleting, now) if at is not None)
+    return max(end, training.started) if training.started is not None else end
+
+
+def last_sign(pods: Iterable[Pod], now: datetime) -> datetime | None:
+    """The latest end of any container that has ended, or of a host whose end nobody saw."""
+    ends = [at for pod in pods for at in (*(state.finished for state in pod.containers.values()), unseen_end(pod, now))]
+    return max((at for at in ends if at is not None), default=None)
+
+
+def lost_at(pod: Pod, now: datetime) -> datetime | None:
+    """When a host was lost: what the others do after that may be because of it."""
+    if (unseen := unseen_end(pod, now)) is not None:
+        return unseen
+    training, hold = pod.container(names.CONTAINER_TRAINING), pod.container(names.CONTAINER_HOLD)
+    signalled = (hold.finished, training.finished if training.exit_code != 0 else None)
+    for times in (signalled, (pod.disrupted_at, pod.deleting)):
+        if known := [at for at in times if at is not None]:
+            return min(known)
+    return last_sign([pod], now)
 
 
 def stop_reason(snapshot: Snapshot, pod: Pod) -> StopReason | None:

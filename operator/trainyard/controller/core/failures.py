@@ -57,7 +57,7 @@ def evicted_for_disk(snapshot: Snapshot, pod: Pod) -> Failure | None:
     match = _VOLUME_FULL.search(pod.message) if pod.reason == "Evicted" else None
     if match is None:
         return None
-    at = evidence.last_sign([pod])
+    at = evidence.last_sign([pod], snapshot.now)
     if match.group("volume") == "shm":
         text = f"ClientError: {OOM_TEXT} Host {pod.host} was evicted because /dev/shm, which counts as memory, is full: {pod.message}"
         return _failure(pod, Reason.OUT_OF_MEMORY, text, at)
@@ -90,7 +90,7 @@ def lost(snapshot: Snapshot, pod: Pod) -> Failure | None:
         )
     where = f" on node {pod.node}" if pod.node else ""
     text = f"InternalServerError: host {pod.host} was lost: pod {pod.name}{where}{why.rstrip('.')}. {advice}"
-    return _failure(pod, Reason.POD_LOST, text, evidence.last_sign([pod]))
+    return _failure(pod, Reason.POD_LOST, text, evidence.lost_at(pod, snapshot.now))
 
 
 def _is_lost(snapshot: Snapshot, pod: Pod) -> bool:
@@ -171,7 +171,7 @@ def not_staged(snapshot: Snapshot, pod: Pod) -> Failure | None:
     return _failure(pod, Reason.INTERNAL_ERROR, text, stage.finished)
 
 
-def nothing_to_execute(_snapshot: Snapshot, pod: Pod) -> Failure | None:
+def nothing_to_execute(snapshot: Snapshot, pod: Pod) -> Failure | None:
     training = pod.container(names.CONTAINER_TRAINING)
     if not training.terminated or training.reason not in ("StartError", "ContainerCannotRun"):
         return None
@@ -185,7 +185,8 @@ def nothing_to_execute(_snapshot: Snapshot, pod: Pod) -> Failure | None:
         " algorithmSpecification.containerEntrypoint, or put an executable `train` on the image's PATH."
     )
     # The kubelet writes 1970 for a container that never ran; staging was its last sign of life.
-    return _failure(pod, Reason.NOT_EXECUTABLE, text, training.finished or evidence.last_sign([pod]))
+    at = training.finished or evidence.last_sign([pod], snapshot.now)
+    return _failure(pod, Reason.NOT_EXECUTABLE, text, at)
 
 
 def out_of_memory(snapshot: Snapshot, pod: Pod) -> Failure | None:

@@ -77,6 +77,8 @@ class Pod:
     unscheduled_at: datetime | None = None
     unschedulable: str = ""
     disruption: str = ""
+    disrupted_at: datetime | None = None
+    unready_at: datetime | None = None
     preempted: bool = False
     memory_limit: str = ""
     image: str = ""
@@ -181,7 +183,7 @@ def parse_pod(raw: Any) -> Pod:
     labels, annotations = read.texts(metadata, "labels"), read.texts(metadata, "annotations")
     conditions = {read.text(entry, "type"): entry for entry in read.items(status, "conditions")}
     scheduled, disruption = conditions.get("PodScheduled", {}), conditions.get("DisruptionTarget", {})
-    disrupted = disruption.get("status") == "True"
+    disrupted, ready = disruption.get("status") == "True", conditions.get("Ready", {})
     is_scheduled = scheduled.get("status") == "True" or bool(spec.get("nodeName"))
     training: read.Raw = next(
         (entry for entry in read.items(spec, "containers") if entry.get("name") == names.CONTAINER_TRAINING), {}
@@ -211,6 +213,8 @@ def parse_pod(raw: Any) -> Pod:
         unscheduled_at=None if is_scheduled else read.time(scheduled, "lastTransitionTime"),
         unschedulable=read.text(scheduled, "message") if scheduled.get("reason") == "Unschedulable" else "",
         disruption=(read.text(disruption, "message") or "it was taken off its node") if disrupted else "",
+        disrupted_at=read.time(disruption, "lastTransitionTime") if disrupted else None,
+        unready_at=read.time(ready, "lastTransitionTime") if ready.get("status") == "False" else None,
         preempted=disrupted and disruption.get("reason") == "PreemptionByScheduler",
         memory_limit=read.texts(training, "resources", "limits").get("memory", ""),
         image=read.text(training, "image"),

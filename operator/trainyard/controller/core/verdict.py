@@ -108,7 +108,7 @@ def _stopped_before(snapshot: Snapshot, why: StopReason, at: datetime, committed
 def verdict(snapshot: Snapshot) -> Verdict:
     """For a snapshot whose pods are all settled. Proof first, then stops, then failures; no proof is a failure."""
     committed = committed_report(snapshot) is not None
-    at = evidence.last_sign(snapshot.pods) or snapshot.now
+    at = evidence.last_sign(snapshot.pods, snapshot.now) or snapshot.now
     found = failures(snapshot)
     codes = [_exit_code(snapshot, pod) for pod in snapshot.pods]
     stopping = snapshot.job.status.secondary_status is SecondaryStatus.STOPPING

@@ -274,8 +274,8 @@ class Sidecar:
 
     def _release(self) -> None:
         if not self.prepared:
-            self.prepared = True
             files.write_whole(self.settings.release, "")
+            self.prepared = True
 
     def _finish(self, report: Report) -> None:
         """The report first, then the release: whoever sees `hold` gone finds the report. Final is what could be written."""

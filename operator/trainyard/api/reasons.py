@@ -41,7 +41,7 @@ class Reason(StrEnum):
     IMAGE_PULL_FAILING = "ImagePullFailing"  # it cannot be pulled so far; retried
     STAGING = "Staging"  # input data is on its way
     DOWNLOAD_BLOCKED = "DownloadBlocked"  # S3 keeps failing; retried until downloadRetrySeconds end
-    WAITING_FOR_HOSTS = "WaitingForHosts"  # this host is staged, others are not
+    WAITING_FOR_HOSTS = "WaitingForHosts"  # this host waits for others: to be staged, or to begin an attempt
     TRAINING = "Training"  # every training container runs
     UPLOADING = "Uploading"  # training has ended; artifacts are on their way
     UPLOAD_BLOCKED = "UploadBlocked"  # S3 refuses the artifacts; retried until the hold window ends

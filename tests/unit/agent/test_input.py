@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -32,6 +33,8 @@ class Shelf:
 
     def __init__(self, *keys: str) -> None:
         self.bodies = {key: key.encode() for key in keys}
+        self.asked = self.unmarked = 0
+        """Looks at the attempt marker, and the first ones that find an earlier attempt's."""
 
     def pages(self, _bucket: str, prefix: str, _patience: Patience) -> Iterator[list[StoredObject]]:
         found = [StoredObject(key, len(body), '"e"') for key, body in self.bodies.items() if key.startswith(prefix)]
@@ -39,7 +42,8 @@ class Shelf:
 
     def read_small(self, _bucket: str, key: str, _patience: Patience) -> tuple[bytes, str]:
         assert key == "prefix/Job/trainyard-attempt.json"
-        return manifest.marker(job()), ""
+        self.asked += 1
+        return manifest.marker(job(attempt=2 if self.asked > self.unmarked else 1)), ""
 
     def fetcher(self, program: Path) -> Fetcher:
         raise FileNotFoundError(2, "there is none here", program)
@@ -54,7 +58,9 @@ class Shelf:
 def filled(
     directory: Path, shelf: Shelf, *, host: str = "algo-1", **fields: object
 ) -> tuple[dict[str, bytes], Progress]:
-    settings = Settings(host, ml=directory / host / "ml", state=directory / host / "state", timing=Timing(fence_age=0))
+    settings = Settings(
+        host, ml=directory / host / "ml", state=directory / host / "state", timing=Timing(fence_age=0, peer_poll=0.01)
+    )
     (settings.ml / "input/data").mkdir(parents=True)
     settings.scratch.mkdir(parents=True)
     progress = Progress(settings.stage_progress)
@@ -106,6 +112,24 @@ def test_checkpoints_are_restored_from_a_listing_in_any_order_and_known_as_store
     ledger = Ledger(Settings("algo-1", state=tmp_path / "algo-1/state").ledger)
     assert [key for key, stored, _ in ledger.rows() if stored] == [key.encode() for key in "abcdef"]
     ledger.close()
+
+
+def test_the_wait_for_the_attempt_to_begin_is_told_as_long_as_it_lasts(tmp_path: Path) -> None:
+    told: list[tuple[str, str | None]] = []
+
+    class Watched(Shelf):
+        def read_small(self, *asked: Any) -> tuple[bytes, str]:
+            said = json.loads((tmp_path / "algo-2/state/stage.json").read_text())
+            told.append((said["phase"], said["message"]))
+            return super().read_small(*asked)
+
+    shelf = Watched("p/a", "ck/x")
+    shelf.unmarked = 2
+    _, progress = filled(tmp_path, shelf, host="algo-2")
+    waits = ("WaitingForHosts", "waiting for algo-1 to begin this attempt")
+    assert told == [("Staging", None), waits, waits]
+    said = json.loads((tmp_path / "algo-2/state/stage.json").read_text())
+    assert (said["phase"], said["message"], progress.objects) == ("Staging", None, 2)
 
 
 class Rotating(Shelf):

@@ -80,6 +80,8 @@ def test_a_server_without_ranges_has_all_of_a_small_object() -> None:
     with Server(200, OBJECT) as http:
         assert bytes(http.get("b", "k", first=0, length=20)) == OBJECT
         assert http.get_start("b", "k", 20) == (OBJECT, StoredObject("k", len(OBJECT), ""))
+    with Server(200, OBJECT, content_range="bytes 0-10/*") as http:
+        assert http.get_start("b", "k", 20)[1].size == len(OBJECT)
 
 
 def test_the_start_of_an_object_is_not_all_of_it_in_memory() -> None:

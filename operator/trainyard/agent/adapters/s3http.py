@@ -101,7 +101,7 @@ class S3Http:
         whole = answer.headers.get("content-range", "").rpartition("/")[2]
         if answer.status == 206 and not whole.isdigit():
             raise StoreFault("answer", "a range of an object whose size is not told", status=206, code=NOT_S3)
-        return answer.body, StoredObject(key, int(whole) if whole else len(answer.body), answer.etag)
+        return answer.body, StoredObject(key, int(whole) if whole.isdigit() else len(answer.body), answer.etag)
 
     def head(self, bucket: str, key: str) -> StoredObject:
         try:

@@ -87,6 +87,7 @@ class Input:
         files.make_directory(directory)
         if self._plan.job.attempt > 1:
             fence.settled(self._store, self._plan, self._patience, self._settings.timing, self._waits)
+            self._progress.enter(Phase.STAGING)
             share = restore.share(self._settings, kept, self._sources)
         before = self._count()
         for left in reversed(range(RESTORES)):
@@ -103,7 +104,7 @@ class Input:
         share.remove()
 
     def _waits(self) -> None:
-        self._progress.enter(Phase.STAGING, f"waiting for {self._plan.hosts[0].name} to begin this attempt")
+        self._progress.enter(Phase.WAITING, f"waiting for {self._plan.hosts[0].name} to begin this attempt")
 
     def _share(self, channel: ChannelPlan) -> Share:
         if channel.data_type == "ManifestFile":

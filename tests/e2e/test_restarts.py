@@ -117,7 +117,8 @@ def test_a_job_that_is_born_suspended_makes_nothing_until_it_may(desk: Desk) -> 
 
 def test_a_second_job_of_a_training_job_name_waits_until_the_first_is_deleted(desk: Desk) -> None:
     image = desk.images["test-train"]
-    first = desk.submit(manifest("first", image, desk.bucket, hyper={"write": {"a": "1"}}, trainingJobName="Same-Name"))
+    hyper = {"write": {"a": "1"}, "seconds": "10"}
+    first = desk.submit(manifest("first", image, desk.bucket, hyper=hyper, trainingJobName="Same-Name"))
     first.reaches("Training", within=120)
     second = desk.submit(
         manifest("second", image, desk.bucket, hyper={"write": {"a": "2"}}, trainingJobName="Same-Name")

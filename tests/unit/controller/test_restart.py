@@ -423,6 +423,15 @@ def test_a_job_without_capacity_is_stopped_after_its_pending_time_with_the_sched
     assert "Insufficient cpu" in said
 
 
+@pytest.mark.parametrize("behind", [0, 6, 1800])
+def test_pods_that_had_no_node_are_stopped_whatever_the_apiservers_clock_says_of_their_deletion(behind: int) -> None:
+    job = o.job(stoppingCondition={"maxRuntimeInSeconds": 100, "maxPendingTimeInSeconds": 1800})
+    _, _, job = look(job, [o.unscheduled()], now=1800)
+    deleted = replace(as_gone(o.unscheduled()), deleting=o.at(1801 - behind))
+    _, _, job = look(job, [deleted], now=1805)
+    assert (job.status.training_job_status, job.status.secondary_status) == ("Stopped", "Stopped")
+
+
 def test_a_job_that_has_its_nodes_knows_no_pending_time() -> None:
     job = o.job(stoppingCondition={"maxRuntimeInSeconds": 100, "maxPendingTimeInSeconds": 1800})
     assert look(job, [o.training()], now=5000)[0].act is Act.WATCH

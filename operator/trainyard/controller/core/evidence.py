@@ -249,7 +249,9 @@ def last_sign(pods: Iterable[Pod], now: datetime) -> datetime | None:
 
 
 def lost_at(pod: Pod, now: datetime) -> datetime | None:
-    """When a host was lost: what the others do after that may be because of it."""
+    """When a host was lost: what the others do after that may be because of it. None where nothing of it ever ran."""
+    if not any(state.has_run for state in pod.containers.values()):
+        return None
     if (unseen := unseen_end(pod, now)) is not None:
         return unseen
     training, hold = pod.container(names.CONTAINER_TRAINING), pod.container(names.CONTAINER_HOLD)

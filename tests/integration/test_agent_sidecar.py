@@ -648,6 +648,22 @@ def test_when_algo_1_is_lost_the_others_keep_their_share(two: Job) -> None:
     assert two.server.archive(two.bucket, f"out/Job/trainyard-shares/{JOB_ID}-1/algo-2/model.tar.gz") == {"b": b"2"}
 
 
+def test_a_host_that_has_missed_the_word_of_algo_1_finds_its_files_in_the_manifest(two: Job) -> None:
+    begin_both(two, [{"a": b"1"}, {"b": b"2"}])
+    first, second = two.pods
+    for pod in two.pods:
+        pod.training_ends()
+    second.released()
+    second.kill()
+    (second.state / "report.json").unlink()  # as if it had been killed before it could write that
+    assert first.end().result is Result.COMMITTED
+    second.start()
+    report = second.end()
+    assert (report.result, report.artifacts, report.message) == (Result.COMMITTED, [], None)
+    assert two.model() == {"a": b"1", "b": b"2"}
+    assert not [key for key in two.server.keys(two.bucket) if "trainyard-shares" in key]
+
+
 def test_a_host_without_which_algo_1_has_committed_keeps_its_files_itself(two: Job) -> None:
     begin_both(two, [{"a": b"1"}, {"b": b"2"}])
     first, second = two.pods

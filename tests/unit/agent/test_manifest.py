@@ -37,6 +37,22 @@ def test_only_a_known_good_outcome_of_this_very_job_spares_training(outcome: str
     assert not manifest.committed({"jobID": "u2", "outcome": outcome}, ME)
 
 
+@pytest.mark.parametrize(
+    ("found", "kept"),
+    [
+        ({"jobID": ME.digest, "attempt": 2, "missingHosts": []}, True),
+        ({"jobID": ME.digest, "attempt": 2, "missingHosts": ["algo-3"]}, True),
+        ({"jobID": ME.digest, "attempt": 2, "missingHosts": ["algo-2"]}, False),
+        ({"jobID": ME.digest, "attempt": 2}, False),
+        ({"jobID": ME.digest, "attempt": 1, "missingHosts": []}, False),
+        ({"jobID": "other", "attempt": 2, "missingHosts": []}, False),
+        ({}, False),
+    ],
+)
+def test_only_this_attempts_manifest_shows_that_a_hosts_files_are_kept(found: dict[str, Any], kept: bool) -> None:
+    assert manifest.has_files_of(found, ME, "algo-2") is kept
+
+
 def test_documents_that_are_not_ours_count_as_none() -> None:
     assert manifest.parse(b"<html>") == manifest.parse(b"[1]") == {}
     assert manifest.parse(manifest.marker(ME)) == {

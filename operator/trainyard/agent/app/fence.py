@@ -44,6 +44,11 @@ def already_committed(store: Store, plan: Plan, patience: Patience) -> dict[str,
     return found if manifest.committed(found, plan.job) else None
 
 
+def committed_with(store: Store, plan: Plan, host: str, patience: Patience) -> bool:
+    """Has algo-1 committed this attempt, and with it the files of this host? Raises Refused."""
+    return manifest.has_files_of(_manifest(store, plan, patience), plan.job, host)
+
+
 def _manifest(store: Store, plan: Plan, patience: Patience) -> dict[str, object]:
     """Its beginning, for it names every file, and there may be millions; nothing if there is none. A refused read counts as none: S3 says
     403 for a missing key to those who may not list."""

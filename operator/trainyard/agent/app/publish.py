@@ -91,7 +91,7 @@ class Publisher:
                 # A lifecycle rule, or another job on its way out, has aborted it; or a part's ETag came damaged.
                 log.warning("%s; once more from the beginning", refused)
                 self.abandon()
-        self._committed(job)
+        self._committed(job, joint=True)
 
     def _commit(self, job: Job) -> None:
         if self._built and not self._archives.unchanged(self._hosts(job)):
@@ -103,16 +103,19 @@ class Publisher:
         self._write_manifest(job)
 
     def share(self, job: Job) -> None:
-        """This host's files alone, under keys of their own."""
+        """This host's files alone, under keys of their own; nothing where algo-1 has committed them and only its word was missed."""
         self.abandon()
-        uris = {tree: manifest.share_uri(self._plan, self._settings.host, tree) for tree in TREES}
+        host = self._plan.host(self._settings.host)
+        uris = {tree: manifest.share_uri(self._plan, host.name, tree) for tree in TREES}
         try:
-            self._fill(uris, [self._plan.host(self._settings.host)], fenced=False)
-            self._show(uris, nobody, job)
-            self._begun.abort_all(self._store.doubtful)
+            joint = fence.committed_with(self._store, self._plan, host.name, self._patience)
+            if not joint:
+                self._fill(uris, [host], fenced=False)
+                self._show(uris, nobody, job)
+                self._begun.abort_all(self._store.doubtful)
         except Refused as refused:
             raise fence.upload_failure(refused) from refused
-        self._committed(job)
+        self._committed(job, joint=joint)
 
     def abandon(self) -> None:
         """Takes back whatever is not visible yet."""
@@ -221,9 +224,11 @@ class Publisher:
         skipped = [entry for built in self._built.values() for entry in built.notes.skipped]
         write(f'], "skipped": {json.dumps(skipped)}}}')
 
-    def _committed(self, job: Job) -> None:
+    def _committed(self, job: Job, *, joint: bool) -> None:
+        """`joint`: this host's files are among the job's, and not apart."""
         self._tell(
             "committed",
+            joint=joint,
             missing=self._missing(job),
             warnings=[text for built in self._built.values() for text in built.notes.warnings],
             unreadable=[path for built in self._built.values() for path in built.notes.unreadable],

@@ -171,7 +171,7 @@ def _kept(sidecar: Sidecar, ending: dict[str, Any]) -> dict[str, Any]:
 def _committed(sidecar: Sidecar, answer: dict[str, Any]) -> dict[str, Any]:
     ending: dict[str, Any] = {"artifacts": [Artifact.from_dict(artifact) for artifact in answer["artifacts"]]}
     failed = {"result": Result.FAILED, "reason": Reason.ARTIFACT_UPLOAD_FAILED.value}
-    if sidecar.settings.host != sidecar.plan.hosts[0].name:
+    if not answer["joint"]:
         uris = ", ".join(artifact.uri for artifact in ending["artifacts"]) or "none"
         me = sidecar.settings.host
         why = f"algo-1 was lost before it had the files of {me}; they"

@@ -6,6 +6,7 @@ standard output; the end of standard input is the end of the process:
     {"do": "prepare", ...Job}   every byte to S3, nothing visible         -> prepared | failed
     {"do": "commit",  ...Job}   prepare what is not, then make it visible -> committed | failed
     {"do": "share",   ...Job}   this host's own files, beside the job's   -> committed | failed
+                                (`joint`: algo-1 has them among the job's)
     {"do": "take_back"}         abort what an earlier process began       -> taken_back
     {"do": "enough"}            at once: what is refused now is tried no more
 

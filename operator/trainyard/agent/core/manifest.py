@@ -48,7 +48,7 @@ def newer_attempt(found: dict[str, Any], job: JobIdentity) -> bool:
 
 
 def mine(found: dict[str, Any], job: JobIdentity) -> bool:
-    """Is the marker this attempt's?"""
+    """Is the document this attempt's?"""
     return found.get("jobID") == job.digest and _attempt(found) == job.attempt
 
 
@@ -67,6 +67,11 @@ def _attempt(found: dict[str, Any]) -> int:
 def committed(found: dict[str, Any], job: JobIdentity) -> bool:
     """Is this job's outcome already in S3, so that there is nothing left to train?"""
     return found.get("jobID") == job.digest and found.get("outcome") in TRUSTED_OUTCOMES
+
+
+def has_files_of(found: dict[str, Any], job: JobIdentity, host: str) -> bool:
+    """Was this very attempt committed with the files of this host?"""
+    return mine(found, job) and host not in found.get("missingHosts", [host])
 
 
 def stop_reason(found: dict[str, Any]) -> StopReason | None:

@@ -66,6 +66,18 @@ def test_an_object_that_is_listed_twice_is_given_out_once(tmp_path: Path) -> Non
     assert paths(made, sort=True) == list("abcd")
 
 
+def test_of_objects_that_are_shared_by_size_a_page_that_came_twice_counts_once(tmp_path: Path) -> None:
+    items = [StoredObject(f"p/{key}", size, "") for key, size in (("a", 3), ("b", 1), ("a", 3), ("b", 1))]
+    even = channel(distribution="ShardedByS3Key", sharding="bytes")
+    found = []
+    for rank in range(2):
+        made = share(tmp_path / str(rank), lambda: items, of=even, rank=rank, hosts=2)
+        (tmp_path / str(rank)).mkdir()
+        found += paths(made)
+        assert made.total == 2
+    assert found == ["a", "b"]
+
+
 def test_an_object_is_given_out_before_the_listing_is_over(tmp_path: Path) -> None:
     asked = []
 

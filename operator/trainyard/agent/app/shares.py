@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +77,10 @@ class Share:
     def _balanced(self) -> Iterator[StoredObject]:
         """This host's, by size: of all objects the sizes must be known first."""
         data = (item for item in self.source.listing() if not layout.is_folder_marker(item))
-        for item, rank in balance.shared(self._sorted(self.source.look_up(data), balance.by_size), self._hosts):
+        ordered = self._sorted(self.source.look_up(data), balance.by_size)
+        # Of a page that came twice its objects follow each other here.
+        once = (next(same) for _, same in groupby(ordered, balance.by_size))
+        for item, rank in balance.shared(once, self._hosts):
             self.total += 1
             if rank == self._rank:
                 yield item

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.support import objects as o
 from trainyard.api import names
 from trainyard.controller.adapters.cache import Store
 from trainyard.controller.app.state import State
+from trainyard.controller.core.decision import Act
 from trainyard.controller.core.job import Job, pack_job, parse_job
+from trainyard.controller.core.policies import decide
 
 KEY = (o.NAMESPACE, o.NAME)
 POD_KEY = (o.NAMESPACE, f"{o.NAME}-1-algo-1")
@@ -302,3 +306,33 @@ def test_what_the_watch_tells_meanwhile_is_not_replaced_by_an_older_answer() -> 
     state.seen("pods", version(o.raw_pod(status={"phase": "Succeeded"}), 12))
     assert state.claim(job, "algo-1", version(o.raw_pod(), 9))
     assert [pod.phase for pod in state.pods_of(job).values()] == ["Succeeded"]
+
+
+def second_attempts_pod() -> dict[str, Any]:
+    raw = o.raw_pod(metadata={"name": f"{o.NAME}-2-algo-1"})
+    raw["metadata"]["labels"] |= {names.LABEL_ATTEMPT: "2"}
+    raw["metadata"]["ownerReferences"][0]["name"] = f"{o.NAME}-2-plan"
+    return raw
+
+
+@pytest.mark.parametrize("status", [{}, {"attempt": 1, "hosts": [{"name": "algo-1", "pod": f"{o.NAME}-1-algo-1"}]}])
+def test_a_job_whose_status_was_lost_or_is_an_old_one_goes_on_with_the_attempt_that_runs(
+    status: dict[str, Any],
+) -> None:
+    state = State()
+    state.seen("jobs", o.raw_job(status=status))
+    state.seen("pods", second_attempts_pod())
+    job = state.job(KEY)
+    assert job is not None
+    assert (job.attempt, job.status.hosts, list(state.pods_of(job))) == (2, [], ["algo-1"])
+    decision = decide(o.snapshot(job, list(state.pods_of(job).values())))
+    assert decision.act is Act.WATCH
+
+
+def test_the_pods_of_a_job_that_has_ended_do_not_change_what_it_says() -> None:
+    state = State()
+    state.seen("jobs", o.raw_job(status={"trainingJobStatus": "Completed", "attempt": 1}))
+    state.seen("pods", second_attempts_pod())
+    job = state.job(KEY)
+    assert job is not None
+    assert job.attempt == 1

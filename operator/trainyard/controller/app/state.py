@@ -55,7 +55,16 @@ class State:
 
     def job(self, key: Key) -> Job | None:
         packed = self.jobs.get(key)
-        return packed.unpack() if packed is not None else None
+        return self._as_pods_tell(packed.unpack()) if packed is not None else None
+
+    def _as_pods_tell(self, job: Job) -> Job:
+        """At the attempt of its latest pods, if its status is of an earlier one: it was lost, or restored from a backup. By its word
+        alone a second gang would train beside the one that is there."""
+        pods = () if job.terminal or job.history_lost else self.pods.group((job.namespace, job.uid))
+        latest = max((pod.attempt for pod in pods if pod.host), default=0)
+        if latest <= job.attempt:
+            return job
+        return replace(job, status=job.status.model_copy(update={"attempt": latest, "hosts": []}))
 
     def seen(self, kind: Kind, raw: Any, deleted: bool = False) -> set[Key]:
         """Take note of one object; the keys of the jobs that this concerns, none if it was known already."""

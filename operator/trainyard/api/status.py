@@ -112,6 +112,13 @@ class ChannelStatus(Model):
     )
 
 
+class Choices(Model):
+    """What the job's annotations chose when its first pods were made; all attempts keep to it."""
+
+    sharding: Literal["objects", "bytes"] = Field(description="Annotation trainyard.dev/sharding.")
+    manifest_paths: Literal["relative", "key"] = Field(description="Annotation trainyard.dev/manifest-paths.")
+
+
 class HostStatus(Model):
     """One ML compute instance: its pod and its share of the input."""
 
@@ -171,6 +178,10 @@ class JobStatus(Model):
         default_factory=dict,
         description="What the platform filled in where the spec says nothing: field path -> value.",
         examples=[{"stoppingCondition.maxRuntimeInSeconds": 86400}],
+    )
+    choices: Choices | None = Field(
+        default=None,
+        description="What the annotations chose when the first pods were made. Later attempts keep to it.",
     )
     attempt: Number | None = Field(default=None, description="Number of the attempt, from 1.")
     attempt_start_time: Time | None = Field(

@@ -450,3 +450,22 @@ def test_what_is_left_of_a_job_goes_after_its_time(annotated: bool, removed: boo
     found = actions(snapshot, decision)
     assert (decision.act, found.expired, found.remove) == (Act.CLEAN, True, removed)
     assert decision.requeue_after is None
+
+
+@pytest.mark.parametrize("edited", ["objects", "sideways"])
+def test_an_annotation_edited_while_a_job_runs_neither_changes_nor_fails_its_next_attempt(edited: str) -> None:
+    source = {"s3DataSource": {"s3URI": "s3://data/train"}}
+    job = o.job(inputDataConfig=[{"channelName": "train", "dataSource": source}], **RETRY)
+    job = replace(job, annotations={names.ANNOTATION_SHARDING: "bytes"})
+    _, _, job = look(job, [o.training()], now=10)
+    _, _, job = look(replace(job, annotations={names.ANNOTATION_SHARDING: edited}), [lost()], now=100)
+    decision, snapshot, _ = look(job, [], now=200)
+    assert decision.act is Act.MAKE, decision.message
+    assert isinstance(decision.resolved, Resolved)
+    assert job_plan(job, decision.resolved, snapshot.options).channels[0].sharding == "bytes"
+
+
+def test_a_job_whose_annotations_are_not_understood_by_now_records_no_choice_and_goes_on() -> None:
+    job = replace(o.job(), annotations={names.ANNOTATION_SHARDING: "sideways"})
+    decision, _, job = look(job, [o.training()], now=10)
+    assert (decision.act, job.status.choices) == (Act.WATCH, None)

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from trainyard.api import names
 from trainyard.api.resources import MAX_INSTANCES
-from trainyard.api.status import TERMINAL, Condition, JobStatus
+from trainyard.api.status import TERMINAL, Choices, Condition, JobStatus
 from trainyard.api.trainingjob import LONGEST_TTL, TrainingJobSpec
 from trainyard.controller.core import read
 
@@ -101,7 +101,14 @@ class Job:
     def delete_after_ttl(self) -> bool:
         return self.annotations.get(names.ANNOTATION_DELETE_AFTER_TTL) == "true"
 
-    def chosen(self, annotation: str, values: tuple[Value, ...]) -> Value:
+    def choices(self) -> Choices:
+        """As the first pods were made, else as the annotations have it now. Raises ValueError with a sentence."""
+        return self.status.choices or Choices(
+            sharding=self._chosen(names.ANNOTATION_SHARDING, names.SHARDING),
+            manifest_paths=self._chosen(names.ANNOTATION_MANIFEST_PATHS, names.MANIFEST_PATHS),
+        )
+
+    def _chosen(self, annotation: str, values: tuple[Value, ...]) -> Value:
         """The value of an annotation that chooses among `values`; the first where it is absent. Raises ValueError with a sentence."""
         value = self.annotations.get(annotation, values[0])
         for known in values:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from trainyard.api import names
 from trainyard.api.channels import Channel, S3DataSource
 from trainyard.api.plan import ChannelPlan, CheckpointPlan, Host, JobIdentity, Plan, StorePlan, WebIdentityPlan
 from trainyard.api.platform import ExecutionRoleSpec
@@ -46,13 +45,14 @@ def lends(spec: TrainingJobSpec, role: ExecutionRoleSpec) -> bool:
 
 def _channel(job: Job, spec: TrainingJobSpec, channel: Channel, source: S3DataSource) -> ChannelPlan:
     assert source.s3_data_type != "Converse"  # a rule has refused it
+    choices = job.choices()
     return ChannelPlan(
         name=channel.channel_name,
         s3_uri=source.s3_uri,
         data_type=source.s3_data_type,
         distribution=source.s3_data_distribution_type,
-        sharding=job.chosen(names.ANNOTATION_SHARDING, names.SHARDING),
-        manifest_paths=job.chosen(names.ANNOTATION_MANIFEST_PATHS, names.MANIFEST_PATHS),
+        sharding=choices.sharding,
+        manifest_paths=choices.manifest_paths,
         input_mode=spec.mode_of(channel),
         content_type=channel.content_type,
         compression=channel.compression_type,

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from trainyard.api import names
 from trainyard.api.platform import ExecutionRoleSpec, InstanceTypeSpec
 from trainyard.api.reasons import Reason
 from trainyard.controller.core import volumes
@@ -58,8 +57,7 @@ def resolve(snapshot: Snapshot) -> Resolved | Unresolved:
             lasting=True,
         )
     try:
-        snapshot.job.chosen(names.ANNOTATION_SHARDING, names.SHARDING)
-        snapshot.job.chosen(names.ANNOTATION_MANIFEST_PATHS, names.MANIFEST_PATHS)
+        snapshot.job.choices()
     except ValueError as error:
         return Unresolved(Reason.INVALID_SPEC, str(error))
     instance = _instance_type(snapshot)

@@ -10,6 +10,7 @@ from trainyard.api.plan import model_uri
 from trainyard.api.reasons import Reason
 from trainyard.api.status import (
     ChannelStatus,
+    Choices,
     HostStatus,
     JobStatus,
     ModelArtifacts,
@@ -92,6 +93,7 @@ def _next(snapshot: Snapshot, decision: Decision, doing: Activity) -> JobStatus:
         final_metric_data_list=final_metrics(snapshot),
         channels=_channels(snapshot),
         defaults=previous.defaults or (defaults(job.spec) if job.spec is not None else {}),
+        choices=previous.choices or _choices(snapshot),
         attempt=job.attempt,
         attempt_start_time=snapshot.now if resumed else previous.attempt_start_time,
         earlier_attempts=previous.earlier_attempts,
@@ -103,6 +105,14 @@ def _next(snapshot: Snapshot, decision: Decision, doing: Activity) -> JobStatus:
         observed_generation=job.generation,
         conditions=conditions(snapshot, decision, doing, secondary),
     )
+
+
+def _choices(snapshot: Snapshot) -> Choices | None:
+    """Of the first pods, for all that follow: an annotation edited meanwhile would give later attempts other shares."""
+    try:
+        return snapshot.job.choices() if snapshot.pods and snapshot.job.spec is not None else None
+    except ValueError:
+        return None
 
 
 def _billable(job: Job, transitions: list[Transition], ended: datetime | None) -> int:

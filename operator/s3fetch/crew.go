@@ -25,7 +25,8 @@ type crew struct {
 	taken    atomic.Int64
 }
 
-// newCrew's workers each have `block` bytes in memory: few enough to stay in the processor's cache between socket, digest and file.
+// newCrew's workers each have `block` bytes in memory: so many that what a read and a write cost besides copying does not count, and so few
+// that they stay in the processor's cache between socket, digest and file.
 func newCrew(fetcher *fetcher, most, block int) *crew {
 	c := &crew{requests: make(chan *request, underWay), fetcher: fetcher, most: most, block: block}
 	go c.grow()

@@ -21,6 +21,8 @@ import (
 
 const (
 	received = 32 * 1024
+	// Of TLS, encrypted.
+	records = 256 * 1024
 	// Of a head, of TLS, and of what marks chunks.
 	overhead = 256 * 1024
 )
@@ -253,7 +255,7 @@ func (w *worker) connect(host string) error {
 	conn = w.timed
 	if w.settings.Secure {
 		// TLS asks for one record at a time, which has 16 KiB at most: the kernel is asked for several.
-		conn = tls.Client(&ahead{conn, bufio.NewReaderSize(conn, w.block)}, &tls.Config{ServerName: name})
+		conn = tls.Client(&ahead{conn, bufio.NewReaderSize(conn, min(w.block, records))}, &tls.Config{ServerName: name})
 	}
 	w.host, w.conn = host, conn
 	if w.reader == nil {

@@ -48,7 +48,7 @@ func run() error {
 	go say(os.Stdout, answers)
 	fetcher := &fetcher{settings: settings, answers: answers, seed: maphash.MakeSeed()}
 	little := newCrew(fetcher, mostSmall, 64<<10)
-	much := newCrew(fetcher, mostLarge, 256<<10)
+	much := newCrew(fetcher, mostLarge, 1<<20)
 	for {
 		record, err := read(in)
 		if err != nil || record == nil {

@@ -318,6 +318,27 @@ def test_a_lost_pod_of_a_job_with_a_retry_strategy_is_followed_by_a_new_attempt(
     assert (status["attempt"], status["retryAttempts"]) == (2, 1)
 
 
+def test_neither_a_lost_status_nor_an_edited_annotation_makes_another_gang_or_ends_the_one_that_runs(
+    crds: Kubectl, alone: OperatorProcess
+) -> None:
+    alone.start()
+    job = submit(crds, alone.namespace, "edited", hosts=2, retryStrategy={"maximumRetryAttempts": 1})
+    pods_made(job, 2)
+    all_recorded(job, 2)
+    crds("annotate", "trainingjob", "edited", "-n", alone.namespace, f"{names.ANNOTATION_SHARDING}=sideways")
+    crds("delete", "pod", "edited-1-algo-2", "-n", alone.namespace)
+    gang = ["edited-2-algo-1", "edited-2-algo-2"]
+    eventually("another attempt", lambda: [pod["metadata"]["name"] for pod in job.pods] == gang, within=40)
+    uids = [pod["metadata"]["uid"] for pod in job.pods]
+    all_recorded(job, 2)
+    nothing = '[{"op": "remove", "path": "/status"}]'
+    crds("patch", "trainingjob", "edited", "-n", alone.namespace, "--subresource=status", "--type=json", "-p", nothing)
+    all_recorded(job, 2)
+    assert (job.status["attempt"], [host["pod"] for host in job.status["hosts"]]) == (2, gang)
+    compared_again(alone)
+    assert [pod["metadata"]["uid"] for pod in job.pods] == uids
+
+
 def test_a_foreign_pod_of_the_same_name_is_left_alone_and_named(
     crds: Kubectl, namespace: str, operator: OperatorProcess
 ) -> None:

@@ -7,6 +7,7 @@ import os
 import statistics
 import subprocess
 import sys
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -66,10 +67,12 @@ class Contender:
 
 
 def in_turns(contenders: Sequence[Contender], runs: int) -> list[Row]:
-    """Run round by round, so that a machine whose speed drifts is the same for all."""
+    """Run round by round, so that a machine whose speed drifts is the same for all; each round another one is the first."""
     rows = [Row(each.name) for each in contenders]
     for number in range(runs):
-        for each, row in zip(contenders, rows, strict=True):
+        turns = deque(zip(contenders, rows, strict=True))
+        turns.rotate(-number)
+        for each, row in turns:
             if number == 0 or not each.slow:
                 row.runs.append(each.run())
                 _say(f"{each.name}: {row.runs[-1].seconds:.2f} s")

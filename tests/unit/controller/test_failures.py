@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -80,6 +81,14 @@ def shut_down(code: int, held_until: float, message: str = "") -> Pod:
         "sidecar": o.ended(2, 80, 137, message=message),
     }
     return o.pod(containers=states, status=SHUT_DOWN)
+
+
+UNKNOWN = o.ended(6, 90, 255, "Unknown")
+
+
+def restarted(**states: dict[str, Any]) -> Pod:
+    """Its node was switched off and on again, while what `states` does not have ran: as a kubelet and containerd said it."""
+    return o.pod(containers={"sidecar": UNKNOWN, "prefetch": UNKNOWN} | states, status={"phase": "Failed"})
 
 
 def ended_in_staging(**more: Any) -> Pod:
@@ -248,6 +257,42 @@ CASES: dict[str, tuple[Pod, Reason, str, list[str]]] = {
         "AlgorithmError: , exit code: 1",
         [],
     ),
+    "a node that was restarted": (
+        restarted(stage=o.ended(4, 5, message=o.report(result=Result.STAGED)), training=UNKNOWN, hold=UNKNOWN),
+        Reason.POD_LOST,
+        "InternalServerError: host algo-1 was lost: pod diamonds-1-algo-1 on node node-1: its node does not know how",
+        ["as after a restart of the node", "What it had not uploaded is gone"],
+    ),
+    "a node that was restarted during staging": (
+        restarted(stage=UNKNOWN, training=o.waiting(), hold=o.waiting()),
+        Reason.POD_LOST,
+        "InternalServerError: host algo-1 was lost",
+        ["as after a restart of the node"],
+    ),
+    "a node that was restarted during the upload": (
+        restarted(stage=o.ended(4, 5), training=o.ended(6, 60), hold=UNKNOWN),
+        Reason.POD_LOST,
+        "InternalServerError: host algo-1 was lost",
+        ["as after a restart of the node"],
+    ),
+    "a program that had failed before its node was restarted": (
+        restarted(stage=o.ended(4, 5), training=o.ended(6, 60, 3), hold=UNKNOWN),
+        Reason.ALGORITHM_ERROR,
+        "AlgorithmError: , exit code: 3",
+        [],
+    ),
+    "a runtime that has lost training alone": (
+        o.over(code=255, reason="Unknown", message=o.report()),
+        Reason.POD_LOST,
+        "InternalServerError: host algo-1 was lost",
+        [],
+    ),
+    "a program with the exit code that lost containers have": (
+        o.over(code=255, reason="Error"),
+        Reason.ALGORITHM_ERROR,
+        "AlgorithmError: , exit code: 255",
+        [],
+    ),
     "memory, on a node that shuts down": (
         o.over(code=137, reason="OOMKilled", message="", status=SHUT_DOWN),
         Reason.OUT_OF_MEMORY,
@@ -397,3 +442,11 @@ def test_a_stream_that_broke_off_on_another_host_fails_the_job() -> None:
     broken = BROKEN.replace('"algo-1"', '"algo-2"')
     ending = finish(o.over(), o.over("algo-2", message=broken))
     assert (ending.status, ending.reason) == ("Failed", "DataDownloadFailed")
+
+
+def test_a_host_whose_node_was_away_for_long_is_dated_to_when_the_cluster_missed_it() -> None:
+    pod = restarted(stage=o.ended(4, 5), training=UNKNOWN, hold=UNKNOWN)
+    (found,) = failures(o.snapshot(o.job(), [pod]))
+    assert found.at == o.at(90)
+    (found,) = failures(o.snapshot(o.job(), [replace(pod, unready_at=o.at(70))]))
+    assert found.at == o.at(70)

@@ -43,6 +43,8 @@ OVERDUE_SECONDS = 60
 SILENT_SECONDS = 50
 # Exit codes of training that are no failure of its own, or need not be: it was ended by SIGKILL or SIGTERM.
 UNTOLD = frozenset({0, 137, 143})
+# The kubelet's words for a container that is no more, and of whose end it knows nothing.
+UNACCOUNTED = frozenset({"Unknown", "ContainerStatusUnknown"})
 # A pod's containers are signalled at the same time, give or take this.
 SIGNALS_SECONDS = 5
 # A sidecar or prefetch that ended so often never gets going.
@@ -184,6 +186,15 @@ def cut_short(pod: Pod) -> bool:
     return taken or pod.deleting is not None
 
 
+def unaccounted(pod: Pod) -> bool:
+    """Nobody knows how its work ended: the node was restarted under it, or the container runtime has lost it. The exit code is made up."""
+    training, sidecar = pod.container(names.CONTAINER_TRAINING), pod.container(names.CONTAINER_SIDECAR)
+    work = [pod.container(names.CONTAINER_STAGE), training]
+    if pod.finished and not training.exit_code and final_report(pod, names.CONTAINER_SIDECAR) is None:
+        work.append(sidecar)
+    return any(state.terminated and state.reason in UNACCOUNTED for state in work)
+
+
 def failed_by_itself(pod: Pod) -> bool:
     """The program failed, and only then its pod was ended: `hold`, which leaves at the first signal, was there for longer.
 
@@ -256,7 +267,9 @@ def lost_at(pod: Pod, now: datetime) -> datetime | None:
         return unseen
     training, hold = pod.container(names.CONTAINER_TRAINING), pod.container(names.CONTAINER_HOLD)
     signalled = (hold.finished, training.finished if training.exit_code != 0 else None)
-    for times in (signalled, (pod.disrupted_at, pod.deleting)):
+    # A container that is no more when its node is back has ended when that looks, by its word.
+    marked = pod.unready_at if unaccounted(pod) else None
+    for times in ((*signalled, marked), (pod.disrupted_at, pod.deleting)):
         if known := [at for at in times if at is not None]:
             return min(known)
     return last_sign([pod], now)

@@ -72,14 +72,16 @@ def evicted_for_disk(snapshot: Snapshot, pod: Pod) -> Failure | None:
 
 
 def lost(snapshot: Snapshot, pod: Pod) -> Failure | None:
-    """Evicted, drained, preempted, deleted by somebody, refused by its node, or its node is gone or shut down."""
+    """Evicted, drained, preempted, deleted by somebody, refused by its node, or its node is gone, shut down or started again."""
     if not _is_lost(snapshot, pod):
         return None
     how = "it is no longer there" if pod.deleting is None else "it was deleted"
-    if evidence.overdue(pod, snapshot.now):
+    if evidence.unaccounted(pod):
+        how = "its node does not know how its containers ended, as after a restart of the node or of its container runtime"
+    elif evidence.overdue(pod, snapshot.now):
         how = "it was deleted and its node does not say that it has ended"
     why = f": {pod.disruption or pod.words or how}"
-    advice = "What it had not uploaded is gone. If the node was drained or removed, create the job again."
+    advice = "What it had not uploaded is gone. If the node was drained, removed or restarted, create the job again."
     if evidence.rejected(pod):
         advice = "Its node did not take it, and nothing of it ran: create the job again."
     if pod.preempted:
@@ -105,7 +107,8 @@ def _is_lost(snapshot: Snapshot, pod: Pod) -> bool:
     if taken and ending and not pod.container(names.CONTAINER_TRAINING).has_run:
         # It had not started when the time limit was reached, or the job was suspended, and was deleted for that.
         return False
-    return taken or pod.reason == "Evicted" or stop is StopReason.DELETED
+    forgotten = evidence.unaccounted(pod) and not told
+    return taken or forgotten or pod.reason == "Evicted" or stop is StopReason.DELETED
 
 
 def cannot_start(snapshot: Snapshot, pod: Pod) -> Failure | None:

@@ -10,11 +10,10 @@ from datetime import datetime, timedelta
 from trainyard.api import names
 from trainyard.api.reasons import Reason
 from trainyard.api.report import UNFINISHED, Report, Result, StopReason
-from trainyard.controller.core import evidence
+from trainyard.controller.core import evidence, loss
 from trainyard.controller.core.limits import stop_cause
 from trainyard.controller.core.observed import Pod, final_report
 from trainyard.controller.core.quantity import human_bytes, to_bytes
-from trainyard.controller.core.restart import suspending
 from trainyard.controller.core.snapshot import Snapshot, once
 
 OOM_TEXT = "Please use an instance type with more memory, or reduce the size of job data processed on an instance."
@@ -73,16 +72,16 @@ def evicted_for_disk(snapshot: Snapshot, pod: Pod) -> Failure | None:
 
 def lost(snapshot: Snapshot, pod: Pod) -> Failure | None:
     """Evicted, drained, preempted, deleted by somebody, refused by its node, or its node is gone, shut down or started again."""
-    if not _is_lost(snapshot, pod):
+    if not loss.is_lost(snapshot, pod):
         return None
     how = "it is no longer there" if pod.deleting is None else "it was deleted"
-    if evidence.unaccounted(pod):
+    if loss.unaccounted(pod):
         how = "its node does not know how its containers ended, as after a restart of the node or of its container runtime"
     elif evidence.overdue(pod, snapshot.now):
         how = "it was deleted and its node does not say that it has ended"
     why = f": {pod.disruption or pod.words or how}"
     advice = "What it had not uploaded is gone. If the node was drained, removed or restarted, create the job again."
-    if evidence.rejected(pod):
+    if loss.rejected(pod):
         advice = "Its node did not take it, and nothing of it ran: create the job again."
     if pod.preempted:
         why = f" was preempted{why}"
@@ -92,23 +91,7 @@ def lost(snapshot: Snapshot, pod: Pod) -> Failure | None:
         )
     where = f" on node {pod.node}" if pod.node else ""
     text = f"InternalServerError: host {pod.host} was lost: pod {pod.name}{where}{why.rstrip('.')}. {advice}"
-    return _failure(pod, Reason.POD_LOST, text, evidence.lost_at(pod, snapshot.now))
-
-
-def _is_lost(snapshot: Snapshot, pod: Pod) -> bool:
-    stop = evidence.stop_reason(snapshot, pod)
-    # One that had been told to end before, and says so, was ended by that.
-    told = stop is not None and final_report(pod, names.CONTAINER_SIDECAR) is not None
-    vanished = pod.gone and not pod.sidecar_final and not pod.finished
-    cut_short = evidence.cut_short(pod) and not told
-    taken = vanished or cut_short or evidence.overdue(pod, snapshot.now) or evidence.rejected(pod)
-    taken = taken and not evidence.failed_by_itself(pod)
-    ending = evidence.limit_reached(snapshot) or suspending(snapshot)
-    if taken and ending and not pod.container(names.CONTAINER_TRAINING).has_run:
-        # It had not started when the time limit was reached, or the job was suspended, and was deleted for that.
-        return False
-    forgotten = evidence.unaccounted(pod) and not told
-    return taken or forgotten or pod.reason == "Evicted" or stop is StopReason.DELETED
+    return _failure(pod, Reason.POD_LOST, text, loss.lost_at(pod, snapshot.now))
 
 
 def cannot_start(snapshot: Snapshot, pod: Pod) -> Failure | None:

@@ -26,7 +26,7 @@ type crew struct {
 }
 
 // newCrew's workers each have `block` bytes in memory: so many that what a read and a write cost besides copying does not count, and so few
-// that they stay in the processor's cache between socket, digest and file.
+// that most of them are still in the processor's cache when digest and file get them.
 func newCrew(fetcher *fetcher, most, block int) *crew {
 	c := &crew{requests: make(chan *request, underWay), fetcher: fetcher, most: most, block: block}
 	go c.grow()

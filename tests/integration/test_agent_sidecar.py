@@ -664,6 +664,24 @@ def test_a_host_that_has_missed_the_word_of_algo_1_finds_its_files_in_the_manife
     assert not [key for key in two.server.keys(two.bucket) if "trainyard-shares" in key]
 
 
+def test_algo_1_that_had_committed_and_could_not_say_so_writes_nothing_over_it_when_the_others_have_gone(
+    two: Job,
+) -> None:
+    begin_both(two, [{"a": b"1"}, {"b": b"2"}])
+    first, second = two.pods
+    for pod in two.pods:
+        pod.training_ends()
+    first.released()
+    first.kill()
+    (first.state / "report.json").unlink()  # as if it had been killed before it could write that
+    assert second.end().result is Result.COMMITTED
+    first.start()
+    report = first.end()
+    assert (report.result, report.message) == (Result.COMMITTED, None)
+    assert two.model() == {"a": b"1", "b": b"2"}
+    assert (two.manifest()["outcome"], two.manifest()["missingHosts"]) == ("Completed", [])
+
+
 def test_a_host_without_which_algo_1_has_committed_keeps_its_files_itself(two: Job) -> None:
     begin_both(two, [{"a": b"1"}, {"b": b"2"}])
     first, second = two.pods

@@ -19,7 +19,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.integration.agent_rig import ACCESS_KEY, SECRET_KEY, Job, S3Server, job, wait_for
+from tests.integration.agent_rig import ACCESS_KEY, JOB_ID, SECRET_KEY, Job, S3Server, job, wait_for
 from tests.support.faults import Fault, FaultProxy
 from trainyard.agent.adapters import s3xml
 from trainyard.agent.adapters.s3http import S3Http
@@ -530,6 +530,22 @@ def test_a_manifest_that_never_reads_as_written_is_no_success(one: Job, proxy: F
     proxy.faults.append(Fault(f"GET .*{MANIFEST}", None, down="flip", at=20))
     with pytest.raises(Exception, match="reads differently"):
         commit(one)
+
+
+def test_a_manifest_that_may_not_be_read_holds_up_no_share(one: Job, proxy: FaultProxy) -> None:
+    # As S3 has it for a missing key where the role may not list.
+    content = trained(one)
+    proxy.faults.append(Fault(f"GET .*{MANIFEST}", None, answer=(403, "AccessDenied")))
+    told: list[str] = []
+
+    def tell(event: str, **_: Any) -> None:
+        told.append(event)
+
+    publish.Publisher(settings(one), one.plan, tell).share(publish.Job("Completed"))
+    assert told[-1] == "committed"
+    assert "refused" not in told
+    kept = one.server.archive(one.bucket, f"out/Job/trainyard-shares/{JOB_ID}-1/algo-1/model.tar.gz")
+    assert kept == content
 
 
 def test_a_slow_line_takes_its_time_and_is_not_given_up(one: Job, proxy: FaultProxy) -> None:

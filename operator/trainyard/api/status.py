@@ -113,7 +113,7 @@ class ChannelStatus(Model):
 
 
 class Choices(Model):
-    """What the job's annotations chose when its first pods were made; all attempts keep to it."""
+    """What the job's annotations chose when its first pods were recorded; all later attempts keep to it."""
 
     sharding: Literal["objects", "bytes"] = Field(description="Annotation trainyard.dev/sharding.")
     manifest_paths: Literal["relative", "key"] = Field(description="Annotation trainyard.dev/manifest-paths.")
@@ -181,7 +181,7 @@ class JobStatus(Model):
     )
     choices: Choices | None = Field(
         default=None,
-        description="What the annotations chose when the first pods were made. Later attempts keep to it.",
+        description="What the annotations chose when the first pods were recorded. Later attempts keep to it.",
     )
     attempt: Number | None = Field(default=None, description="Number of the attempt, from 1.")
     attempt_start_time: Time | None = Field(

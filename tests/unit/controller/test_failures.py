@@ -444,9 +444,26 @@ def test_a_stream_that_broke_off_on_another_host_fails_the_job() -> None:
     assert (ending.status, ending.reason) == ("Failed", "DataDownloadFailed")
 
 
-def test_a_host_whose_node_was_away_for_long_is_dated_to_when_the_cluster_missed_it() -> None:
+@pytest.mark.parametrize(
+    ("marked", "at"),
+    [(None, 90), (1, 90), (70, 20), (50, 6), (90, 90)],
+    ids=["not marked", "before training", "for long", "early", "by its own node"],
+)
+def test_a_host_whose_node_was_away_is_dated_to_when_that_fell_silent(marked: float | None, at: float) -> None:
     pod = restarted(stage=o.ended(4, 5), training=UNKNOWN, hold=UNKNOWN)
+    pod = replace(pod, unready_at=o.at(marked) if marked is not None else None)
     (found,) = failures(o.snapshot(o.job(), [pod]))
-    assert found.at == o.at(90)
-    (found,) = failures(o.snapshot(o.job(), [replace(pod, unready_at=o.at(70))]))
-    assert found.at == o.at(70)
+    assert found.at == o.at(at)
+
+
+def test_a_node_that_was_restarted_does_not_come_before_a_peer_that_had_failed() -> None:
+    staging = replace(restarted(stage=UNKNOWN, training=o.waiting(), hold=o.waiting()), unready_at=o.at(1))
+    found = failures(
+        o.snapshot(o.job(hosts=2), [staging, o.stage_failed("algo-2", message="ClientError: none", reason="NoData")])
+    )
+    assert [(each.host, each.reason) for each in found] == [("algo-2", Reason.NO_DATA), ("algo-1", Reason.POD_LOST)]
+    uploading = restarted(stage=o.ended(4, 5), training=o.ended(6, 60), hold=UNKNOWN)
+    found = failures(
+        o.snapshot(o.job(hosts=2), [replace(uploading, unready_at=o.at(60)), o.over("algo-2", code=3, until=65)])
+    )
+    assert [each.host for each in found] == ["algo-2", "algo-1"]

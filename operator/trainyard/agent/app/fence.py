@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from trainyard.agent.app.patience import READINGS, Patience, Refused
 from trainyard.agent.app.store import Store
@@ -44,9 +44,10 @@ def already_committed(store: Store, plan: Plan, patience: Patience) -> dict[str,
     return found if manifest.committed(found, plan.job) else None
 
 
-def committed_with(store: Store, plan: Plan, host: str, patience: Patience) -> bool:
-    """Has algo-1 committed this attempt, and with it the files of this host? Raises Refused."""
-    return manifest.has_files_of(_manifest(store, plan, patience), plan.job, host)
+def committed_with(store: Store, plan: Plan, hosts: Iterable[str], patience: Patience) -> bool:
+    """Has algo-1 committed this attempt, and with it the files of these hosts? Raises Refused."""
+    found = _manifest(store, plan, patience)
+    return all(manifest.has_files_of(found, plan.job, host) for host in hosts)
 
 
 def _manifest(store: Store, plan: Plan, patience: Patience) -> dict[str, object]:

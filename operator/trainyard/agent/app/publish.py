@@ -81,6 +81,11 @@ class Publisher:
         self._tell("prepared")
 
     def commit(self, job: Job) -> None:
+        if job.missing and self._are_in([*job.missing]):
+            # An earlier process of this host has committed and could not say so; those hosts have seen that, and gone.
+            self.abandon()
+            self._committed(Job(job.outcome), joint=True)
+            return
         for left in reversed(range(TRIES)):
             try:
                 self._commit(job)
@@ -92,6 +97,12 @@ class Publisher:
                 log.warning("%s; once more from the beginning", refused)
                 self.abandon()
         self._committed(job, joint=True)
+
+    def _are_in(self, hosts: list[str]) -> bool:
+        """Has this attempt's manifest the files of these hosts? One that cannot be read shows nothing, and is not waited for."""
+        with contextlib.suppress(Refused):
+            return fence.committed_with(self._store, self._plan, hosts, self._brief)
+        return False
 
     def _commit(self, job: Job) -> None:
         if self._built and not self._archives.unchanged(self._hosts(job)):
@@ -108,7 +119,7 @@ class Publisher:
         host = self._plan.host(self._settings.host)
         uris = {tree: manifest.share_uri(self._plan, host.name, tree) for tree in TREES}
         try:
-            joint = fence.committed_with(self._store, self._plan, host.name, self._patience)
+            joint = self._are_in([host.name])
             if not joint:
                 self._fill(uris, [host], fenced=False)
                 self._show(uris, nobody, job)

@@ -59,7 +59,7 @@ class State:
 
     def _as_pods_tell(self, job: Job) -> Job:
         """At the attempt of its latest pods, if its status is of an earlier one: it was lost, or restored from a backup. By its word
-        alone a second gang would train beside the one that is there."""
+        alone a second gang would train beside the one that is there. Which hosts that gang had is not known, but those that are there."""
         pods = () if job.terminal or job.history_lost else self.pods.group((job.namespace, job.uid))
         latest = max((pod.attempt for pod in pods if pod.host), default=0)
         if latest <= job.attempt:

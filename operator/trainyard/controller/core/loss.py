@@ -39,16 +39,25 @@ def lost_at(pod: Pod, now: datetime) -> datetime | None:
     """When a host was lost: what the others do after that may be because of it. None where nothing of it ever ran."""
     if not any(state.has_run for state in pod.containers.values()):
         return None
-    if (unseen := evidence.unseen_end(pod, now)) is not None:
+    if (unseen := evidence.unseen_end(pod, now) or _silent_since(pod)) is not None:
         return unseen
     training, hold = pod.container(names.CONTAINER_TRAINING), pod.container(names.CONTAINER_HOLD)
     signalled = (hold.finished, training.finished if training.exit_code != 0 else None)
-    # A container that is no more when its node is back has ended when that looks, by its word.
-    marked = pod.unready_at if unaccounted(pod) else None
-    for times in ((*signalled, marked), (pod.disrupted_at, pod.deleting)):
+    for times in (signalled, (pod.disrupted_at, pod.deleting)):
         if known := [at for at in times if at is not None]:
             return min(known)
     return evidence.last_sign([pod], now)
+
+
+def _silent_since(pod: Pod) -> datetime | None:
+    """When the node of a host that trained fell silent, if it was away for so long that the cluster marked the pod. What the node says when
+    it is back is that the containers have ended now."""
+    training, marked = pod.container(names.CONTAINER_TRAINING), pod.unready_at
+    began, ended = training.started, training.finished
+    if training.reason not in UNACCOUNTED or began is None or ended is None or marked is None:
+        return None
+    # While training runs a pod is ready: a mark from before is of its beginning, one from after of its end.
+    return max(marked - timedelta(seconds=evidence.SILENT_SECONDS), began) if began <= marked < ended else None
 
 
 def cut_short(pod: Pod) -> bool:

@@ -24,6 +24,7 @@ from trainyard.controller.core.decision import Act, Decision
 from trainyard.controller.core.defaults import defaults
 from trainyard.controller.core.job import DEFAULT_REGION, Job
 from trainyard.controller.core.logmetrics import accounted, final_metrics
+from trainyard.controller.core.loss import UNACCOUNTED
 from trainyard.controller.core.observed import Pod, final_report
 from trainyard.controller.core.references import Resolved
 from trainyard.controller.core.restart import started_over
@@ -189,7 +190,8 @@ def _host(snapshot: Snapshot, pod: Pod, known: HostStatus | None) -> HostStatus:
     """What was known once stays known after the pod has gone."""
     staged = final_report(pod, names.CONTAINER_STAGE)
     live = snapshot.report(pod)
-    code = pod.container(names.CONTAINER_TRAINING).exit_code
+    training = pod.container(names.CONTAINER_TRAINING)
+    code = training.exit_code if training.reason not in UNACCOUNTED else None
     objects = next(
         (report.objects for report in (staged, live) if report is not None and report.objects is not None), None
     )

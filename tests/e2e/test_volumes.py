@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from hack import providers
 from tests.e2e.jobs import Job, Manifest, eventually, manifest
 from tests.e2e.site import Desk
 
@@ -39,6 +42,25 @@ config = json.load(open("/opt/ml/input/config/inputdataconfig.json"))
 files = {name: open(os.path.join(root, name)).read() for name in os.listdir(root) if os.path.isfile(os.path.join(root, name))}
 host = json.load(open("/opt/ml/input/config/resourceconfig.json"))["current_host"]
 json.dump({"files": files, "fault": fault, "config": config["train"]}, open(f"/opt/ml/model/{host}.json", "w"))
+"""
+
+# Fills its storage volume, is told so, and goes on when there is room again.
+FILL_UP = """
+import errno, os, time
+fault = 0
+with open("/opt/ml/model/noise", "wb", buffering=0) as noise:
+    while not fault:
+        try:
+            noise.write(os.urandom(1 << 20))
+        except OSError as error:
+            fault = error.errno
+while True:
+    try:
+        with open("/opt/ml/model/told", "w") as told:
+            told.write(errno.errorcode[fault])
+        break
+    except OSError:
+        time.sleep(0.2)
 """
 
 # Leaves the node as it was, and says what was there.
@@ -84,6 +106,34 @@ def claim(desk: Desk, volume: str, **labels: str) -> None:
             "spec": spec,
         }
     )
+
+
+@pytest.fixture
+def small_disk(desk: Desk) -> Iterator[Path]:
+    """A file system of 48 MiB on the node; the only volume of the StorageClass that has its name."""
+    if providers.choose().name != "native":
+        pytest.skip("the node is not this machine")
+    directory = Path(f"/var/tmp/trainyard-{desk.namespace}")
+    directory.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m", directory.name, directory], check=True)
+    storage = {"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": directory.name}}
+    desk.kubectl.apply(
+        storage | {"provisioner": "kubernetes.io/no-provisioner", "volumeBindingMode": "WaitForFirstConsumer"}
+    )
+    spec = {
+        "capacity": {"storage": "1Gi"},
+        "accessModes": ["ReadWriteOnce"],
+        "persistentVolumeReclaimPolicy": "Retain",
+        "storageClassName": directory.name,
+        "hostPath": {"path": str(directory), "type": "Directory"},
+    }
+    volume = {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": directory.name}, "spec": spec}
+    desk.kubectl.apply(volume)
+    yield directory
+    for kind in ("persistentvolume", "storageclass"):
+        desk.kubectl("delete", kind, directory.name, "--wait=false", "--ignore-not-found")
+    subprocess.run(["umount", "--lazy", directory], check=True)
+    directory.rmdir()
 
 
 def on_file_system(directory: str, mode: str = "ro", kind: str = "EFS") -> Manifest:
@@ -178,3 +228,35 @@ def test_a_claim_that_is_not_bound_is_waited_for(desk: Desk, volume: str) -> Non
     claim(desk, volume, **{LABEL: FILE_SYSTEM})
     job.completes()
     eventually("the events say why it waited", lambda: "ClaimNotReady" in [e["reason"] for e in job.events], within=10)
+
+
+def test_a_program_that_fills_a_volume_of_its_own_is_told_so_and_the_job_says_it(desk: Desk, small_disk: Path) -> None:
+    kind = f"ml.test.{desk.namespace}"
+    desk.instance_type(kind, storageClassName=small_disk.name)
+    image = desk.images["test-train"]
+    made = manifest(
+        "fill-up",
+        image,
+        desk.bucket,
+        hyper={"program": FILL_UP},
+        algorithmSpecification={"trainingImage": image, "containerEntrypoint": ["python3", "-c", RUN]},
+    )
+    made["spec"]["resourceConfig"]["instanceType"] = kind
+    job = desk.submit(made)
+    full = eventually(
+        "the condition says that the volume is full",
+        lambda: (
+            job.status.get("conditions") and job.condition("Ready")["reason"] == "DiskFull" and job.condition("Ready")
+        ),
+        within=150,
+    )
+    assert (full["status"], job.status["secondaryStatus"]) == ("True", "Training")
+    assert "the storage volume of algo-1 is full" in full["message"]
+    (small_disk / "model/noise").write_bytes(b"less")
+    job.completes(within=120)
+    assert job.model() == {"noise": b"less", "told": b"ENOSPC"}
+    (claim,) = json.loads(desk.kubectl("get", "pvc", "-n", desk.namespace, "-o", "json"))["items"]
+    assert claim["spec"]["resources"]["requests"]["storage"] == "1Gi"
+    job.delete()
+    left = lambda: not json.loads(desk.kubectl("get", "pvc", "-n", desk.namespace, "-o", "json"))["items"]  # noqa: E731
+    eventually("the volume's claim goes with its pod", left, within=60)

@@ -226,6 +226,12 @@ def test_instance_types_are_valid_and_among_them_one_for_a_small_machine() -> No
     assert types["ml.p4d.24xlarge"].capacity["nvidia.com/gpu"] == "8"
 
 
+def test_an_instance_type_of_the_values_may_name_a_storage_class() -> None:
+    added = 'instanceTypes={"my.box":{"capacity":{"cpu":2,"memory":"4Gi"},"storageClassName":"gp3"}}'
+    specs = {item["metadata"]["name"]: item["spec"] for item in of_kind("InstanceType", added)}
+    assert (specs["my.box"]["storageClassName"], specs["ml.m5.large"].get("storageClassName")) == ("gp3", None)
+
+
 def test_an_instance_type_can_be_added_and_one_left_out() -> None:
     names = [
         item["metadata"]["name"]

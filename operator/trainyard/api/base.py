@@ -24,4 +24,5 @@ class Model(BaseModel):
 
 # A count or a size that a JSON number holds exactly.
 Size = Annotated[int, Field(ge=0, le=2**53)]
+DNS_SUBDOMAIN = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
 DNS_LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"

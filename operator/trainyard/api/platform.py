@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from trainyard.api.base import DNS_LABEL, Model
+from trainyard.api.base import DNS_LABEL, DNS_SUBDOMAIN, Model
 from trainyard.api.rules import list_keys
 from trainyard.api.uris import S3_URI
 
@@ -54,12 +54,22 @@ class InstanceTypeSpec(Model):
         max_length=20,
     )
 
+    storage_class_name: str | None = Field(
+        default=None,
+        pattern=DNS_SUBDOMAIN,
+        max_length=253,
+        description="StorageClass of the storage volume: each host gets a volume of its own of volumeSizeInGB, which goes with its pod, and"
+        " a program that fills it is told so by the file system. Default: a directory on the node's disk, where a host"
+        " that writes more than volumeSizeInGB is evicted, and loses its model.",
+        examples=["gp3"],
+    )
+
 
 class SecretReference(Model):
     """A Secret of the same namespace."""
 
     name: str = Field(
-        pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$",
+        pattern=DNS_SUBDOMAIN,
         max_length=253,
         description="Name of the Secret.",
         examples=["s3-credentials"],
@@ -70,7 +80,7 @@ class ConfigMapKey(Model):
     """One entry of a ConfigMap of the same namespace."""
 
     name: str = Field(
-        pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$",
+        pattern=DNS_SUBDOMAIN,
         max_length=253,
         description="Name of the ConfigMap.",
         examples=["company-ca"],
@@ -144,7 +154,7 @@ class WebIdentity(Model):
 
 
 FILE_SYSTEM_ID = r"^fs-[0-9a-f]{8,}$"
-ClaimName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
+ClaimName = Annotated[str, Field(pattern=DNS_SUBDOMAIN, max_length=253)]
 
 
 class FileSystem(Model):

@@ -214,6 +214,23 @@ def test_the_storage_volume_does_not_hide_the_image_s_own_code() -> None:
     assert "/opt/ml" not in [mount["mountPath"] for mount in training["volumeMounts"]]
 
 
+def test_a_host_whose_instance_type_names_a_class_has_a_volume_of_its_own() -> None:
+    own = o.instance_type(storageClassName="gp3")
+    pod = made(o.snapshot(o.job(), instance_type=own, roles=(o.role(securityMode="restricted"),))).pods[0]
+    (volume,) = [volume for volume in pod["spec"]["volumes"] if volume["name"] == "ml"]
+    claim = volume["ephemeral"]["volumeClaimTemplate"]
+    assert claim["spec"] == {
+        "accessModes": ["ReadWriteOnce"],
+        "storageClassName": "gp3",
+        "resources": {"requests": {"storage": "30Gi"}},
+    }
+    assert claim["metadata"]["labels"][names.LABEL_JOB_NAME] == o.NAME
+    security = pod["spec"]["securityContext"]
+    assert (security["fsGroup"], security["fsGroupChangePolicy"]) == (security["runAsUser"], "OnRootMismatch")
+    on_the_node = made(o.snapshot(o.job(), roles=(o.role(securityMode="restricted"),))).pods[0]
+    assert "fsGroup" not in on_the_node["spec"]["securityContext"]
+
+
 def test_a_dollar_reaches_the_program_as_it_was_written() -> None:
     environment = containers(made(CASES["one-host"]).pods[0])["training"]["env"]
     assert {"name": "PRICE", "value": "$$(cost) $$5"} in environment

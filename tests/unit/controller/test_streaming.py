@@ -45,6 +45,17 @@ def test_files_that_s3_refuses_while_training_runs_show_in_the_condition() -> No
     assert shown == ("True", "UploadBlocked", "S3 does not take what algo-1 writes: bucket tb does not exist")
 
 
+def test_a_storage_volume_that_is_full_shows_in_the_condition_while_training_goes_on() -> None:
+    told = BLOCKED.but(reason="DiskFull", message="the storage volume of algo-1 is full (0 bytes are free)")
+    full = o.snapshot(o.job(), [o.training()], reports={"pod-algo-1": told})
+    assert ready(full) == ("True", "DiskFull", "the storage volume of algo-1 is full (0 bytes are free)")
+
+
+def test_hosts_with_a_volume_of_their_own_are_asked_whether_it_is_full() -> None:
+    own = o.instance_type(storageClassName="gp3")
+    assert interval(o.snapshot(o.job(), [o.training()], instance_type=own), o.training()) == CHECKPOINTS_SECONDS
+
+
 @pytest.mark.parametrize(
     ("spec", "seconds"),
     [

@@ -16,6 +16,9 @@ from trainyard.api.report import Artifact, CheckpointReport, Phase, Report, Resu
 if TYPE_CHECKING:
     from trainyard.agent.app.sidecar import Sidecar
 
+FULL_BYTES = 1 << 20
+"""Free on a volume that is called full."""
+
 
 def compose(sidecar: Sidecar, decision: Decision) -> Report:
     """The report as of now; with a result once the worker or algo-1 is done."""
@@ -33,7 +36,11 @@ def compose(sidecar: Sidecar, decision: Decision) -> Report:
         failure=_failure(sidecar, decision),
         checkpoints=_checkpoints(sidecar),
     )
-    update = _kept(sidecar, _ending(sidecar, decision)) or _news(sidecar, report.phase, stage)
+    update = (
+        _kept(sidecar, _ending(sidecar, decision))
+        or _news(sidecar, report.phase, stage)
+        or _full(sidecar, report.phase)
+    )
     if message := update.get("message"):
         update["message"] = readable(message)
     return report.but(**update)
@@ -126,6 +133,18 @@ def _news(sidecar: Sidecar, phase: Phase, stage: dict[str, Any]) -> dict[str, An
     if phase is Phase.UPLOADING and sidecar.hosts.unreachable:
         return {"message": f"cannot reach {', '.join(sidecar.hosts.unreachable)}"}
     return {}
+
+
+def _full(sidecar: Sidecar, phase: Phase) -> dict[str, Any]:
+    """What the program is told as ENOSPC, and may not tell anybody."""
+    free = files.free_bytes(sidecar.settings.ml)
+    if phase is not Phase.TRAINING or free >= FULL_BYTES:
+        return {}
+    text = (
+        f"the storage volume of {sidecar.settings.host} is full ({free} bytes are free): what its program writes is refused. Let it write"
+        " less under /opt/ml, or ask for more with resourceConfig.volumeSizeInGB"
+    )
+    return {"reason": Reason.DISK_FULL.value, "message": text}
 
 
 def _not_kept(sidecar: Sidecar, phase: Phase, message: str) -> dict[str, Any]:

@@ -103,7 +103,9 @@ def interval(snapshot: Snapshot, pod: Pod) -> float:
         return 0
     if any(spec.mode_of(channel) == "Pipe" for channel in spec.input_data_config):
         return STREAMS_SECONDS
-    return CHECKPOINTS_SECONDS if spec.checkpoint_config is not None or folders.kept(spec) else 0
+    kind = snapshot.instance_type.spec if snapshot.instance_type is not None else None
+    may_be_full = kind is not None and kind.storage_class_name is not None
+    return CHECKPOINTS_SECONDS if spec.checkpoint_config is not None or folders.kept(spec) or may_be_full else 0
 
 
 def _busy(pod: Pod) -> bool:

@@ -166,6 +166,8 @@ def training(snapshot: Snapshot, _decision: Decision) -> Activity | None:
             continue  # what was in the way while it staged is over
         if report.reason == Reason.DOWNLOAD_BLOCKED:
             return Activity(Reason.DOWNLOAD_BLOCKED, f"the stream of {pod.host} waits: {report.message}")
+        if report.reason == Reason.DISK_FULL:
+            return Activity(Reason.DISK_FULL, report.message)
         if report.reason == Reason.UPLOAD_BLOCKED:
             return Activity(Reason.UPLOAD_BLOCKED, f"S3 does not take what {pod.host} writes: {report.message}")
     return Activity(Reason.TRAINING, "Training image download completed. Training in progress.")

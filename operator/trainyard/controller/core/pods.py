@@ -13,6 +13,7 @@ from trainyard.controller.core.job import Job
 from trainyard.controller.core.jobplan import LOOPBACK, lends
 from trainyard.controller.core.quantity import from_bytes, from_millicores
 from trainyard.controller.core.references import Resolved
+from trainyard.controller.core.security import Security
 from trainyard.controller.core.snapshot import Options
 
 VOLUME_ML, VOLUME_SHM, VOLUME_STATE, VOLUME_TOOLS = "ml", "shm", "state", "tools"
@@ -39,7 +40,9 @@ def pod(job: Job, host: str, resolved: Resolved, options: Options) -> Manifest:
     spec = job.spec
     assert spec is not None
     restricted = (resolved.role.security_mode or options.default_security_mode) == "restricted"
-    security = _Security(restricted, options.restricted_uid)
+    security = Security(
+        restricted, options.restricted_uid, owns_volume=resolved.instance.storage_class_name is not None
+    )
     several = spec.resource_config.instance_count > 1
     pod_spec: Manifest = {
         "restartPolicy": "Never",
@@ -76,45 +79,6 @@ def pod(job: Job, host: str, resolved: Resolved, options: Options) -> Manifest:
     }
 
 
-class _Security:
-    """Who the containers run as. baseline: training as its image says. restricted: everything as one non-root user."""
-
-    def __init__(self, restricted: bool, uid: int) -> None:
-        self._restricted = restricted
-        self._uid = uid
-
-    def pod(self) -> Manifest:
-        if not self._restricted:
-            return {}
-        return {
-            "runAsNonRoot": True,
-            "runAsUser": self._uid,
-            "runAsGroup": self._uid,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        }
-
-    def _confined(self) -> Manifest:
-        return {
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
-            "seccompProfile": {"type": "RuntimeDefault"},
-        }
-
-    def agent(self) -> Manifest:
-        """uid 0 with DAC_OVERRIDE alone: enough to read a 0600 file of any user, and admitted by Pod Security baseline."""
-        confined = self._confined() | {"readOnlyRootFilesystem": True}
-        if self._restricted:
-            return confined
-        return confined | {"runAsUser": 0, "capabilities": {"drop": ["ALL"], "add": ["DAC_OVERRIDE"]}}
-
-    def bystander(self) -> Manifest:
-        """For what only waits or does nothing."""
-        return self._confined() | {"readOnlyRootFilesystem": True}
-
-    def training(self) -> Manifest:
-        return self._confined() if self._restricted else {}
-
-
 def _mount(volume: str, path: str, read_only: bool = False, sub_path: str | None = None) -> Manifest:
     mount: Manifest = {"name": volume, "mountPath": path}
     if read_only:
@@ -130,7 +94,7 @@ def _read_only(channel: str) -> Manifest:
     return _mount(VOLUME_ML, f"{names.ML_SUBPATHS['input']}/{place}", read_only=True, sub_path=f"input/{place}")
 
 
-def _agent(name: str, host: str, resolved: Resolved, security: _Security, options: Options) -> Manifest:
+def _agent(name: str, host: str, resolved: Resolved, security: Security, options: Options) -> Manifest:
     """What `sidecar` and `stage` share: the S3 identity and the agent's volumes."""
     found = [
         _mount(VOLUME_ML, names.ML_DIR),
@@ -161,7 +125,7 @@ def _agent(name: str, host: str, resolved: Resolved, security: _Security, option
     }
 
 
-def _sidecar(host: str, spec: TrainingJobSpec, resolved: Resolved, security: _Security, options: Options) -> Manifest:
+def _sidecar(host: str, spec: TrainingJobSpec, resolved: Resolved, security: Security, options: Options) -> Manifest:
     sidecar = _agent(names.CONTAINER_SIDECAR, host, resolved, security, options)
     sidecar["volumeMounts"].append(_mount(VOLUME_TOOLS, names.TOOLS_DIR))
     # The process that streams reads ahead, beside the one that uploads.
@@ -178,7 +142,7 @@ def _sidecar(host: str, spec: TrainingJobSpec, resolved: Resolved, security: _Se
     }
 
 
-def _prefetch(spec: TrainingJobSpec, security: _Security, options: Options) -> Manifest:
+def _prefetch(spec: TrainingJobSpec, security: Security, options: Options) -> Manifest:
     """Shows a wrong image before any download. It stays, as a sidecar: the next init container then starts at once, and
     not only when the kubelet has noticed, up to a second later, that this one has ended."""
     return _user_image(names.CONTAINER_PREFETCH, spec, options) | {
@@ -190,7 +154,7 @@ def _prefetch(spec: TrainingJobSpec, security: _Security, options: Options) -> M
     }
 
 
-def _stage(host: str, resolved: Resolved, security: _Security, options: Options) -> Manifest:
+def _stage(host: str, resolved: Resolved, security: Security, options: Options) -> Manifest:
     stage = _agent(names.CONTAINER_STAGE, host, resolved, security, options)
     stage["volumeMounts"] += mounts.of_stage(resolved)
     return stage | {
@@ -198,7 +162,7 @@ def _stage(host: str, resolved: Resolved, security: _Security, options: Options)
     }
 
 
-def _hold(security: _Security, options: Options) -> Manifest:
+def _hold(security: Security, options: Options) -> Manifest:
     return {
         "name": names.CONTAINER_HOLD,
         "image": options.agent_image,
@@ -217,7 +181,7 @@ def _user_image(name: str, spec: TrainingJobSpec, options: Options) -> Manifest:
     return container
 
 
-def _training(job: Job, spec: TrainingJobSpec, resolved: Resolved, security: _Security, options: Options) -> Manifest:
+def _training(job: Job, spec: TrainingJobSpec, resolved: Resolved, security: Security, options: Options) -> Manifest:
     """As `docker run IMAGE train` would run it."""
     algorithm, share = spec.algorithm_specification, resolved.compute
     container = _user_image(names.CONTAINER_TRAINING, spec, options)
@@ -281,9 +245,23 @@ def _annotation_item(path: str, annotation: str) -> Manifest:
     return {"path": path, "fieldRef": {"fieldPath": f"metadata.annotations['{annotation}']"}}
 
 
+def _storage(job: Job, spec: TrainingJobSpec, resolved: Resolved) -> Manifest:
+    """What /opt/ml is on. Only a volume of its own says ENOSPC; over its limit a directory of the node is an eviction without grace."""
+    size, storage_class = f"{spec.resource_config.volume_size_in_gb}Gi", resolved.instance.storage_class_name
+    if storage_class is None:
+        return {"emptyDir": {"sizeLimit": size}}
+    claim = {
+        "accessModes": ["ReadWriteOnce"],
+        "storageClassName": storage_class,
+        "resources": {"requests": {"storage": size}},
+    }
+    labels = naming.labels(job.name, job.uid, job.attempt)
+    return {"ephemeral": {"volumeClaimTemplate": {"metadata": {"labels": labels}, "spec": claim}}}
+
+
 def _volumes(job: Job, spec: TrainingJobSpec, resolved: Resolved) -> list[dict[str, Any]]:
     volumes: list[Manifest] = [
-        {"name": VOLUME_ML, "emptyDir": {"sizeLimit": f"{spec.resource_config.volume_size_in_gb}Gi"}},
+        {"name": VOLUME_ML} | _storage(job, spec, resolved),
         {"name": VOLUME_SHM, "emptyDir": {"medium": "Memory", "sizeLimit": from_bytes(resolved.compute.shared_memory)}},
         {"name": VOLUME_STATE, "emptyDir": {}},
         {"name": VOLUME_TOOLS, "emptyDir": {}},

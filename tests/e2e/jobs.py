@@ -245,6 +245,12 @@ class Job:
         )
 
 
+def staging(job: Job) -> bool:
+    """Does any host bring its data?"""
+    states = [entry for pod in job.pods for entry in pod["status"].get("initContainerStatuses", [])]
+    return any(entry["name"] == "stage" and "running" in entry["state"] for entry in states)
+
+
 def check_transitions(status: Manifest) -> None:
     """Contiguous, in time, each with a message, and the last one closed."""
     transitions = status["secondaryStatusTransitions"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.e2e.jobs import Job, channel, eventually, manifest
+from tests.e2e.jobs import Job, channel, eventually, manifest, staging
 from tests.e2e.site import LONG, Desk, Site
 
 OBEDIENT = {"seconds": "1000", "term": "handle"}
@@ -18,11 +18,6 @@ SNAPSHOT_S = 90
 def whole(job: Job) -> bool:
     """Is its result in S3?"""
     return job.bucket.exists(job.key("trainyard-manifest.json"))
-
-
-def staging(job: Job) -> bool:
-    states = [entry for pod in job.pods for entry in pod["status"].get("initContainerStatuses", [])]
-    return any(entry["name"] == "stage" and "running" in entry["state"] for entry in states)
 
 
 def deleted(desk: Desk, job: Job, *, within: float = 90) -> None:

@@ -14,8 +14,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.e2e.jobs import Job, began, check_transitions, ended, eventually, manifest, path_of
-from tests.e2e.site import Desk, Site, open_desk
+from tests.e2e.jobs import Job, began, channel, check_transitions, ended, eventually, manifest, path_of, staging
+from tests.e2e.site import LONG, Desk, Site, open_desk
 
 STUBBORN = {"seconds": "1000", "write": {"partial": "kept"}}
 # As stubborn, but it says when SIGTERM came.
@@ -160,6 +160,38 @@ def test_a_stop_before_any_pod_runs_needs_no_pod(desk: Desk) -> None:
     assert "endTime" not in status["secondaryStatusTransitions"][-1]
     job.stop()
     assert job.ends(within=30)["trainingJobStatus"] == "Stopped"
+    desk.pods_are_over(job)
+
+
+@pytest.mark.skipif(not LONG, reason="takes minutes: TRAINYARD_LONG=1")
+def test_a_stop_goes_on_without_the_operator_once_the_pods_were_told(desk: Desk) -> None:
+    job = desk.submit(manifest("left-alone", desk.images["test-train"], desk.bucket, hyper=OBEDIENT))
+    job.trains()
+    job.stop()
+    told = lambda: "trainyard.dev/stop" in job.pods[0]["metadata"]["annotations"]  # noqa: E731
+    eventually("its pod is told", told, within=30)
+    with desk.operator_away():
+        key = job.key("trainyard-manifest.json")
+        # Nobody tells the pod that training has ended: it may use its 120 s, and only then does silence count.
+        eventually("the model is in S3, and the manifest", lambda: desk.bucket.exists(key), within=360)
+        eventually("nothing of it runs", lambda: job.pods[0]["status"]["phase"] in ("Succeeded", "Failed"), within=60)
+    assert job.manifest()["outcome"] == "Stopped"
+    assert job.model() == {"terminated": b"SIGTERM"}
+    status = job.ends(within=60)
+    check_transitions(status)
+    assert path_of(status)[-3:] == ["Training", "Stopping", "Stopped"]
+
+
+def test_a_stop_while_data_is_on_its_way_ends_the_job_without_s3(desk: Desk) -> None:
+    desk.bucket.put("data/a", "a")
+    data = [channel("train", desk.bucket.uri("data/"))]
+    with desk.s3_paused():
+        job = desk.submit(manifest("halfway", desk.images["test-train"], desk.bucket, channels=data, hyper=OBEDIENT))
+        job.reaches("Downloading", within=60)
+        eventually("it asks S3 for its data", lambda: staging(job), within=60)
+        job.stop()
+        status = job.ends(within=90)
+    assert path_of(status) == ["Starting", "Downloading", "Stopping", "Stopped"]
     desk.pods_are_over(job)
 
 

@@ -63,7 +63,7 @@ class Condition(Model):
     type: str = Field(
         max_length=316,
         description="Accepted, Ready, Reconciling, Stalled, Suspended, DataReady, ArtifactsUploaded, Complete, Failed, Finished or"
-        " FieldsIgnored; of a job with metricDefinitions also MetricsRead and LogLinesLost.",
+        " FieldsIgnored; of a job with checkpointConfig also CheckpointsKept, with metricDefinitions MetricsRead and LogLinesLost.",
     )
     status: Literal["True", "False", "Unknown"] = Field(description="Whether it holds.")
     observed_generation: Size = Field(default=0, description="The spec's generation that this speaks of.")

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support import objects as o
 from tests.unit.controller.test_transitions import after, live, step
-from trainyard.api.status import JobStatus
+from trainyard.api.status import Condition, JobStatus
 from trainyard.controller.core.announce import announcements
 from trainyard.controller.core.conditions import TYPES
 from trainyard.controller.core.observed import Pod
@@ -50,6 +50,12 @@ def test_each_stage_has_its_conditions(stage: str) -> None:
     assert true(status) == expected | {"Accepted"}
     assert reason(status) == why
     assert all(condition.observed_generation == 1 for condition in status.conditions)
+
+
+def test_the_type_of_a_condition_is_described_with_every_one_that_there_is() -> None:
+    told = Condition.model_fields["type"].description or ""
+    some = ("FieldsIgnored", "CheckpointsKept", "MetricsRead", "LogLinesLost")
+    assert [kind for kind in (*TYPES, *some) if kind not in told] == []
 
 
 def test_a_stopping_job_is_reconciling_and_a_stopped_one_is_finished_and_ready() -> None:

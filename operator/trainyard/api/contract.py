@@ -146,7 +146,9 @@ REQUEST: Final[dict[str, Entry]] = {
         "counts from trainingStartTime", "at most 28 days, SageMaker's quota"
     ),
     "StoppingCondition.MaxWaitTimeInSeconds": _acted("counts from the job's creation", f"{_BOUNDED}: 60 days"),
-    "StoppingCondition.MaxPendingTimeInSeconds": _acted("counts from the job's creation"),
+    "StoppingCondition.MaxPendingTimeInSeconds": _acted(
+        "for each attempt: from the job's creation, or from attemptStartTime"
+    ),
     "Tags": _kept("kept in the spec"),
     "Tags[].Key": _kept("kept in the spec"),
     "Tags[].Value": _kept("kept in the spec"),

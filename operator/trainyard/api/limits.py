@@ -45,7 +45,8 @@ class StoppingCondition(SpecModel):
         default=None,
         ge=1800,
         le=2419200,
-        description="How long the job may wait for capacity, in seconds from its creation, after which it is stopped.",
+        description="How long each attempt may wait for capacity, in seconds: the first from the job's creation, a later one, or"
+        " one that was suspended, from status.attemptStartTime. After that the job is stopped.",
         examples=[7200],
     )
 

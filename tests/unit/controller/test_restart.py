@@ -423,6 +423,17 @@ def test_a_job_without_capacity_is_stopped_after_its_pending_time_with_the_sched
     assert "Insufficient cpu" in said
 
 
+def test_each_attempt_has_the_pending_time_for_itself() -> None:
+    """The second is due when the first is over, long after the pending time of a job that had counted from its creation."""
+    job = o.job(**RETRY, stoppingCondition={"maxRuntimeInSeconds": 86400, "maxPendingTimeInSeconds": 1800})
+    _, _, job = look(job, [o.training()], now=5000)
+    decision, _, job = look(job, [lost()], now=5000)
+    assert (decision.act, job.attempt, job.status.attempt_start_time) == (Act.RESTART, 2, o.at(5000))
+    decision, _, _ = look(job, [o.unscheduled()], now=6799)
+    assert (decision.act, decision.requeue_after) == (Act.WATCH, 1)
+    assert look(job, [o.unscheduled()], now=6800)[0].act is Act.STOP
+
+
 @pytest.mark.parametrize("behind", [0, 6, 1800])
 def test_pods_that_had_no_node_are_stopped_whatever_the_apiservers_clock_says_of_their_deletion(behind: int) -> None:
     job = o.job(stoppingCondition={"maxRuntimeInSeconds": 100, "maxPendingTimeInSeconds": 1800})

@@ -146,6 +146,6 @@ def unharmed(operator: OperatorProcess) -> list[str]:
         wrong.append("the operator has ended")
     if operator.liveness() != "ok":
         wrong.append(f"liveness: {operator.liveness()!r}")
-    if restarts := operator.metric("trainyard_kopf_restarts_total"):
-        wrong.append(f"kopf was started again {restarts:.0f} times")
+    if restarts := operator.metric("trainyard_watch_restarts_total"):
+        wrong.append(f"the watches were started again {restarts:.0f} times")
     return wrong

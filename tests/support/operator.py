@@ -119,8 +119,10 @@ class OperatorProcess:
         return self._get(self.health, "/healthz").strip()
 
     def metric(self, name: str) -> float:
-        """A metric without labels; 0 if there is none."""
-        found = re.search(rf"^{name} (\S+)", self._get(self.metrics, "/metrics"), re.MULTILINE)
+        """A metric without labels; 0 of an operator that does not answer. A name that is not exported must not pass for a 0."""
+        page = self._get(self.metrics, "/metrics")
+        found = re.search(rf"^{name} (\S+)", page, re.MULTILINE)
+        assert found or not page, f"no metric {name}"
         return float(found.group(1)) if found else 0.0
 
     def writes(self) -> dict[str, float]:

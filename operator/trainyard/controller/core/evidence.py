@@ -87,7 +87,8 @@ def blocked(pod: Pod) -> Blocked | None:
             continue  # nobody waits for it yet
         if crashing(pod, name):
             # The kubelet's own message has a growing number in it.
-            return Blocked(pod, name, CRASH_LOOP, state.last_words or "it ends as soon as it has started")
+            said = state.last_words or state.message if name == names.CONTAINER_PREFETCH else state.last_words
+            return Blocked(pod, name, CRASH_LOOP, said or "it ends as soon as it has started")
         if state.state == "waiting" and (state.reason in PULL_WAITS or state.reason in CREATE_WAITS):
             return Blocked(pod, name, state.reason, state.message)
     return None
@@ -106,11 +107,12 @@ def begun_nothing_since(pod: Pod) -> datetime | None:
 def crashing(pod: Pod, name: str) -> bool:
     """A container that the kubelet starts again and again, before training was due.
 
-    The sidecar counts as crashing also while it happens to run, until staging has succeeded: its next end is near.
+    The sidecar counts as crashing also while it happens to run, until staging has succeeded: its next end is near. So does
+    prefetch, and from its first failure on: what is seen between two tries must not begin the wait anew.
     """
     state = pod.container(name)
     if name == names.CONTAINER_PREFETCH:
-        return state.state == "waiting" and state.reason == CRASH_LOOP
+        return state.reason == CRASH_LOOP if state.state == "waiting" else state.failed or state.restarts >= CRASHES
     if name != names.CONTAINER_SIDECAR or pod.container(names.CONTAINER_HOLD).has_run:
         return False
     if state.state == "waiting" and state.reason == CRASH_LOOP:

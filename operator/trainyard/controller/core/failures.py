@@ -103,6 +103,8 @@ def cannot_start(snapshot: Snapshot, pod: Pod) -> Failure | None:
     if not found.permanent and snapshot.now - since < timedelta(seconds=snapshot.options.image_pull_timeout):
         return None
     told = f"{found.reason}: {found.message}" if found.message else found.reason
+    if found.crashing and not found.of_agent:
+        return _image_runs_nothing(pod, told, snapshot.now)
     if found.of_agent:
         return _failure(
             pod,
@@ -129,6 +131,28 @@ def cannot_start(snapshot: Snapshot, pod: Pod) -> Failure | None:
         f"ClientError: the container {found.container} of image {pod.image} cannot be created on host {pod.host}: {told}.",
         snapshot.now,
     )
+
+
+def _image_runs_nothing(pod: Pod, told: str, at: datetime | None) -> Failure:
+    where = f"host {pod.host} (node {pod.node})" if pod.node else f"host {pod.host}"
+    text = (
+        f"InternalServerError: not even trainyard's own program can be run in the training image {pod.image} on {where}:"
+        f" {told.rstrip('.')}. Use an image that is whole and for the node's architecture; if no other image runs there either, the"
+        " node's container runtime must be mended, or please report this."
+    )
+    return _failure(pod, Reason.NOT_EXECUTABLE, text, at)
+
+
+def nothing_runs(snapshot: Snapshot, pod: Pod) -> Failure | None:
+    """`prefetch` failed, and the pod is over before it was started again. What was told to end, or lost, has not failed by that."""
+    prefetch = pod.container(names.CONTAINER_PREFETCH)
+    if pod.alive or not prefetch.failed or evidence.image_proven(pod):
+        return None
+    if evidence.ordered(pod) is not None or evidence.stop_reason(snapshot, pod) is not None:
+        return None
+    told = f"{prefetch.reason or 'it ended'}, exit code {prefetch.exit_code}"
+    told += f": {prefetch.message.strip()}" if prefetch.message.strip() else ""
+    return _image_runs_nothing(pod, told, prefetch.finished or evidence.last_sign([pod], snapshot.now))
 
 
 def not_staged(snapshot: Snapshot, pod: Pod) -> Failure | None:
@@ -228,6 +252,7 @@ CHECKS: tuple[Callable[[Snapshot, Pod], Failure | None], ...] = (
     input_failed,
     out_of_memory,
     lost,
+    nothing_runs,
     algorithm_failed,
     cannot_start,
     not_uploaded,

@@ -7,14 +7,10 @@ from datetime import datetime, timedelta
 from trainyard.api import names
 from trainyard.api.report import StopReason
 from trainyard.controller.core import evidence
-from trainyard.controller.core.observed import Pod, final_report
+from trainyard.controller.core.observed import UNACCOUNTED, UNTOLD, Pod, final_report
 from trainyard.controller.core.restart import suspending
 from trainyard.controller.core.snapshot import Snapshot
 
-# Exit codes of training that are no failure of its own, or need not be: it was ended by SIGKILL or SIGTERM.
-UNTOLD = frozenset({0, 137, 143})
-# The kubelet's words for a container that is no more, and of whose end it knows nothing.
-UNACCOUNTED = frozenset({"Unknown", "ContainerStatusUnknown"})
 # A pod's containers are signalled at the same time, give or take this.
 SIGNALS_SECONDS = 5
 

@@ -16,6 +16,10 @@ from trainyard.controller.core.naming import config_map_name, rank_of
 from trainyard.controller.core.naming import labels as labels_of
 
 State = Literal["absent", "waiting", "running", "terminated"]
+# Exit codes that are no failure of a program's own, or need not be: it was ended by SIGKILL or SIGTERM.
+UNTOLD = frozenset({0, 137, 143})
+# The kubelet's words for a container that is no more, and of whose end it knows nothing.
+UNACCOUNTED = frozenset({"Unknown", "ContainerStatusUnknown"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,11 @@ class Container:
     def has_run(self) -> bool:
         """It runs or ran: a StartError ends without having started."""
         return self.running or self.started is not None
+
+    @property
+    def failed(self) -> bool:
+        """By itself: neither ended from outside, nor in a way that nobody saw."""
+        return self.terminated and self.exit_code not in UNTOLD and self.reason not in UNACCOUNTED
 
 
 ABSENT = Container()

@@ -24,8 +24,7 @@ from trainyard.controller.core.decision import Act, Decision
 from trainyard.controller.core.defaults import defaults
 from trainyard.controller.core.job import DEFAULT_REGION, Job
 from trainyard.controller.core.logmetrics import accounted, final_metrics
-from trainyard.controller.core.loss import UNACCOUNTED
-from trainyard.controller.core.observed import Pod, final_report
+from trainyard.controller.core.observed import UNACCOUNTED, Pod, final_report
 from trainyard.controller.core.references import Resolved
 from trainyard.controller.core.restart import started_over
 from trainyard.controller.core.snapshot import Snapshot

@@ -1,0 +1,91 @@
+"""Images in which nothing runs, and containers that cannot be made: waited for, and then told with what to do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.support import objects as o
+from trainyard.api import names
+from trainyard.api.report import Result, StopOrder, StopReason
+from trainyard.controller.core import evidence
+from trainyard.controller.core.decision import Act
+from trainyard.controller.core.observed import Pod, as_gone
+from trainyard.controller.core.policies import decide
+from trainyard.controller.core.verdict import Verdict
+
+FOREIGN = "failed to create containerd task: runc: exec /trainyard/podtool: exec format error: unknown"
+NOTHING_RUNS = f"InternalServerError: not even trainyard's own program can be run in the training image {o.IMAGE}"
+START_ERROR = o.ended(-1, -1, 128, "StartError", FOREIGN)
+LAST = {"lastState": START_ERROR["state"], "restartCount": 1}
+BACK_OFF = o.waiting("CrashLoopBackOff", "back-off 10s restarting failed container") | LAST
+
+
+def prefetching(prefetch: dict[str, Any], phase: str = "Pending", **more: Any) -> Pod:
+    """`prefetch` is the container's state; the others are as they are then."""
+    over = phase == "Failed"
+    sidecar = o.ended(2, 9, message=more.pop("told", "")) if over else o.running(2)
+    states = {"sidecar": sidecar, "prefetch": prefetch, "stage": o.waiting(), "training": o.waiting()}
+    return o.pod(containers=states, status={"phase": phase} | more.pop("status", {}), **more)
+
+
+def ending(pod: Pod, **job: Any) -> Verdict:
+    decision = decide(o.snapshot(o.job(**job), [pod]))
+    assert decision.verdict is not None, decision
+    return decision.verdict
+
+
+def waited(pod: Pod, seconds: int) -> Act:
+    """What is decided when the host's container has been unable to start for so long."""
+    found = evidence.blocked(pod)
+    assert found is not None
+    return decide(o.snapshot(o.job(), [pod], blocked_since={found.key: o.at(1000 - seconds)})).act
+
+
+@pytest.mark.parametrize(
+    "prefetch", [START_ERROR, START_ERROR | LAST, BACK_OFF, o.running(50) | LAST | {"restartCount": 3}]
+)
+def test_an_image_in_which_nothing_runs_fails_the_job_after_the_timeout(prefetch: dict[str, Any]) -> None:
+    """In each state that a look may meet between two tries: the wait goes on in all of them."""
+    pod = prefetching(prefetch)
+    assert (waited(pod, 599), waited(pod, 600)) == (Act.WATCH, Act.FINISH)
+    decision = decide(o.snapshot(o.job(), [pod], blocked_since={("pod-algo-1", "prefetch"): o.at(0)}))
+    assert decision.verdict is not None
+    reason = decision.verdict.failure_reason or ""
+    assert (decision.verdict.status, decision.verdict.reason) == ("Failed", "NotExecutable")
+    assert reason.startswith(f"{NOTHING_RUNS} on host algo-1 (node node-1): CrashLoopBackOff: ")
+    assert "exec format error" in reason
+    assert "for the node's architecture" in reason
+
+
+@pytest.mark.parametrize("code", [128, 1, 255])
+def test_a_pod_that_ended_because_nothing_runs_in_its_image_says_so(code: int) -> None:
+    found = ending(prefetching(o.ended(3, 3, code, message=FOREIGN), "Failed"))
+    assert (found.status, found.reason) == ("Failed", "NotExecutable")
+    assert (found.failure_reason or "").startswith(
+        f"{NOTHING_RUNS} on host algo-1 (node node-1): Error, exit code {code}: "
+    )
+
+
+ORDER = {"annotations": {names.ANNOTATION_STOP: StopOrder(reason=StopReason.HOST_FAILED, message="x").to_json()}}
+OTHERWISE: dict[str, tuple[Pod, str]] = {
+    "it was ended from outside": (prefetching(o.ended(3, 9, 137), "Failed"), "InternalError"),
+    "it answered a signal": (prefetching(o.ended(3, 9, 143), "Failed"), "InternalError"),
+    "it was evicted": (prefetching(START_ERROR, "Failed", status={"reason": "Evicted"}), "PodLost"),
+    "it was deleted": (as_gone(prefetching(START_ERROR)), "PodLost"),
+    "its end was not seen": (prefetching(o.ended(3, 9, 255, "Unknown"), "Failed"), "InternalError"),
+    "it was told to end": (prefetching(START_ERROR, "Failed", **ORDER), "InternalError"),
+    "the image was proven": (o.stage_failed(message="ClientError: none", reason="NoData"), "NoData"),
+}
+
+
+@pytest.mark.parametrize("why", OTHERWISE)
+def test_an_end_of_prefetch_that_says_nothing_of_the_image_is_told_otherwise(why: str) -> None:
+    pod, reason = OTHERWISE[why]
+    assert ending(pod).reason == reason
+
+
+def test_a_stop_before_anything_ran_is_a_stop() -> None:
+    told = o.report(result=Result.ABANDONED, stop_reason=StopReason.USER_REQUESTED)
+    assert ending(prefetching(START_ERROR, "Failed", told=told), stop=True).status == "Stopped"

@@ -11,6 +11,7 @@ from trainyard.api import names
 from trainyard.api.report import Result, StopOrder, StopReason
 from trainyard.controller.core import evidence
 from trainyard.controller.core.decision import Act
+from trainyard.controller.core.failures import failures
 from trainyard.controller.core.observed import Pod, as_gone
 from trainyard.controller.core.policies import decide
 from trainyard.controller.core.verdict import Verdict
@@ -84,6 +85,37 @@ OTHERWISE: dict[str, tuple[Pod, str]] = {
 def test_an_end_of_prefetch_that_says_nothing_of_the_image_is_told_otherwise(why: str) -> None:
     pod, reason = OTHERWISE[why]
     assert ending(pod).reason == reason
+
+
+NO_DIRECTORY = "failed to prepare subPath for volumeMount: not a directory."
+CREATION = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")
+
+
+@pytest.mark.parametrize("why", CREATION)
+@pytest.mark.parametrize("container", ["prefetch", "training", "stage", "hold"])
+def test_a_container_that_cannot_be_created_is_waited_for_and_then_told_with_what_to_do(
+    container: str, why: str
+) -> None:
+    states = o.staged() | {"training": o.waiting(), "hold": o.waiting()}
+    if container in ("prefetch", "stage"):
+        states |= {"stage": o.waiting()}
+    pod = o.pod(containers=states | {container: o.waiting(why, NO_DIRECTORY)}, status={"phase": "Pending"})
+    assert (waited(pod, 599), waited(pod, 600)) == (Act.WATCH, Act.FINISH)
+    seen = o.snapshot(o.job(), [pod], blocked_since={("pod-algo-1", container): o.at(0)})
+    (found,) = failures(seen)
+    told = f"on host algo-1: {why}: {NO_DIRECTORY} "
+    events = "kubectl describe pod diamonds-1-algo-1 -n team"
+    if container in ("prefetch", "training"):
+        assert found.reason == "NotExecutable"
+        beginning = (
+            f"ClientError: the container {container} of image {o.IMAGE} cannot be created {told}Correct what that names"
+        )
+    else:
+        assert found.reason == "InternalError"
+        beginning = f"InternalServerError: the operator's own container {container} cannot start {told}The administrator must mend"
+    assert found.text.startswith(beginning), found.text
+    assert found.text.endswith(events)
+    assert "on node node-1" in found.text
 
 
 def test_a_stop_before_anything_ran_is_a_stop() -> None:

@@ -105,18 +105,18 @@ def cannot_start(snapshot: Snapshot, pod: Pod) -> Failure | None:
     told = f"{found.reason}: {found.message}" if found.message else found.reason
     if found.crashing and not found.of_agent:
         return _image_runs_nothing(pod, told, snapshot.now)
+    events = f"kubectl describe pod {pod.name} -n {pod.namespace}"
     if found.of_agent:
-        return _failure(
-            pod,
-            Reason.INTERNAL_ERROR,
-            f"InternalServerError: the operator's own container {found.container} cannot start on host {pod.host}: {told}."
-            + (
-                f" Its logs: kubectl logs {pod.name} -c {found.container} --previous"
-                if found.crashing
-                else f" The administrator must make the agent image {snapshot.options.agent_image} available to the nodes."
-            ),
-            snapshot.now,
-        )
+        if found.crashing:
+            advice = f"Its logs: kubectl logs {pod.name} -c {found.container} --previous"
+        elif found.pulling:
+            advice = (
+                f"The administrator must make the agent image {snapshot.options.agent_image} available to the nodes."
+            )
+        else:
+            advice = f"The administrator must mend what that names on node {pod.node or '?'}; its events: {events}"
+        what = f"the operator's own container {found.container} cannot start on host {pod.host}: {told.rstrip('.')}"
+        return _failure(pod, Reason.INTERNAL_ERROR, f"InternalServerError: {what}. {advice}", snapshot.now)
     if found.pulling:
         return _failure(
             pod,
@@ -128,7 +128,9 @@ def cannot_start(snapshot: Snapshot, pod: Pod) -> Failure | None:
     return _failure(
         pod,
         Reason.NOT_EXECUTABLE,
-        f"ClientError: the container {found.container} of image {pod.image} cannot be created on host {pod.host}: {told}.",
+        f"ClientError: the container {found.container} of image {pod.image} cannot be created on host {pod.host}:"
+        f" {told.rstrip('.')}. Correct what that names: in the image (its user, its working directory, a file where a directory of"
+        f" /opt/ml must be), or on node {pod.node or '?'} (a device, its container runtime). Its events: {events}",
         snapshot.now,
     )
 

@@ -14,6 +14,7 @@ from trainyard.controller.core.decision import Act
 from trainyard.controller.core.failures import failures
 from trainyard.controller.core.observed import Pod, as_gone
 from trainyard.controller.core.policies import decide
+from trainyard.controller.core.status import reduce
 from trainyard.controller.core.verdict import Verdict
 
 NOT_FOUND = 'failed to create containerd task: runc: exec: "train": executable file not found in $PATH: unknown'
@@ -375,6 +376,14 @@ def test_a_long_failure_text_is_cut_and_keeps_its_exit_code() -> None:
 def test_the_first_host_to_fail_gives_the_reason() -> None:
     ending = finish(o.over(code=1, until=50), o.over("algo-2", code=2, until=40), o.over("algo-3", code=3, until=60))
     assert ending.failure_reason == "AlgorithmError: , exit code: 2"
+
+
+def test_the_host_of_an_algorithm_error_is_told_by_its_exit_code_in_the_status() -> None:
+    """The text has no room for it: its form is the contract's."""
+    snapshot = o.snapshot(o.job(hosts=2), [o.over(), o.over("algo-2", code=2)])
+    status = reduce(snapshot, decide(snapshot))
+    assert status.failure_reason == "AlgorithmError: , exit code: 2"
+    assert {host.name: host.exit_code for host in status.hosts} == {"algo-1": 0, "algo-2": 2}
 
 
 def test_the_lowest_host_gives_the_reason_on_a_tie() -> None:

@@ -71,7 +71,7 @@ def test_a_stop_sets_one_field_of_the_object_that_was_seen(on: Cli, server: Apis
         ("Interrupted", "No program trains yet"),
         ("Training", "SIGTERM within about 30 s"),
         ("Stopping", "SIGTERM within about 30 s"),
-        ("Uploading", "Training has ended already; the upload is finished."),
+        ("Uploading", "Training has ended already; the upload is finished, and the job becomes Stopped."),
     ],
 )
 def test_a_stop_says_what_will_happen_from_where_the_job_is(

@@ -411,8 +411,11 @@ def test_a_stop_whose_artifacts_s3_refused_is_a_failure(why: StopReason | None) 
     assert (ending.status, ending.failure_reason) == ("Failed", refused["message"])
 
 
-def test_a_stop_that_came_after_everything_was_done_changes_nothing() -> None:
-    assert finish(o.over(), stop=True).status == "Completed"
+@pytest.mark.parametrize("seen", ["Uploading", "Stopping"])
+def test_a_stop_during_the_upload_is_one_whether_or_not_its_beginning_was_seen(seen: str) -> None:
+    """As on SageMaker: only a job that has ended cannot be stopped."""
+    ending = finish(o.over(), stop=True, status={"secondaryStatus": seen})
+    assert (ending.status, ending.secondary, ending.committed) == ("Stopped", "Stopped", True)
 
 
 def test_the_runtime_limit_is_no_failure_whatever_the_exit_code() -> None:

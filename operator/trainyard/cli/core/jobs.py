@@ -61,7 +61,7 @@ def what_a_stop_does(job: Resource) -> str:
     if wants(job, "suspend") or not now or now in _BEFORE_TRAINING:
         return "No program trains yet; what was begun is ended, and the job becomes Stopped."
     if now == SecondaryStatus.UPLOADING:
-        return "Training has ended already; the upload is finished."
+        return "Training has ended already; the upload is finished, and the job becomes Stopped."
     patience = LIVENESS_PERIOD_SECONDS * LIVENESS_THRESHOLD
     return (
         f"The program gets SIGTERM within about {patience} s, and SIGKILL {STOP_GRACE_SECONDS} s later if it still runs;"

@@ -111,7 +111,8 @@ def verdict(snapshot: Snapshot) -> Verdict:
     at = evidence.last_sign(snapshot.pods, snapshot.now) or snapshot.now
     found = failures(snapshot)
     codes = [_exit_code(snapshot, pod) for pod in snapshot.pods]
-    stopping = snapshot.job.status.secondary_status is SecondaryStatus.STOPPING
+    # A stop counts from when it is asked for: whether Stopping was written before the last pod had ended is chance.
+    stopping = snapshot.job.stop or snapshot.job.status.secondary_status is SecondaryStatus.STOPPING
     ordered = any(evidence.stop_reason(snapshot, pod) is not None for pod in snapshot.pods)
     already = _already(snapshot)
     if already is not None and already.stop_reason is not None:

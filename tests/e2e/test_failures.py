@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tests.e2e.jobs import channel, eventually, manifest, path_of
+from tests.e2e.jobs import channel, ended, eventually, manifest, path_of
 from tests.e2e.site import IMAGE_PULL_TIMEOUT, LONG, Desk, Site
 
 
@@ -42,12 +42,22 @@ def test_one_failing_host_ends_the_others_and_its_reason_wins(desk: Desk) -> Non
             desk.images["test-train"],
             desk.bucket,
             hosts=2,
-            hyper={"exit": "4@algo-2", "failure": "boom", "term": "handle", "write": {"a": "b"}},
+            hyper={
+                "exit": "4@algo-2",
+                "failure": "boom",
+                "term": "handle",
+                "write": {"a": "b"},
+                # By itself algo-1 would be at work for longer than the job is waited for.
+                "lines": {"algo-1": [[1000, "not told to end"]]},
+            },
         )
     )
     status = job.ends(within=240)
     assert status["trainingJobStatus"] == "Failed"
     assert status["failureReason"] == "AlgorithmError: boom, exit code: 4"
+    assert {host["name"]: host["exitCode"] for host in status["hosts"]} == {"algo-1": 0, "algo-2": 4}
+    (failed,) = (pod for pod in job.pods if pod["metadata"]["name"] == "half-1-algo-2")
+    assert job.told_to_end("half-1-algo-1", within=10) >= ended(failed)
 
 
 @pytest.mark.parametrize("who", ["allocate", "child"])

@@ -222,6 +222,6 @@ class JobStatus(Model):
     conditions: list[Condition] = Field(
         default_factory=list,
         description="Accepted, Ready, Reconciling, Stalled, Suspended, DataReady, ArtifactsUploaded, Complete, Failed, Finished;"
-        " FieldsIgnored where fields of the spec have no effect.",
+        " FieldsIgnored where fields of the spec have no effect, and those of checkpoints and metrics of a job that has them.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     )

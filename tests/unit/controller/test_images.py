@@ -45,7 +45,9 @@ def waited(pod: Pod, seconds: int) -> Act:
 
 
 @pytest.mark.parametrize(
-    "prefetch", [START_ERROR, START_ERROR | LAST, BACK_OFF, o.running(50) | LAST | {"restartCount": 3}]
+    "prefetch",
+    [START_ERROR, START_ERROR | LAST, BACK_OFF, o.running(50) | LAST | {"restartCount": 3}],
+    ids=["failed once", "failed again", "waits for another try", "runs for a moment"],
 )
 def test_an_image_in_which_nothing_runs_fails_the_job_after_the_timeout(prefetch: dict[str, Any]) -> None:
     """In each state that a look may meet between two tries: the wait goes on in all of them."""

@@ -9,6 +9,7 @@ import pytest
 
 from tests.support import objects as o
 from trainyard.api import names
+from trainyard.api.limits import StoppingCondition
 from trainyard.api.report import Result, StopOrder, StopReason
 from trainyard.api.status import JobStatus
 from trainyard.controller.core.actions import actions
@@ -432,6 +433,8 @@ def test_each_attempt_has_the_pending_time_for_itself() -> None:
     decision, _, _ = look(job, [o.unscheduled()], now=6799)
     assert (decision.act, decision.requeue_after) == (Act.WATCH, 1)
     assert look(job, [o.unscheduled()], now=6800)[0].act is Act.STOP
+    told = StoppingCondition.model_fields["max_pending_time_in_seconds"].description or ""
+    assert "status.attemptStartTime" in told
 
 
 @pytest.mark.parametrize("behind", [0, 6, 1800])

@@ -144,6 +144,8 @@ class Keeper:
             except Refused as refused:
                 self._refused.append(refused)
             self._remark(tree)
+        if last:
+            self._tidy()  # no other look does it
         return seconds
 
     def _tidy(self) -> None:

@@ -17,6 +17,7 @@ from tests.support.faults import Fault, FaultProxy
 from trainyard.agent.app.keeper import Keeper
 from trainyard.agent.app.mirrored import mirrored
 from trainyard.agent.app.settings import Settings
+from trainyard.api.plan import FolderPlan
 from trainyard.api.report import Phase, Result
 
 GET = r"^GET \S+/ck/"
@@ -243,3 +244,44 @@ def test_checkpoints_that_are_held_up_say_so_and_follow(
     one.pod.training_ends()
     assert one.pod.end().result is Result.COMMITTED
     are_kept(one, content)
+
+
+# A folder whose files only go up
+
+BOARD = "tb/Job/tensorboard-output/"
+BOARD_PUT = rf"^PUT \S+/{BOARD}"
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(Fault(BOARD_PUT, 12, answer=(503, "SlowDown")), id="503"),
+        pytest.param(Fault(BOARD_PUT, 5, reset="before"), id="reset before"),
+        pytest.param(Fault(BOARD_PUT, 5, reset="after"), id="reset after"),
+        pytest.param(Fault(BOARD_PUT, 5, up="flip", at=2), id="corrupted"),
+    ],
+)
+def test_a_folder_arrives_whole_whatever_happens_on_the_way(one: Job, proxy: FaultProxy, fault: Fault) -> None:
+    board = FolderPlan(
+        what="TensorBoard files",
+        s3_uri=one.uri(BOARD),
+        local_path="/opt/ml/output/tensorboard",
+        directory="output/tensorboard",
+        interval_seconds=0.4,
+    )
+    one.change(folders=[board], checkpoints=None)
+    proxy.faults.append(fault)
+    one.pod.start()
+    one.pod.run_training()
+    # While it is written, as such a program does: what arrives first is not all there is.
+    with (one.pod.ml / "output/tensorboard/events").open("wb", buffering=0) as file:
+        file.write(b"step," * 1000)
+        one.pod.write({"worker-1/events": b"loss"}, "output/tensorboard")
+        wait_for("the faults", lambda: fault.hits == fault.times)
+        file.write(b"last")
+    one.pod.training_ends()
+    report = one.pod.end()
+    assert (report.result, report.message) == (Result.COMMITTED, None)
+    kept = {key: one.server.read(one.bucket, f"{BOARD}{key}") for key in ("events", "worker-1/events")}
+    assert kept == {"events": b"step," * 1000 + b"last", "worker-1/events": b"loss"}
+    assert one.server.uploads(one.bucket) == []

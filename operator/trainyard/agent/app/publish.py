@@ -86,9 +86,14 @@ class Publisher:
             self.abandon()
             self._committed(Job(job.outcome), joint=True)
             return
+        self._send(lambda: self._commit(job))
+        self._committed(job, joint=True)
+
+    def _send(self, send: Callable[[], None]) -> None:
+        """Once more from the beginning where an upload is spoilt. Raises AgentError."""
         for left in reversed(range(TRIES)):
             try:
-                self._commit(job)
+                send()
                 break
             except Refused as refused:
                 if refused.fault.code not in SPOILT or not left:
@@ -96,7 +101,6 @@ class Publisher:
                 # A lifecycle rule, or another job on its way out, has aborted it; or a part's ETag came damaged.
                 log.warning("%s; once more from the beginning", refused)
                 self.abandon()
-        self._committed(job, joint=True)
 
     def _are_in(self, hosts: list[str]) -> bool:
         """Has this attempt's manifest the files of these hosts? One that cannot be read shows nothing, and is not waited for."""
@@ -117,16 +121,16 @@ class Publisher:
         """This host's files alone, under keys of their own; nothing where algo-1 has committed them and only its word was missed."""
         self.abandon()
         host = self._plan.host(self._settings.host)
-        uris = {tree: manifest.share_uri(self._plan, host.name, tree) for tree in TREES}
-        try:
-            joint = self._are_in([host.name])
-            if not joint:
-                self._fill(uris, [host], fenced=False)
-                self._show(uris, nobody, job)
-                self._begun.abort_all(self._store.doubtful)
-        except Refused as refused:
-            raise fence.upload_failure(refused) from refused
+        joint = self._are_in([host.name])
+        if not joint:
+            self._send(lambda: self._share(host, job))
         self._committed(job, joint=joint)
+
+    def _share(self, host: Host, job: Job) -> None:
+        uris = {tree: manifest.share_uri(self._plan, host.name, tree) for tree in TREES}
+        self._fill(uris, [host], fenced=False)
+        self._show(uris, nobody, job)
+        self._begun.abort_all(self._store.doubtful)
 
     def abandon(self) -> None:
         """Takes back whatever is not visible yet."""

@@ -1,0 +1,125 @@
+"""What ends a job, interrupted: a share that a host keeps by itself, and a commit whose process is killed before it could say so."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+from uuid import uuid4
+
+import pytest
+
+from tests.integration.agent_rig import JOB_ID, Job, S3Server, job, wait_for
+from tests.support.faults import Fault, FaultProxy
+from trainyard.agent.app import publish
+from trainyard.agent.app.settings import Settings
+from trainyard.api.report import Result
+
+SHARE = f"out/Job/trainyard-shares/{JOB_ID}-1/algo-1/model.tar.gz"
+MODEL = "out/Job/output/model.tar.gz"
+MANIFEST = "out/Job/trainyard-manifest.json"
+PART = r"^PUT \S+partNumber="
+COMPLETE = r"^POST \S+model.tar.gz\?uploadId="
+BIG = 20_000_000  # three parts to write
+
+
+@pytest.fixture
+def proxy(server: S3Server) -> Iterator[FaultProxy]:
+    with FaultProxy(server.url) as made:
+        yield made
+
+
+@pytest.fixture
+def one(server: S3Server, proxy: FaultProxy, tmp_path: Path) -> Iterator[Job]:
+    with job(server, tmp_path, f"b-{uuid4().hex}", url=proxy.url) as made:
+        made.timing = replace(made.timing, read=1)
+        yield made
+
+
+# A share
+
+
+def trained(one: Job) -> dict[str, bytes]:
+    """A host staged and trained, whose files make three parts."""
+    assert one.pod.stage().result is Result.STAGED
+    content = {"big": os.urandom(BIG)}
+    one.pod.write(content)
+    return content
+
+
+def share(one: Job) -> None:
+    """What the upload process does where algo-1 is lost, in this one."""
+    pod = one.pod
+    settings = Settings(
+        host="algo-1", ml=pod.ml, state=pod.state, plan=pod.root / "plan.json", podinfo=pod.root / "podinfo",
+        credentials=one.credentials, timing=one.timing,
+    )  # fmt: skip
+    told: list[str] = []
+
+    def tell(event: str, **_: Any) -> None:
+        told.append(event)
+
+    publish.Publisher(settings, one.plan, tell).share(publish.Job("Completed"))
+    assert told[-1] == "committed"
+
+
+def is_kept(one: Job, content: dict[str, bytes]) -> None:
+    """The share is whole, and nothing is left of how it came there; what is the job's was not touched."""
+    assert one.server.archive(one.bucket, SHARE) == content
+    assert set(one.server.keys(one.bucket)) == {SHARE, "out/Job/trainyard-attempt.json"}
+    assert one.server.uploads(one.bucket) == []
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_share_that_is_cut_at_any_request_is_whole_in_the_end(
+    one: Job, proxy: FaultProxy, when: Literal["before", "after"]
+) -> None:
+    content = trained(one)
+    proxy.requests.clear()
+    share(one)
+    is_kept(one, content)
+    count = len(proxy.requests)
+    assert count >= 6
+    for number in range(count):
+        proxy.faults[:] = [Fault("", 1, skip=number, reset=when)]
+        one.server.client.delete_object(Bucket=one.bucket, Key=SHARE)
+        share(one)
+        assert proxy.faults[0].hits == 1
+        is_kept(one, content)
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 4])
+def test_a_share_that_is_aborted_at_any_part_is_sent_again(one: Job, proxy: FaultProxy, number: int) -> None:
+    content = trained(one)
+
+    def abort() -> None:
+        for upload in one.server.client.list_multipart_uploads(Bucket=one.bucket).get("Uploads", []):
+            one.server.client.abort_multipart_upload(Bucket=one.bucket, Key=upload["Key"], UploadId=upload["UploadId"])
+
+    # Up to twice: what was begun again may meet the same fate.
+    proxy.faults.append(Fault(f"{PART}{number}" if number < 4 else COMPLETE, 2, then=abort))
+    share(one)
+    assert proxy.faults[0].hits
+    is_kept(one, content)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(Fault("", 12, answer=(503, "SlowDown")), id="503"),
+        pytest.param(Fault(PART, 3, up="flip", at=100_000), id="part corrupted"),
+        pytest.param(Fault(PART, 3, up="cut", at=100_000), id="part truncated"),
+        pytest.param(Fault(COMPLETE, 2, down="flip", at=60), id="completion's answer corrupted"),
+        pytest.param(Fault(PART, 3, answer=(400, "ExpiredToken")), id="expired token"),
+    ],
+)
+def test_a_share_is_whole_whatever_happens_on_the_way(one: Job, proxy: FaultProxy, fault: Fault) -> None:
+    content = trained(one)
+    proxy.faults.append(fault)
+    share(one)
+    assert fault.hits == fault.times
+    is_kept(one, content)

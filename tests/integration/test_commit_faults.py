@@ -123,3 +123,31 @@ def test_a_share_is_whole_whatever_happens_on_the_way(one: Job, proxy: FaultProx
     share(one)
     assert fault.hits == fault.times
     is_kept(one, content)
+
+
+# A commit
+
+
+def test_a_sidecar_that_is_killed_between_the_model_and_its_manifest_has_committed_one_model_after_its_restart(
+    one: Job, proxy: FaultProxy
+) -> None:
+    held = threading.Event()
+    proxy.faults.append(Fault(rf"^PUT \S+/{MANIFEST}", None, up="stall", then=held.set))
+    content = {"big": os.urandom(BIG)}
+    one.pod.start()
+    one.pod.run_training(content)
+    one.pod.training_ends()
+    wait_for("the manifest on its way", held.is_set)
+    one.pod.kill()
+    assert one.model() == content
+    assert MANIFEST not in one.server.keys(one.bucket)
+    proxy.faults.clear()
+    one.pod.start()
+    report = one.pod.end()
+    assert (report.result, report.message) == (Result.COMMITTED, None)
+    assert one.model() == content
+    stored = hashlib.sha256(one.server.read(one.bucket, MODEL)).hexdigest()
+    assert [artifact["sha256"] for artifact in one.manifest()["artifacts"]] == [stored]
+    assert one.manifest()["outcome"] == "Completed"
+    assert set(one.server.keys(one.bucket)) == {MODEL, MANIFEST, "out/Job/trainyard-attempt.json"}
+    assert one.server.uploads(one.bucket) == []

@@ -108,11 +108,12 @@ class _Upstream:
 
 @dataclass
 class FaultProxy:
-    """Listens on a port of its own and forwards to `target` (a URL). Use it as a context manager; `faults` may change at any time."""
+    """Listens on a port of its own, or where it is told to, and forwards to `target` (a URL). Use it as a context manager; `faults` may change at any time."""
 
     target: str
     faults: list[Fault] = field(default_factory=list)
     seed: int = 1
+    listen: tuple[str, int] = ("127.0.0.1", 0)
     requests: list[str] = field(default_factory=list)
     """Every request that came, in order."""
 
@@ -120,10 +121,10 @@ class FaultProxy:
         host, _, port = self.target.removeprefix("http://").partition(":")
         self._address = (host, int(port))
         self._dice = random.Random(self.seed)
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(self.listen)
         # Small, so that a slow proxy is seen to be slow.
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 18)
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.url = "http://{}:{}".format(*self._listener.getsockname())
         self._loop = asyncio.new_event_loop()
         self._over = asyncio.Event()
         self._thread = threading.Thread(target=self._work)
@@ -186,7 +187,7 @@ class FaultProxy:
         if answer is None:
             return False
         nothing = named.startswith("HEAD") or answer.line.split(" ")[1] in {"204", "304"}
-        content = _nothing() if nothing else _body(upstream.reader, answer)
+        content = _nothing() if nothing else _body(upstream.reader, answer, answer=True)
         if fault.reset == "after":
             async for _ in content:
                 pass
@@ -210,8 +211,12 @@ async def _nothing() -> Blocks:
         yield block
 
 
-async def _body(reader: asyncio.StreamReader, head: _Head) -> Blocks:
-    """The bytes as they are on the wire: chunks keep their frames."""
+async def _body(reader: asyncio.StreamReader, head: _Head, *, answer: bool = False) -> Blocks:
+    """The bytes as they are on the wire: chunks keep their frames. An answer that says no length ends with its connection."""
+    if answer and not head.get("content-length") and not head.get("transfer-encoding"):
+        while block := await reader.read(BLOCK):
+            yield block
+        return
     if head.get("transfer-encoding").lower() == "chunked":
         while True:
             line = await reader.readuntil(b"\r\n")

@@ -1,0 +1,101 @@
+"""Hosts of one job and a line between them that breaks, or one of them that goes: no host's files are lost, and none waits for ever."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from tests.integration.agent_rig import Job, S3Server, job, wait_for
+from tests.support.faults import Fault, FaultProxy
+from trainyard.api.report import Result
+
+ARCHIVE = "/peer/archive.*tree=model"
+LARGE = 3_000_000
+
+
+@pytest.fixture
+def two(server: S3Server, tmp_path: Path) -> Iterator[Job]:
+    with job(server, tmp_path, f"b-{uuid4().hex}", hosts=2) as made:
+        yield made
+
+
+def begin(two: Job) -> list[dict[str, bytes]]:
+    """Both train; what each has written."""
+    first, second = two.pods
+    for pod in two.pods:
+        pod.start()
+    other = second.stage_in_background()
+    first.stage()
+    assert other.wait(30) == 0
+    written = [{"a": os.urandom(1000)}, {"large": os.urandom(LARGE), "z": b"last"}]
+    for pod, content in zip(two.pods, written, strict=True):
+        pod.write(content)
+        pod.probe()
+    return written
+
+
+@contextmanager
+def between(two: Job) -> Iterator[FaultProxy]:
+    """On the way from algo-1 to algo-2: where algo-1 believes algo-2 to be."""
+    first, second = two.plan.hosts
+    listen = ("127.0.0.77", two.port)
+    with FaultProxy(f"http://{second.address}:{two.port}", listen=listen) as proxy:
+        seen = two.plan.but(hosts=[first, second.but(address=listen[0])])
+        (two.pods[0].root / "plan.json").write_text(seen.to_json())
+        yield proxy
+
+
+@pytest.mark.parametrize(
+    ("fault", "end"),
+    [
+        pytest.param(Fault(ARCHIVE, 3, down="cut", at=0), 0, id="before its first byte"),
+        pytest.param(Fault(ARCHIVE, 3, down="cut", at=100), 0, id="in a header"),
+        pytest.param(Fault(ARCHIVE, 3, down="cut", at=LARGE // 2), 0, id="in a file"),
+        pytest.param(Fault(ARCHIVE, 3, down="cut"), 1500, id="in its trailer"),
+        pytest.param(Fault(ARCHIVE, 3, down="cut"), 2048, id="after its last file"),
+        pytest.param(Fault(ARCHIVE, 3, down="stall", at=LARGE // 2), 0, id="stalled"),
+        pytest.param(Fault(ARCHIVE, 3, reset="after"), 0, id="reset"),
+        pytest.param(Fault(ARCHIVE, 3, answer=(500, "")), 0, id="500"),
+        pytest.param(Fault("/peer/tree", 3, down="cut", at=5), 0, id="tree cut"),
+        pytest.param(Fault("/peer/tree", 3, reset="before"), 0, id="tree reset"),
+        pytest.param(Fault("/peer/state", 3, reset="after"), 0, id="state reset"),
+    ],
+)
+def test_files_of_a_host_whose_stream_breaks_are_whole_in_the_end(two: Job, fault: Fault, end: int) -> None:
+    two.timing = replace(two.timing, read=1, peer_lost=20)
+    with between(two) as proxy:
+        first, second = begin(two)
+        if end:
+            length = len(two.pods[1].request("GET", "/peer/archive?tree=model", token=True)[1])
+            fault.at = length - end
+        proxy.faults.append(fault)
+        for pod in two.pods:
+            pod.training_ends()
+        assert [pod.end().result for pod in reversed(two.pods)] == [Result.COMMITTED, Result.COMMITTED]
+        assert fault.hits == fault.times
+    assert two.model() == first | second
+    assert (two.manifest()["outcome"], two.manifest()["missingHosts"]) == ("Completed", [])
+    assert two.server.uploads(two.bucket) == []
+
+
+def test_a_host_that_is_killed_while_its_files_are_read_is_read_again(two: Job) -> None:
+    two.timing = replace(two.timing, read=1, peer_lost=30)  # a start may take a while
+    with between(two) as proxy:
+        first, second = begin(two)
+        proxy.faults.append(Fault(ARCHIVE, None, down="stall", at=LARGE // 2))
+        for pod in two.pods:
+            pod.training_ends()
+        wait_for("half of its files", lambda: proxy.faults[0].hits)
+        two.pods[1].kill()
+        proxy.faults.clear()
+        two.pods[1].start()
+        assert [pod.end().result for pod in reversed(two.pods)] == [Result.COMMITTED, Result.COMMITTED]
+    assert two.model() == first | second
+    assert (two.manifest()["outcome"], two.manifest()["missingHosts"]) == ("Completed", [])
+    assert two.server.uploads(two.bucket) == []

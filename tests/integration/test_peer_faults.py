@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -11,9 +12,9 @@ from uuid import uuid4
 
 import pytest
 
-from tests.integration.agent_rig import Job, S3Server, job, wait_for
+from tests.integration.agent_rig import JOB_ID, Job, S3Server, job, wait_for
 from tests.support.faults import Fault, FaultProxy
-from trainyard.api.report import Result
+from trainyard.api.report import Phase, Result
 
 ARCHIVE = "/peer/archive.*tree=model"
 LARGE = 3_000_000
@@ -99,3 +100,26 @@ def test_a_host_that_is_killed_while_its_files_are_read_is_read_again(two: Job) 
     assert two.model() == first | second
     assert (two.manifest()["outcome"], two.manifest()["missingHosts"]) == ("Completed", [])
     assert two.server.uploads(two.bucket) == []
+
+
+def test_a_host_that_must_leave_before_algo_1_has_ended_keeps_its_files_itself(two: Job) -> None:
+    two.timing = replace(two.timing, peer_wait=1)
+    first, second = begin(two)
+    leaving = two.pods[1]
+    assert leaving.process
+    leaving.probing.clear()
+    assert leaving.get("/prestop") == 200
+    leaving.process.send_signal(signal.SIGTERM)
+    assert leaving.process.wait(30) == 0
+    report = leaving.report_left()
+    assert two.pods[0].report().phase is Phase.TRAINING
+    assert report.result is Result.FAILED
+    kept = f"out/Job/trainyard-shares/{JOB_ID}-1/algo-2/model.tar.gz"
+    assert f"are kept apart: {two.uri(kept)}" in (report.message or "")
+    assert "algo-2 had to leave before algo-1 had ended" in (report.message or "")
+    assert two.server.archive(two.bucket, kept) == second
+    two.pods[0].training_ends()
+    report = two.pods[0].end()
+    assert "the files of algo-2 are missing" in (report.message or "")
+    assert two.model() == first
+    assert two.manifest()["missingHosts"] == ["algo-2"]

@@ -196,6 +196,8 @@ def _committed(sidecar: Sidecar, answer: dict[str, Any]) -> dict[str, Any]:
         why = f"algo-1 was lost before it had the files of {me}; they"
         if sidecar.hosts.leader.get("result"):
             why = f"algo-1 had to commit before {me} had ended; its files"
+        elif not sidecar.hosts.unreachable and (sidecar.facts.terminated_at or sidecar.facts.deleted_at):
+            why = f"{me} had to leave before algo-1 had ended; its files"
         text = f"{why} are kept apart: {uris}"
         return ending | failed | {"message": f"InternalServerError: Artifact upload failed:{text}"}
     if answer["missing"]:

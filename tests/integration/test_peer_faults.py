@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,7 +14,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.integration.agent_rig import JOB_ID, Job, S3Server, job, wait_for
+from tests.integration.agent_rig import JOB_ID, Job, Pod, S3Server, job, wait_for
 from tests.support.faults import Fault, FaultProxy
 from trainyard.api.report import Phase, Result
 
@@ -123,3 +125,36 @@ def test_a_host_that_must_leave_before_algo_1_has_ended_keeps_its_files_itself(t
     assert "the files of algo-2 are missing" in (report.message or "")
     assert two.model() == first
     assert two.manifest()["missingHosts"] == ["algo-2"]
+
+
+def ended(stage: subprocess.Popen[bytes]) -> int:
+    return stage.wait(30)
+
+
+def missing(leader: Pod) -> list[str]:
+    """Whom algo-1 waits for."""
+    status, body = leader.request("POST", "/barrier?host=nobody", token=True)
+    assert status == 200
+    found: list[str] = json.loads(body)["missing"]
+    return found
+
+
+def test_the_barrier_survives_restarts_of_algo_1(server: S3Server, tmp_path: Path) -> None:
+    with job(server, tmp_path, f"b-{uuid4().hex}", hosts=3) as three:
+        first, second, third = three.pods
+        for pod in three.pods:
+            pod.start()
+        early = second.stage_in_background()
+        wait_for("algo-2 at the barrier", lambda: missing(first) == ["algo-1", "algo-3"])
+        early.send_signal(signal.SIGSTOP)  # from here on it asks nobody
+        first.kill()
+        first.start()
+        assert missing(first) == ["algo-1", "algo-3"]
+        others = [pod.stage_in_background() for pod in (first, third)]
+        assert [ended(stage) for stage in others] == [0, 0]  # they are inside, and will not ask again
+        first.kill()
+        first.start()
+        assert missing(first) == []
+        early.send_signal(signal.SIGCONT)
+        assert ended(early) == 0
+        assert [pod.staged_report().result for pod in three.pods] == [Result.STAGED] * 3

@@ -144,6 +144,21 @@ def test_a_restore_whose_credentials_expire_in_the_middle_gives_no_half_director
     assert local(one) == content
 
 
+def test_a_restore_that_is_held_up_says_so_and_goes_on(one: Job, proxy: FaultProxy) -> None:
+    content = restored(one)
+    one.change(download_retry_seconds=60)
+    proxy.faults.append(Fault(GET, None, answer=(503, "SlowDown")))
+    one.pod.start()
+    process = one.pod.stage_in_background()
+    report = wait_for("the reason", lambda: (r := one.pod.report()).reason == "DownloadBlocked" and r)
+    assert report.phase is Phase.STAGING
+    assert "SlowDown" in (report.message or "")
+    proxy.faults.clear()
+    assert process.wait(30) == 0
+    assert one.pod.report().reason is None
+    assert local(one) == content
+
+
 @pytest.mark.parametrize(
     "fault",
     [
@@ -235,7 +250,7 @@ def test_checkpoints_that_are_held_up_say_so_and_follow(
 
     wait_for("the trouble", lambda: words in trouble())
     report = one.pod.report()
-    assert report.phase is Phase.TRAINING
+    assert (report.phase, report.reason) == (Phase.TRAINING, "CheckpointsNotKept")
     assert words in (report.message or "")
     proxy.faults.clear()
     wait_for("the file", lambda: one.checkpoints() == content)

@@ -125,6 +125,23 @@ def test_a_share_is_whole_whatever_happens_on_the_way(one: Job, proxy: FaultProx
     is_kept(one, content)
 
 
+def test_a_share_without_an_archive_whose_large_file_is_aborted_is_sent_again(one: Job, proxy: FaultProxy) -> None:
+    one.change(compression="NONE")
+    content = trained(one) | {"small": b"1"}
+    one.pod.write(content)
+    place = f"{SHARE.removesuffix('.tar.gz')}/"
+
+    def abort() -> None:
+        for upload in one.server.client.list_multipart_uploads(Bucket=one.bucket).get("Uploads", []):
+            one.server.client.abort_multipart_upload(Bucket=one.bucket, Key=upload["Key"], UploadId=upload["UploadId"])
+
+    proxy.faults.append(Fault(r"^POST \S+/big\?uploadId=", 2, then=abort))
+    share(one)
+    assert proxy.faults[0].hits == 2
+    assert {key: one.server.read(one.bucket, f"{place}{key}") for key in content} == content
+    assert one.server.uploads(one.bucket) == []
+
+
 # A commit
 
 

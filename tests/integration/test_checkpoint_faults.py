@@ -91,6 +91,12 @@ def keep(one: Job) -> None:
     assert made.keep(last=True)["refused"] is None
 
 
+def abort(one: Job) -> None:
+    """As a lifecycle rule does, to all uploads that are on their way."""
+    for upload in one.server.client.list_multipart_uploads(Bucket=one.bucket).get("Uploads", []):
+        one.server.client.abort_multipart_upload(Bucket=one.bucket, Key=upload["Key"], UploadId=upload["UploadId"])
+
+
 def are_kept(one: Job, content: dict[str, bytes]) -> None:
     assert one.checkpoints() == content
     assert one.server.uploads(one.bucket) == []
@@ -192,12 +198,8 @@ def test_checkpoints_are_in_s3_as_they_were_written_whatever_happens_on_the_way(
 def test_a_large_checkpoint_that_is_aborted_at_any_part_is_sent_again(one: Job, proxy: FaultProxy, number: int) -> None:
     content = written(one)
 
-    def abort() -> None:
-        for upload in one.server.client.list_multipart_uploads(Bucket=one.bucket).get("Uploads", []):
-            one.server.client.abort_multipart_upload(Bucket=one.bucket, Key=upload["Key"], UploadId=upload["UploadId"])
-
     # Up to twice: what was begun again may meet the same fate.
-    fault = Fault(rf"^PUT \S+/ck/large\?\S*partNumber={number}" if number < 4 else COMPLETE, 2, then=abort)
+    fault = Fault(rf"^PUT \S+/ck/large\?\S*partNumber={number}" if number < 4 else COMPLETE, 2, then=lambda: abort(one))
     proxy.faults.append(fault)
     keep(one)
     assert fault.hits == 2
@@ -209,6 +211,25 @@ def test_the_last_look_leaves_no_upload_behind_whose_id_never_came(one: Job, pro
     fault = Fault(r"^POST \S+/ck/large\?uploads", 1, reset="after")
     proxy.faults.append(fault)
     assert keeper(one).keep(last=True, stubborn=True)["refused"] is None
+    assert fault.hits == 1
+    are_kept(one, content)
+
+
+@pytest.mark.parametrize("number", [1, 4])
+def test_a_large_checkpoint_of_the_last_moment_that_is_aborted_is_sent_again(
+    one: Job, proxy: FaultProxy, number: int
+) -> None:
+    one.keep_checkpoints(interval=60)
+
+    fault = Fault(rf"^PUT \S+/ck/large\?\S*partNumber={number}" if number < 4 else COMPLETE, 1, then=lambda: abort(one))
+    proxy.faults.append(fault)
+    one.pod.start()
+    one.pod.run_training()
+    content = {"large": os.urandom(LARGE)}
+    one.pod.write(content, "checkpoints")
+    one.pod.training_ends()
+    report = one.pod.end()
+    assert (report.result, report.message) == (Result.COMMITTED, None)
     assert fault.hits == 1
     are_kept(one, content)
 

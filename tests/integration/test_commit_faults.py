@@ -67,6 +67,12 @@ def share(one: Job) -> None:
     assert told[-1] == "committed"
 
 
+def abort(one: Job) -> None:
+    """As a lifecycle rule does, to all uploads that are on their way."""
+    for upload in one.server.client.list_multipart_uploads(Bucket=one.bucket).get("Uploads", []):
+        one.server.client.abort_multipart_upload(Bucket=one.bucket, Key=upload["Key"], UploadId=upload["UploadId"])
+
+
 def is_kept(one: Job, content: dict[str, bytes]) -> None:
     """The share is whole, and nothing is left of how it came there; what is the job's was not touched."""
     assert one.server.archive(one.bucket, SHARE) == content
@@ -96,12 +102,8 @@ def test_a_share_that_is_cut_at_any_request_is_whole_in_the_end(
 def test_a_share_that_is_aborted_at_any_part_is_sent_again(one: Job, proxy: FaultProxy, number: int) -> None:
     content = trained(one)
 
-    def abort() -> None:
-        for upload in one.server.client.list_multipart_uploads(Bucket=one.bucket).get("Uploads", []):
-            one.server.client.abort_multipart_upload(Bucket=one.bucket, Key=upload["Key"], UploadId=upload["UploadId"])
-
     # Up to twice: what was begun again may meet the same fate.
-    proxy.faults.append(Fault(f"{PART}{number}" if number < 4 else COMPLETE, 2, then=abort))
+    proxy.faults.append(Fault(f"{PART}{number}" if number < 4 else COMPLETE, 2, then=lambda: abort(one)))
     share(one)
     assert proxy.faults[0].hits
     is_kept(one, content)
@@ -131,11 +133,7 @@ def test_a_share_without_an_archive_whose_large_file_is_aborted_is_sent_again(on
     one.pod.write(content)
     place = f"{SHARE.removesuffix('.tar.gz')}/"
 
-    def abort() -> None:
-        for upload in one.server.client.list_multipart_uploads(Bucket=one.bucket).get("Uploads", []):
-            one.server.client.abort_multipart_upload(Bucket=one.bucket, Key=upload["Key"], UploadId=upload["UploadId"])
-
-    proxy.faults.append(Fault(r"^POST \S+/big\?uploadId=", 2, then=abort))
+    proxy.faults.append(Fault(r"^POST \S+/big\?uploadId=", 2, then=lambda: abort(one)))
     share(one)
     assert proxy.faults[0].hits == 2
     assert {key: one.server.read(one.bucket, f"{place}{key}") for key in content} == content

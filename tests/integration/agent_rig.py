@@ -111,11 +111,13 @@ def find_versitygw() -> Path | None:
 class S3Server:
     """A versitygw on a directory of its own."""
 
-    def __init__(self, binary: Path, directory: Path, access_log: Path | None = None) -> None:
+    def __init__(self, binary: Path, directory: Path, access_log: Path | None = None, *, domain: str = "") -> None:
+        """`domain`: of whose names the first part is a bucket's."""
         self.directory = directory
         self._access_log = access_log
         self._port = free_port()
-        self.url = f"http://127.0.0.1:{self._port}"
+        self.url = f"http://{'localhost' if domain else '127.0.0.1'}:{self._port}"
+        self.virtual_url = f"http://{domain}:{self._port}"
         self._process = subprocess.Popen(
             [
                 binary,
@@ -126,6 +128,7 @@ class S3Server:
                 "--keep-alive",
                 "--quiet",
                 *(["--access-log", access_log] if access_log else []),
+                *(["--virtual-domain", f"{domain}:{self._port}"] if domain else []),
                 "posix",
                 directory,
             ],

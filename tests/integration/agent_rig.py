@@ -55,6 +55,7 @@ QUICK = Timing(
     peer_lost=2,
     peer_wait=5,
     unreachable=1,
+    brief=1,
     backoff_first=0.05,
     backoff_most=0.3,
     connect=2,
@@ -192,13 +193,13 @@ class Proxy:
     `rate`: bytes in a second towards S3, of all connections together.
     """
 
-    def __init__(self, server: S3Server, limit: int | None = None, cuts: int = 0, rate: int = 0) -> None:
+    def __init__(self, server: S3Server, limit: int | None = None, cuts: int = 0, rate: int = 0, port: int = 0) -> None:
         self.cuts = cuts
         self._rate = rate
         self._pace = threading.Lock()
-        host, _, port = server.url.removeprefix("http://").partition(":")
-        self._target = (host, int(port))
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        host, _, behind = server.url.removeprefix("http://").partition(":")
+        self._target = (host, int(behind))
+        self._listener = socket.create_server(("127.0.0.1", port))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self._left = limit
         self._gate = threading.Event()

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -151,18 +152,36 @@ def test_a_missing_secret_is_reported_with_the_command_that_makes_it(one: Job) -
     assert "has no key AWS_ACCESS_KEY_ID; create it with: kubectl create secret generic s3-keys" in message
 
 
-@pytest.mark.parametrize(
-    ("url", "words"),
-    [("http://127.0.0.1:{port}", "refuses connections"), ("http://s3.nowhere.invalid", "has no address")],
-    ids=["refused", "no address"],
-)
-def test_an_endpoint_that_is_not_there_fails_soon_and_is_named(one: Job, url: str, words: str) -> None:
-    url = url.format(port=free_port())
+def test_an_endpoint_whose_name_does_not_exist_fails_soon_and_is_named(one: Job) -> None:
+    url = "http://s3.nowhere.invalid"
     one.change(store=one.plan.store.but(endpoint_url=url), download_retry_seconds=900)
     began = time.monotonic()
     _, message = failure(one)
     assert time.monotonic() - began < 10
-    assert f"the S3 endpoint {url} {words}" in message
+    assert f"the S3 endpoint {url} has no address" in message
+
+
+def test_an_s3_that_is_down_when_staging_begins_is_waited_for_and_named(one: Job) -> None:
+    one.timing = replace(one.timing, unreachable=0.2, blocked_told=1)
+    one.put("d/x", body=b"x")
+    one.channel("d/")
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    one.change(store=one.plan.store.but(endpoint_url=url), download_retry_seconds=900)
+    one.pod.start()
+    process = one.pod.stage_in_background()
+    wait_for("the reason", lambda: one.pod.report().reason == "DownloadBlocked")
+    assert f"the S3 endpoint {url} refuses connections" in (one.pod.report().message or "")
+    assert process.poll() is None
+    proxy = Proxy(one.server, port=port)
+    assert process.wait(20) == 0
+    proxy.close()
+    assert staged(one) == {"x": b"x"}
+
+
+def test_an_s3_that_stays_away_is_given_up_when_its_time_is_over(one: Job) -> None:
+    one.change(store=one.plan.store.but(endpoint_url=f"http://127.0.0.1:{free_port()}"), download_retry_seconds=2)
+    assert "refuses connections" in failure(one)[1]
 
 
 def test_two_objects_for_one_file_are_refused_by_name(one: Job) -> None:

@@ -15,7 +15,10 @@ from typing import ClassVar, Literal
 from trainyard.api.reasons import Reason
 from trainyard.api.report import StopReason
 
-FaultKind = Literal["answer", "dns", "refused", "connection", "timeout", "tls", "credentials", "damaged", "forbidden"]
+FaultKind = Literal[
+    "answer", "nowhere", "dns", "refused", "connection", "timeout", "tls", "credentials", "damaged", "forbidden",
+]  # fmt: skip
+"""`nowhere`: the host name does not exist. `dns`: nobody could say whether it does."""
 NOT_S3 = "NotS3"
 """The code of an answer that ought to be a document of S3's and is none, or not a whole one."""
 NOT_ENCRYPTED = "NotEncrypted"

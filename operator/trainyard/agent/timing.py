@@ -42,8 +42,10 @@ class Timing:
     """Between two looks at checkpoints once training has been told to end: its host may not be there for much longer."""
     fence_age: float = 1
     """For so long it is taken for true that no later attempt has marked the place, while checkpoints are written."""
-    unreachable: float = 20
-    """An endpoint that was never reached is given up after so long."""
+    unreachable: float = 60
+    """An endpoint that was never reached, and whose name does not exist or that is no S3 server, is given up after so long."""
+    brief: float = 20
+    """How long something is asked that can be done without."""
     renewal: float = 120
     """Credentials that have expired are given up after so long: the kubelet shows a renewed Secret within about 90 s."""
     blocked_told: float = 10

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from pathlib import Path
@@ -9,15 +10,17 @@ from typing import Any
 
 import pytest
 
+from trainyard.agent.adapters.connections import fault_of
 from trainyard.agent.app.patience import Patience, Refused
 from trainyard.agent.app.store import Store
-from trainyard.agent.errors import StoreFault
+from trainyard.agent.errors import FaultKind, StoreFault
 from trainyard.agent.ports import FileBody, Small, StoredObject
 from trainyard.agent.timing import Timing
 from trainyard.api.plan import StorePlan
 
-TIMING = Timing(backoff_first=0.02, backoff_most=0.05, unreachable=0.1)
+TIMING = Timing(backoff_first=0.02, backoff_most=0.05, unreachable=0.1, brief=0.1)
 BUSY = StoreFault("answer", "later", status=503, code="SlowDown")
+NOWHERE = StoreFault("nowhere", "Name or service not known")
 BARE = StoreFault("answer", "HTTP 404", status=404)
 
 
@@ -83,6 +86,38 @@ def test_a_404_of_a_proxy_is_no_missing_document() -> None:
 def test_an_endpoint_that_is_a_web_server_is_given_up_soon() -> None:
     with pytest.raises(Refused, match="answers as no S3 server does"):
         store(Scripted(*[BARE] * 100)).read_small("b", "k", Patience(60))
+
+
+@pytest.mark.parametrize("kind", ["refused", "timeout", "connection", "dns"])
+def test_an_endpoint_that_was_never_reached_is_waited_for_as_one_that_was(kind: FaultKind) -> None:
+    http = Scripted(*[StoreFault(kind, "away")] * 12)
+    assert store(http).read_small("b", "k", Patience(60)) == (b"content", "")
+
+
+def test_a_name_that_does_not_exist_is_given_up_soon() -> None:
+    with pytest.raises(Refused, match="has no address"):
+        store(Scripted(*[NOWHERE] * 100)).read_small("b", "k", Patience(60))
+
+
+def test_a_name_that_has_existed_is_waited_for() -> None:
+    http = Scripted()
+    asked = store(http)
+    asked.read_small("b", "k", Patience(60))
+    http.faults = [NOWHERE] * 12
+    assert asked.read_small("b", "k", Patience(60)) == (b"content", "")
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"),
+    [
+        (socket.EAI_NONAME, "nowhere"),
+        (socket.EAI_NODATA, "nowhere"),
+        (socket.EAI_AGAIN, "dns"),
+        (socket.EAI_FAIL, "dns"),
+    ],
+)
+def test_a_name_server_that_is_away_says_nothing_of_the_name(number: int, kind: str) -> None:
+    assert fault_of(socket.gaierror(number, "said")).kind == kind
 
 
 @pytest.mark.parametrize(

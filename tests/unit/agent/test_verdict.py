@@ -21,7 +21,7 @@ def answer(status: int, code: str, detail: str = "said") -> StoreFault:
     [
         answer(503, "SlowDown"), answer(500, "InternalError"), answer(429, ""), answer(502, ""), answer(400, "RequestTimeout"), answer(404, ""),
         answer(409, "ConditionalRequestConflict"), answer(409, "OperationAborted"), answer(509, ""), answer(522, ""), answer(529, ""),
-        StoreFault("timeout", "t"), StoreFault("connection", "c"), StoreFault("dns", "d"), StoreFault("refused", "r"),
+        StoreFault("timeout", "t"), StoreFault("connection", "c"), StoreFault("dns", "d"), StoreFault("nowhere", "n"), StoreFault("refused", "r"),
     ],
     ids=str,
 )  # fmt: skip
@@ -59,7 +59,7 @@ def test_a_404_that_s3_did_not_write_says_nothing_of_the_object() -> None:
     bare = answer(404, "", "HTTP 404")
     assert not bare.missing
     verdict = judge(bare, Target("write", "out", "k"), WHO)
-    assert verdict.unreached
+    assert verdict.misspelt
     assert "answers as no S3 server does for s3://out/k" in verdict.text
     assert "is gone" not in judge(answer(404, "NoSuchKey"), Target("write", "out", "k"), WHO).text
 

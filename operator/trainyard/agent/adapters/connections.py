@@ -19,6 +19,8 @@ from trainyard.agent.adapters.sigv4 import encode_key
 from trainyard.agent.errors import StoreFault
 
 BLOCK = 128 * 1024
+# A name server that is away, or fails, is EAI_AGAIN. Not every C library has NODATA.
+NO_SUCH_NAME = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)})
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ def fault_of(error: Exception) -> StoreFault:
     detail = f"{type(error).__name__}: {error}".rstrip(": ")
     match error:
         case socket.gaierror():
-            return StoreFault("dns", detail)
+            return StoreFault("nowhere" if error.errno in NO_SUCH_NAME else "dns", detail)
         case ConnectionRefusedError():
             return StoreFault("refused", detail)
         case TimeoutError():

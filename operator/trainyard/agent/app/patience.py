@@ -117,8 +117,8 @@ class Tries:
         if fault.code in EXPIRED:
             # The next ones may be there already, and the kubelet needs its time to show them.
             return failing >= self._timing.renewal
-        # An endpoint that answered before is down for a while; one that never did is misspelt.
-        return verdict.lasting or (verdict.unreached and not self._reached and failing >= self._timing.unreachable)
+        # An endpoint that answered before is away for a while, also if its name is.
+        return verdict.lasting or (verdict.misspelt and not self._reached and failing >= self._timing.unreachable)
 
     def _wait(self, attempt: int, patience: Patience, failing: float) -> None:
         dice = random.random()  # noqa: S311 - spreads retries

@@ -193,7 +193,7 @@ class Publisher:
     @property
     def _brief(self) -> Patience:
         """For what can be done without."""
-        return Patience(self._settings.timing.unreachable, enough=self._patience.enough)
+        return Patience(self._settings.timing.brief, enough=self._patience.enough)
 
     def _remark_older(self, uri: str, built: Built, why: str) -> None:
         """What lies at the key of an archive that this job has not is not removed: it is not ours. But it must not be taken for ours."""

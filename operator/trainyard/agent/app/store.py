@@ -155,7 +155,7 @@ class Store:
         try:
             return self._try(
                 Target("read", bucket, key),
-                Patience(self._timing.unreachable),
+                Patience(self._timing.brief),
                 lambda http: http.about(bucket, key, part=part),
             )
         except Refused:

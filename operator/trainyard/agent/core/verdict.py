@@ -77,28 +77,28 @@ class Who:
 
 @dataclass(frozen=True)
 class Verdict:
-    """`lasting`: trying again soon is no use. `unreached`: nothing answered at all."""
+    """`lasting`: trying again soon is no use. `misspelt`: of an endpoint that was never reached, its address is most likely wrong."""
 
     lasting: bool
     reason: Reason
     text: str
-    unreached: bool = False
+    misspelt: bool = False
 
 
 def judge(fault: StoreFault, target: Target, who: Who) -> Verdict:
     """The verdict on one fault. `text` names the object and the fix and fits behind `Data download failed:`."""
     if fault.kind == "answer":
         return _judge_answer(fault, target, who)
-    reason, lasting, unreached = Reason.DATA_DOWNLOAD_FAILED, False, False
+    reason, lasting = Reason.DATA_DOWNLOAD_FAILED, False
     match fault.kind:
         case "credentials":
             reason, lasting = Reason.NO_CREDENTIALS, True
             text = _no_credentials(fault, who)
-        case "dns":
-            unreached = True
+        case "nowhere":
             text = f"the S3 endpoint {who.endpoint} has no address ({fault.detail}): correct spec.s3.endpointURL of the ExecutionRole"
+        case "dns":
+            text = f"the address of the S3 endpoint {who.endpoint} cannot be found out ({fault.detail}): see to the cluster's name servers"
         case "refused":
-            unreached = True
             text = (
                 f"the S3 endpoint {who.endpoint} refuses connections ({fault.detail}): start the server, or correct the "
                 f"ExecutionRole's endpoint"
@@ -123,7 +123,7 @@ def judge(fault: StoreFault, target: Target, who: Who) -> Verdict:
             )
         case _:
             text = f"{target.uri} cannot be reached: {who.endpoint} does not answer ({fault.detail})"
-    return Verdict(lasting, reason, text, unreached)
+    return Verdict(lasting, reason, text, misspelt=fault.kind == "nowhere")
 
 
 def _no_credentials(fault: StoreFault, who: Who) -> str:
@@ -231,7 +231,7 @@ def _judge_answer(fault: StoreFault, target: Target, who: Who) -> Verdict:
             f"{who.endpoint} answers as no S3 server does for {target.uri} ({said}): start the server behind it, or correct "
             f"the ExecutionRole's endpoint"
         )
-        return Verdict(False, Reason.DATA_DOWNLOAD_FAILED, text, unreached=True)
+        return Verdict(False, Reason.DATA_DOWNLOAD_FAILED, text, misspelt=True)
     if fault.status in TRANSIENT_STATUS or fault.code in TRANSIENT_CODES:
         text = f"S3 at {who.endpoint} keeps failing for {target.uri} ({said})"
         return Verdict(False, Reason.DATA_DOWNLOAD_FAILED, text)

@@ -1,4 +1,4 @@
-"""Jobs that read streams: why one waits is asked for while training runs, and shown as long as it does."""
+"""Why a job waits for its data: asked for while it is staged, and while training reads streams, and shown as long as it does."""
 
 from __future__ import annotations
 
@@ -54,6 +54,32 @@ def test_a_storage_volume_that_is_full_shows_in_the_condition_while_training_goe
 def test_hosts_with_a_volume_of_their_own_are_asked_whether_it_is_full() -> None:
     own = o.instance_type(storageClassName="gp3")
     assert interval(o.snapshot(o.job(), [o.training()], instance_type=own), o.training()) == CHECKPOINTS_SECONDS
+
+
+def staging(*reports: Report) -> tuple[tuple[str, str, str], str]:
+    """What the condition Ready says, and the status message, with such reports of hosts that stage."""
+    hosts = [report.host for report in reports]
+    job = o.job(hosts=len(hosts))
+    seen = o.snapshot(job, [o.staging(host) for host in hosts], reports={f"pod-{each.host}": each for each in reports})
+    return ready(seen), reduce(seen, decide(seen)).secondary_status_transitions[-1].status_message
+
+
+def test_s3_that_keeps_failing_while_data_is_staged_shows_in_condition_and_message() -> None:
+    blocked = BLOCKED.but(phase=Phase.STAGING)
+    assert staging(blocked) == (("False", "DownloadBlocked", "S3 answers 503 (SlowDown)"), "S3 answers 503 (SlowDown)")
+    assert staging(blocked.but(reason=None, message=None))[0][1:] == ("Staging", "Downloading input data")
+
+
+def test_one_host_that_is_blocked_is_said_of_the_job_while_others_wait() -> None:
+    blocked = BLOCKED.but(host="algo-2", phase=Phase.STAGING)
+    waits = Report(host="algo-1", phase=Phase.WAITING, reason="WaitingForHosts", message="waiting for algo-2")
+    assert staging(waits, blocked)[0] == ("False", "DownloadBlocked", "S3 answers 503 (SlowDown)")
+
+
+def test_hosts_that_are_ready_show_for_whom_they_wait() -> None:
+    waits = Report(host="algo-1", phase=Phase.WAITING, reason="WaitingForHosts", message="waiting for algo-2")
+    text = "Downloading input data: some hosts are ready and wait for algo-2"
+    assert staging(waits, Report(host="algo-2", phase=Phase.STAGING)) == (("False", "WaitingForHosts", text), text)
 
 
 @pytest.mark.parametrize(

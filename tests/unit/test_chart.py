@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from hack import tools
+from trainyard.agent.core.addresses import admission
 from trainyard.api.platform import InstanceTypeSpec
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -186,6 +187,13 @@ def test_there_is_never_a_second_operator() -> None:
 )
 def test_every_setting_reaches_the_operator(value: str, variable: str, text: str) -> None:
     assert operator_environment(value)[variable] == text
+
+
+@pytest.mark.parametrize(
+    "address", ["127.0.0.1", "::1", "169.254.169.254", "169.254.170.23", "fd00:ec2::254", "fd00:ec2::23"]
+)
+def test_no_endpoint_may_be_where_nodes_and_clouds_give_out_credentials(address: str) -> None:
+    assert not admission(operator_environment()["TRAINYARD_S3_DENIED_ADDRESSES"].split(","), [])(address)
 
 
 def test_the_metrics_service_leads_to_the_operators_port() -> None:

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -545,6 +546,22 @@ def test_a_fetcher_that_is_killed_costs_time_and_no_data(server: S3Server, tmp_p
         assert one.pod.staged_report().objects == 301
         assert staged(one) == bodies
         assert json.loads((one.pod.state / "stage.json").read_text())["bytes"] == 600_000 + 30_000_000
+
+
+def test_what_a_fetcher_cannot_bring_is_counted_and_logged(server: S3Server, tmp_path: Path) -> None:
+    with job(server, tmp_path, f"b-{uuid4().hex}") as one:
+        body = os.urandom(30_000_000)
+        one.put("d/big", body=body)
+        proxy = Proxy(server, cuts=1)
+        one.change(store=one.plan.store.but(endpoint_url=proxy.url))
+        one.channel("d/")
+        one.pod.start()
+        done = subprocess.run(one.pod.command("stage", "stage-log"), capture_output=True, timeout=60, check=True)
+        proxy.close()
+        assert staged(one) == {"big": body}
+        assert f"s3fetch cannot bring s3://{one.bucket}/d/big (" in done.stderr.decode()
+        shown = one.pod.request("GET", "/metrics")[1].decode()
+        assert re.search(r"^trainyard_agent_staging_fallbacks_total [1-9]", shown, re.MULTILINE)
 
 
 def test_data_comes_without_a_fetcher_too(one: Job, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -108,7 +108,8 @@ class _Upstream:
 
 @dataclass
 class FaultProxy:
-    """Listens on a port of its own, or where it is told to, and forwards to `target` (a URL). Use it as a context manager; `faults` may change at any time."""
+    """Listens on a port of its own, or where it is told to, and forwards to `target` (a URL). Use it as a context manager; `faults` may
+    change at any time."""
 
     target: str
     faults: list[Fault] = field(default_factory=list)

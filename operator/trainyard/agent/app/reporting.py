@@ -137,8 +137,7 @@ def _news(sidecar: Sidecar, phase: Phase, stage: dict[str, Any]) -> dict[str, An
 
 def _full(sidecar: Sidecar, phase: Phase) -> dict[str, Any]:
     """What the program is told as ENOSPC, and may not tell anybody."""
-    free = files.free_bytes(sidecar.settings.ml)
-    if phase is not Phase.TRAINING or free >= FULL_BYTES:
+    if phase is not Phase.TRAINING or (free := files.free_bytes(sidecar.settings.ml)) >= FULL_BYTES:
         return {}
     text = (
         f"the storage volume of {sidecar.settings.host} is full ({free} bytes are free): what its program writes is refused. Let it write"

@@ -89,14 +89,16 @@ def test_every_object_that_a_job_puts_out_is_encrypted_with_the_key(tmp_path: Pa
             "algo-1", ml=pod.ml, state=pod.root / "other", plan=pod.root / "plan.json", credentials=one.credentials, timing=one.timing
         )  # fmt: skip
         settings.state.mkdir()
-        publish.Publisher(settings, one.plan, lambda *_, **__: None).share(publish.Job())
+        # Of another attempt: of this one algo-1 has the files already.
+        later = one.plan.but(job=one.plan.job.but(attempt=2))
+        publish.Publisher(settings, later, lambda *_, **__: None).share(publish.Job())
         found = keys_of_objects(one)
         model = {"output/model.tar.gz"} if compression == "GZIP" else {"output/model/large", "output/model/small"}
         data = {"output/output.tar.gz"} if compression == "GZIP" else {"output/data/scores"}
         own = {"trainyard-attempt.json", "trainyard-manifest.json"}
         written = {f"out/Job/{name}" for name in model | data | own} | {"ck/step-1", "ck/step-2", "tb/events"}
         assert written < set(found)
-        assert any(f"trainyard-shares/{JOB_ID}-1/algo-1/" in name for name in found)
+        assert any(f"trainyard-shares/{JOB_ID}-2/algo-1/" in name for name in found)
         assert {name: used for name, used in found.items() if used != key} == {"ck/step-1": None, "ck/step-2": None}
         assert not one.server.uploads(one.bucket)
 

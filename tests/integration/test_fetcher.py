@@ -111,8 +111,9 @@ class Bench:
 
     def tell(self, item: StoredObject, by: str = BY_NOTHING, span: tuple[int, int] | None = None) -> tuple[str, bytes]:
         """Kind of outcome, and what is in the file, or in the part."""
-        file = self.ask(len(self.heard), item, by, span)
-        found = self.outcome(len(self.heard))
+        number = len(self.heard)
+        file = self.ask(number, item, by, span)
+        found = self.outcome(number)  # which may have come by now
         part = self.directory / f"part-{found.number}"
         assert not (part.exists() and file.exists())
         path = file if file.exists() else part

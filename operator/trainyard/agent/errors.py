@@ -98,6 +98,11 @@ class PeerFault(Exception):  # noqa: N818 - facts, not yet an error
         self.detail = detail
 
 
+def starved(error: BaseException) -> bool:
+    """Is it that memory ran out? Of a thread's stack Python says so in words alone."""
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "start new thread" in str(error))
+
+
 def unexpected(error: BaseException) -> PlatformFailure:
     """The message for an error nobody foresaw: its type and text; the traceback belongs into the log."""
     detail = f"{type(error).__name__}: {error}".strip().rstrip(":")

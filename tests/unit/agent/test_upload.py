@@ -67,3 +67,17 @@ def test_any_other_failure_is_the_last(error: Exception) -> None:
     rig = Rig(error)
     assert run(rig) == ["failed"]
     assert rig.abandoned == 1
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("can't start new thread")], ids=["heap", "thread"])
+def test_a_process_whose_memory_runs_out_ends_so_that_another_one_begins_afresh(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def end(code: int) -> None:
+        raise SystemExit(code)
+
+    monkeypatch.setattr(os, "_exit", end)
+    rig = Rig(error)
+    with pytest.raises(SystemExit, match="3"):
+        run(rig)
+    assert rig.told == []

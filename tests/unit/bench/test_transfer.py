@@ -28,7 +28,7 @@ def test_runs_take_turns_and_what_is_slow_runs_once() -> None:
         return Contender(name, run, slow)
 
     rows = measured.in_turns([contender("a"), contender("b", slow=True), contender("c")], 3)
-    assert "".join(ran) == "abcacac"
+    assert "".join(ran) == "abccaca"
     assert [len(each.runs) for each in rows] == [3, 1, 3]
 
 

@@ -23,7 +23,7 @@ from trainyard.agent.app.channel import Channel
 from trainyard.agent.app.keeper import Keeper
 from trainyard.agent.app.mirrored import CHECKPOINTS, Mirrored, mirrored
 from trainyard.agent.app.settings import Settings
-from trainyard.agent.errors import AgentError, unexpected
+from trainyard.agent.errors import AgentError, starved, unexpected
 from trainyard.api.plan import Plan
 
 log = logging.getLogger(__name__)
@@ -99,9 +99,11 @@ class _Passes:
             said = keeper.keep(last=self._last, stubborn=stubborn)
         except AgentError as error:
             self._fail(kept, error)
-        except (MemoryError, sqlite3.DatabaseError):
+        except sqlite3.DatabaseError:
             raise
         except Exception as error:
+            if starved(error):
+                raise MemoryError from error
             log.exception("a pass over %s failed", kept.local_path)
             failure = unexpected(error)
             if self._last:

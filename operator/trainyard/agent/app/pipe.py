@@ -28,7 +28,7 @@ from trainyard.agent.app.proofs import Proofs
 from trainyard.agent.app.settings import Settings
 from trainyard.agent.app.store import Store
 from trainyard.agent.app.stream import Stream
-from trainyard.agent.errors import AgentError, unexpected
+from trainyard.agent.errors import AgentError, starved, unexpected
 from trainyard.api.plan import ChannelPlan, Plan
 
 log = logging.getLogger(__name__)
@@ -124,10 +124,10 @@ def _feed(feeder: Feeder, teller: Teller) -> None:
         teller.failed(download_failure(refused))
     except AgentError as error:
         teller.failed(error)
-    except MemoryError:
-        log.exception("memory limit reached")
-        os._exit(3)
     except BaseException as error:
+        if starved(error):
+            log.exception("memory limit reached")
+            os._exit(3)
         log.exception("streaming failed")
         teller.failed(unexpected(error))
 

@@ -27,7 +27,7 @@ from trainyard.agent.adapters import files, gzipped, s3http  # noqa: F401 - load
 from trainyard.agent.app.channel import Channel
 from trainyard.agent.app.publish import Job, Publisher
 from trainyard.agent.app.settings import Settings
-from trainyard.agent.errors import AgentError, PlatformFailure, unexpected
+from trainyard.agent.errors import AgentError, PlatformFailure, starved, unexpected
 from trainyard.api.plan import Plan
 from trainyard.api.reasons import Reason
 
@@ -55,9 +55,6 @@ def do(command: dict[str, Any], publisher: Publisher, channel: Channel, pause: f
             getattr(publisher, name)(Job.parse(command))
         except AgentError as error:
             failure = error
-        except MemoryError:
-            log.exception("memory limit reached")
-            os._exit(3)  # a fresh process has a fresh heap
         except (OSError, sqlite3.OperationalError) as error:
             log.exception("%s failed", name)
             failure = PlatformFailure(
@@ -70,6 +67,9 @@ def do(command: dict[str, Any], publisher: Publisher, channel: Channel, pause: f
                 channel.enough.wait(pause)
                 continue
         except Exception as error:
+            if starved(error):
+                log.exception("memory limit reached")
+                os._exit(3)  # a fresh process has a fresh heap
             log.exception("%s failed", name)
             failure = unexpected(error)
         else:

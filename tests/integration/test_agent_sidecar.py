@@ -648,17 +648,22 @@ def test_when_algo_1_is_lost_the_others_keep_their_share(two: Job) -> None:
     assert two.server.archive(two.bucket, f"out/Job/trainyard-shares/{JOB_ID}-1/algo-2/model.tar.gz") == {"b": b"2"}
 
 
-def test_a_host_that_has_missed_the_word_of_algo_1_finds_its_files_in_the_manifest(two: Job) -> None:
+def both_commit_and_one_cannot_say_so(two: Job, which: int) -> None:
+    """Both hosts end well, but that one is killed before it could write its report; the other has gone."""
     begin_both(two, [{"a": b"1"}, {"b": b"2"}])
-    first, second = two.pods
     for pod in two.pods:
         pod.training_ends()
-    second.released()
-    second.kill()
-    (second.state / "report.json").unlink()  # as if it had been killed before it could write that
-    assert first.end().result is Result.COMMITTED
-    second.start()
-    report = second.end()
+    killed = two.pods[which]
+    killed.released()
+    killed.kill()
+    (killed.state / "report.json").unlink()
+    assert two.pods[1 - which].end().result is Result.COMMITTED
+
+
+def test_a_host_that_has_missed_the_word_of_algo_1_finds_its_files_in_the_manifest(two: Job) -> None:
+    both_commit_and_one_cannot_say_so(two, 1)
+    two.pods[1].start()
+    report = two.pods[1].end()
     assert (report.result, report.artifacts, report.message) == (Result.COMMITTED, [], None)
     assert two.model() == {"a": b"1", "b": b"2"}
     assert not [key for key in two.server.keys(two.bucket) if "trainyard-shares" in key]
@@ -667,19 +672,24 @@ def test_a_host_that_has_missed_the_word_of_algo_1_finds_its_files_in_the_manife
 def test_algo_1_that_had_committed_and_could_not_say_so_writes_nothing_over_it_when_the_others_have_gone(
     two: Job,
 ) -> None:
-    begin_both(two, [{"a": b"1"}, {"b": b"2"}])
-    first, second = two.pods
-    for pod in two.pods:
-        pod.training_ends()
-    first.released()
-    first.kill()
-    (first.state / "report.json").unlink()  # as if it had been killed before it could write that
-    assert second.end().result is Result.COMMITTED
-    first.start()
-    report = first.end()
+    both_commit_and_one_cannot_say_so(two, 0)
+    two.pods[0].start()
+    report = two.pods[0].end()
     assert (report.result, report.message) == (Result.COMMITTED, None)
     assert two.model() == {"a": b"1", "b": b"2"}
     assert (two.manifest()["outcome"], two.manifest()["missingHosts"]) == ("Completed", [])
+
+
+def test_algo_1_that_had_committed_less_than_all_and_could_not_say_so_calls_it_no_success(two: Job) -> None:
+    both_commit_and_one_cannot_say_so(two, 0)
+    # As it is where files could not be read.
+    body = json.dumps(two.manifest() | {"outcome": "Failed"}).encode()
+    two.put("out/Job/trainyard-manifest.json", body=body)
+    two.pods[0].start()
+    report = two.pods[0].end()
+    assert report.result is Result.FAILED
+    assert "not all files could be uploaded" in (report.message or "")
+    assert two.model() == {"a": b"1", "b": b"2"}
 
 
 def test_a_host_without_which_algo_1_has_committed_keeps_its_files_itself(two: Job) -> None:

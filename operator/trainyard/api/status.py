@@ -8,14 +8,13 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AwareDatetime, Field
 
-from trainyard.api.base import Model, Size
+from trainyard.api.base import DNS_SUBDOMAIN, Model, Size
 
 # Whoever may write a status may write nonsense into it. What passes these limits is safe to count and to name objects with.
 Time = Annotated[AwareDatetime, Field(ge=datetime(1970, 1, 1, tzinfo=UTC), lt=datetime(3000, 1, 1, tzinfo=UTC))]
 Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
 Number = Annotated[int, Field(ge=1, le=2**31 - 1)]
 HOST_NAME: Final = r"^algo-[1-9][0-9]*$"
-POD_NAME: Final = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
 
 
 class TrainingJobStatus(StrEnum):
@@ -123,7 +122,7 @@ class HostStatus(Model):
     """One ML compute instance: its pod and its share of the input."""
 
     name: str = Field(pattern=HOST_NAME, max_length=15, description="algo-<n>.")
-    pod: str = Field(pattern=POD_NAME, max_length=253, description="Name of its pod.")
+    pod: str = Field(pattern=DNS_SUBDOMAIN, max_length=253, description="Name of its pod.")
     node: str | None = Field(default=None, description="Node it runs on.")
     objects: Size | None = Field(default=None, description="Input objects of its share that are on it.")
     bytes: Size | None = Field(default=None, description="Their bytes together.")

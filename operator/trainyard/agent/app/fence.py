@@ -44,10 +44,10 @@ def already_committed(store: Store, plan: Plan, patience: Patience) -> dict[str,
     return found if manifest.committed(found, plan.job) else None
 
 
-def committed_with(store: Store, plan: Plan, hosts: Iterable[str], patience: Patience) -> bool:
-    """Has algo-1 committed this attempt, and with it the files of these hosts? Raises Refused."""
+def committed_with(store: Store, plan: Plan, hosts: Iterable[str], patience: Patience) -> dict[str, object] | None:
+    """The beginning of this attempt's manifest, if algo-1 has committed, and with it the files of these hosts. Raises Refused."""
     found = _manifest(store, plan, patience)
-    return all(manifest.has_files_of(found, plan.job, host) for host in hosts)
+    return found if all(manifest.has_files_of(found, plan.job, host) for host in hosts) else None
 
 
 def _manifest(store: Store, plan: Plan, patience: Patience) -> dict[str, object]:

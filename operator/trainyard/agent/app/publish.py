@@ -7,7 +7,7 @@ import json
 import logging
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from trainyard.agent.app.peers import Peers
 from trainyard.agent.app.settings import SEEN_AS, Settings
 from trainyard.agent.app.store import Store
 from trainyard.agent.core import manifest
-from trainyard.agent.errors import PlatformFailure
+from trainyard.agent.errors import ClientFailure, PlatformFailure
 from trainyard.agent.ports import FileBody
 from trainyard.api.plan import Host, Plan
 from trainyard.api.reasons import Reason
@@ -81,9 +81,12 @@ class Publisher:
         self._tell("prepared")
 
     def commit(self, job: Job) -> None:
-        if job.missing and self._are_in([*job.missing]):
+        if job.missing and (found := self._found_with(job.missing)) is not None:
             # An earlier process of this host has committed and could not say so; those hosts have seen that, and gone.
             self.abandon()
+            if found.get("outcome") == "Failed" and job.outcome == "Completed":
+                text = f"Artifact upload failed:not all files could be uploaded; {self._plan.manifest_uri} has those that are there"
+                raise ClientFailure(Reason.ARTIFACT_UPLOAD_FAILED, text)
             self._committed(Job(job.outcome), joint=True)
             return
         self._send(lambda: self._commit(job))
@@ -102,11 +105,11 @@ class Publisher:
                 log.warning("%s; once more from the beginning", refused)
                 self.abandon()
 
-    def _are_in(self, hosts: list[str]) -> bool:
-        """Has this attempt's manifest the files of these hosts? One that cannot be read shows nothing, and is not waited for."""
+    def _found_with(self, hosts: Iterable[str]) -> dict[str, object] | None:
+        """This attempt's manifest, if it has the files of these hosts. One that cannot be read shows nothing, and is not waited for."""
         with contextlib.suppress(Refused):
             return fence.committed_with(self._store, self._plan, hosts, self._brief)
-        return False
+        return None
 
     def _commit(self, job: Job) -> None:
         if self._built and not self._archives.unchanged(self._hosts(job)):
@@ -121,7 +124,7 @@ class Publisher:
         """This host's files alone, under keys of their own; nothing where algo-1 has committed them and only its word was missed."""
         self.abandon()
         host = self._plan.host(self._settings.host)
-        joint = self._are_in([host.name])
+        joint = self._found_with([host.name]) is not None
         if not joint:
             self._send(lambda: self._share(host, job))
         self._committed(job, joint=joint)

@@ -102,7 +102,7 @@ class Job:
         return self.annotations.get(names.ANNOTATION_DELETE_AFTER_TTL) == "true"
 
     def choices(self) -> Choices:
-        """As the first pods were made, else as the annotations have it now. Raises ValueError with a sentence."""
+        """As it was when the first pods were recorded, else as the annotations have it now. Raises ValueError with a sentence."""
         return self.status.choices or Choices(
             sharding=self._chosen(names.ANNOTATION_SHARDING, names.SHARDING),
             manifest_paths=self._chosen(names.ANNOTATION_MANIFEST_PATHS, names.MANIFEST_PATHS),

@@ -27,6 +27,7 @@ import boto3
 from botocore.config import Config
 
 from hack import tools
+from trainyard.agent.app.settings import Settings
 from trainyard.agent.timing import Timing
 from trainyard.api.names import agent_token
 from trainyard.api.plan import ChannelPlan, CheckpointPlan, Host, JobIdentity, Plan, StorePlan
@@ -292,6 +293,14 @@ class Pod:
     def make(self) -> None:
         (self.root / "podinfo").mkdir(parents=True)
         self.write_plan()
+
+    @property
+    def settings(self) -> Settings:
+        """Of its helpers, for what they do in the test's own process."""
+        return Settings(
+            host=self.host.name, ml=self.ml, state=self.state, plan=self.root / "plan.json", podinfo=self.root / "podinfo",
+            credentials=self.job.credentials, timing=self.job.timing,
+        )  # fmt: skip
 
     def write_plan(self) -> None:
         (self.root / "plan.json").write_text(self.job.plan.to_json())

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.jobs import Kubectl
-from tests.integration.agent_rig import S3Server, find_versitygw
+from tests.integration.agent_rig import Job, S3Server, find_versitygw, job
+from tests.support.faults import FaultProxy
 
 CRDS = Path(__file__).resolve().parents[2] / "crds"
 
@@ -51,3 +53,18 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     made = S3Server(binary, tmp_path_factory.mktemp("s3"), tmp_path_factory.mktemp("log") / "access.log")
     yield made
     made.close()
+
+
+@pytest.fixture
+def proxy(server: S3Server) -> Iterator[FaultProxy]:
+    """In front of that server; it does nothing until it is told to."""
+    with FaultProxy(server.url) as made:
+        yield made
+
+
+@pytest.fixture
+def behind(server: S3Server, proxy: FaultProxy, tmp_path: Path) -> Iterator[Job]:
+    """A job of one host that has S3 behind the proxy, and little patience with a line that says nothing."""
+    with job(server, tmp_path, f"b-{uuid.uuid4().hex}", url=proxy.url) as made:
+        made.timing = replace(made.timing, read=1)
+        yield made

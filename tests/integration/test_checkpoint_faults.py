@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
-from tests.integration.agent_rig import Job, S3Server, job, wait_for
+from tests.integration.agent_rig import Job, wait_for
 from tests.support.faults import Fault, FaultProxy
 from trainyard.agent.app.keeper import Keeper
 from trainyard.agent.app.mirrored import mirrored
-from trainyard.agent.app.settings import Settings
 from trainyard.api.plan import FolderPlan
 from trainyard.api.report import Phase, Result
 
@@ -30,17 +26,10 @@ LARGE = 20_000_000  # three parts to write, three ranges to read
 
 
 @pytest.fixture
-def proxy(server: S3Server) -> Iterator[FaultProxy]:
-    with FaultProxy(server.url) as made:
-        yield made
-
-
-@pytest.fixture
-def one(server: S3Server, proxy: FaultProxy, tmp_path: Path) -> Iterator[Job]:
-    with job(server, tmp_path, f"b-{uuid4().hex}", url=proxy.url) as made:
-        made.timing = replace(made.timing, read=1, blocked_told=0.2)
-        made.keep_checkpoints()
-        yield made
+def one(behind: Job) -> Job:
+    behind.timing = replace(behind.timing, blocked_told=0.2)
+    behind.keep_checkpoints()
+    return behind
 
 
 def local(one: Job) -> dict[str, bytes]:
@@ -67,16 +56,11 @@ def written(one: Job) -> dict[str, bytes]:
 
 def keeper(one: Job) -> Keeper:
     """What the mirror process has, in this one."""
-    pod = one.pod
-    settings = Settings(
-        host="algo-1", ml=pod.ml, state=pod.state, plan=pod.root / "plan.json", podinfo=pod.root / "podinfo",
-        credentials=one.credentials, timing=one.timing,
-    )  # fmt: skip
 
     def tell(_event: str, **_: Any) -> None:
         pass
 
-    return Keeper(settings, one.plan, mirrored(settings, one.plan)[0], tell, threading.Event())
+    return Keeper(one.pod.settings, one.plan, mirrored(one.pod.settings, one.plan)[0], tell, threading.Event())
 
 
 def keep(one: Job) -> None:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 
-from tests.integration.agent_rig import Job, S3Server, job
+from tests.integration.agent_rig import Job
 from tests.support.faults import Fault, FaultProxy
 from trainyard.api.report import Result
 
@@ -19,18 +16,10 @@ BIG = 20_000_000  # three ranges
 
 
 @pytest.fixture
-def proxy(server: S3Server) -> Iterator[FaultProxy]:
-    with FaultProxy(server.url) as made:
-        yield made
-
-
-@pytest.fixture
-def one(server: S3Server, proxy: FaultProxy, tmp_path: Path) -> Iterator[Job]:
-    with job(server, tmp_path, f"b-{uuid4().hex}", url=proxy.url) as made:
-        made.timing = replace(made.timing, read=1)
-        made.put("d/large", body=os.urandom(BIG))
-        made.channel("d/")
-        yield made
+def one(behind: Job) -> Job:
+    behind.put("d/large", body=os.urandom(BIG))
+    behind.channel("d/")
+    return behind
 
 
 def large(one: Job) -> Path:

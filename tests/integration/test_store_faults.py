@@ -9,23 +9,19 @@ import hashlib
 import os
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
-from tests.integration.agent_rig import ACCESS_KEY, JOB_ID, SECRET_KEY, Job, S3Server, job, wait_for
+from tests.integration.agent_rig import ACCESS_KEY, SECRET_KEY, Job, wait_for
 from tests.support.faults import Fault, FaultProxy
 from trainyard.agent.adapters import s3xml
 from trainyard.agent.adapters.s3http import S3Http
 from trainyard.agent.app import publish
 from trainyard.agent.app.patience import Patience
-from trainyard.agent.app.settings import Settings
 from trainyard.agent.app.store import Store
 from trainyard.agent.errors import StoreFault
 from trainyard.agent.ports import Credentials
@@ -40,16 +36,9 @@ BIG = 20_000_000  # three ranges to read, three parts to write
 
 
 @pytest.fixture
-def proxy(server: S3Server) -> Iterator[FaultProxy]:
-    with FaultProxy(server.url) as made:
-        yield made
-
-
-@pytest.fixture
-def one(server: S3Server, proxy: FaultProxy, tmp_path: Path) -> Iterator[Job]:
-    with job(server, tmp_path, f"b-{uuid4().hex}", url=proxy.url) as made:
-        made.timing = replace(made.timing, read=1, blocked_told=0.2, renewal=6)
-        yield made
+def one(behind: Job) -> Job:
+    behind.timing = replace(behind.timing, blocked_told=0.2, renewal=6)
+    return behind
 
 
 def data(one: Job, sizes: dict[str, int]) -> dict[str, bytes]:
@@ -316,14 +305,6 @@ def test_an_administrator_may_allow_what_is_denied_around_it(one: Job) -> None:
 # Uploads
 
 
-def settings(one: Job) -> Settings:
-    pod = one.pod
-    return Settings(
-        host="algo-1", ml=pod.ml, state=pod.state, plan=pod.root / "plan.json", podinfo=pod.root / "podinfo",
-        credentials=one.credentials, timing=one.timing,
-    )  # fmt: skip
-
-
 def commit(one: Job) -> None:
     """What the upload process does, in this one."""
     told: list[str] = []
@@ -331,7 +312,7 @@ def commit(one: Job) -> None:
     def tell(event: str, **_: Any) -> None:
         told.append(event)
 
-    publish.Publisher(settings(one), one.plan, tell).commit(publish.Job("Completed"))
+    publish.Publisher(one.pod.settings, one.plan, tell).commit(publish.Job("Completed"))
     assert told[-1] == "committed"
 
 
@@ -530,22 +511,6 @@ def test_a_manifest_that_never_reads_as_written_is_no_success(one: Job, proxy: F
     proxy.faults.append(Fault(f"GET .*{MANIFEST}", None, down="flip", at=20))
     with pytest.raises(Exception, match="reads differently"):
         commit(one)
-
-
-def test_a_manifest_that_may_not_be_read_holds_up_no_share(one: Job, proxy: FaultProxy) -> None:
-    # As S3 has it for a missing key where the role may not list.
-    content = trained(one)
-    proxy.faults.append(Fault(f"GET .*{MANIFEST}", None, answer=(403, "AccessDenied")))
-    told: list[str] = []
-
-    def tell(event: str, **_: Any) -> None:
-        told.append(event)
-
-    publish.Publisher(settings(one), one.plan, tell).share(publish.Job("Completed"))
-    assert told[-1] == "committed"
-    assert "refused" not in told
-    kept = one.server.archive(one.bucket, f"out/Job/trainyard-shares/{JOB_ID}-1/algo-1/model.tar.gz")
-    assert kept == content
 
 
 def test_a_slow_line_takes_its_time_and_is_not_given_up(one: Job, proxy: FaultProxy) -> None:

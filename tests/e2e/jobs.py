@@ -247,8 +247,13 @@ class Job:
 
 def staging(job: Job) -> bool:
     """Does any host bring its data?"""
+    return started(job, "stage") is not None
+
+
+def started(job: Job, init: str) -> Manifest | None:
+    """The status of an init container that runs, of the first host where it does."""
     states = [entry for pod in job.pods for entry in pod["status"].get("initContainerStatuses", [])]
-    return any(entry["name"] == "stage" and "running" in entry["state"] for entry in states)
+    return next((entry for entry in states if entry["name"] == init and "running" in entry["state"]), None)
 
 
 def check_transitions(status: Manifest) -> None:

@@ -1,10 +1,10 @@
-"""The operator killed in each phase of a job, and the sidecar in the middle of its upload: nothing lost, nothing doubled."""
+"""The operator killed in each phase of a job, `stage` while it works, and the sidecar in the middle of its upload: nothing lost, nothing doubled."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.e2e.jobs import channel, eventually, manifest, path_of
+from tests.e2e.jobs import Job, channel, eventually, manifest, path_of, started
 from tests.e2e.site import Desk
 
 NORMAL = ["Starting", "Downloading", "Training", "Uploading", "Completed"]
@@ -62,6 +62,45 @@ def test_a_job_whose_operator_is_away_until_the_end_is_complete_when_it_returns(
     status = job.completes(within=60)
     assert path_of(status) == NORMAL
     assert job.model() == {"a": b"b"}
+
+
+def stages(job: Job, times: int) -> None:
+    """Waits until `stage` runs, having been started again so often."""
+
+    def there() -> bool:
+        found = started(job, "stage")
+        return found is not None and found["restartCount"] == times
+
+    eventually(f"stage runs, started again {times} times", there, within=60)
+
+
+def test_a_stage_that_is_killed_is_started_again_in_its_pod_and_the_job_completes(desk: Desk) -> None:
+    desk.fill("data", 300)
+    train = channel("train", desk.bucket.uri("data/"))
+    with desk.s3_paused():  # so that it is at work
+        job = desk.submit(manifest("restaged", desk.images["test-train"], desk.bucket, channels=[train]))
+        stages(job, 0)
+        desk.kill_container(job, "stage")
+        stages(job, 1)
+    status = job.completes(within=120)
+    assert path_of(status) == NORMAL
+    assert (status["attempt"], status["hosts"][0]["objects"]) == (1, 300)
+
+
+def test_a_stage_that_is_killed_over_and_over_fails_the_job_and_says_so_meanwhile(desk: Desk) -> None:
+    desk.fill("data", 1)
+    train = channel("train", desk.bucket.uri("data/"))
+    with desk.s3_paused():
+        job = desk.submit(manifest("overkilled", desk.images["test-train"], desk.bucket, channels=[train]))
+        for times in range(3):
+            stages(job, times)
+            desk.kill_container(job, "stage")
+            if times == 1:  # the kubelet begins to take its time
+                desk.eventually_says(job, "it was killed (exit code 137, Error) and is started again", within=30)
+        status = desk.fails_within(job, 30)
+    expected = "InternalServerError: staging on host algo-1 ended 3 times without a report (exit code 137, Error)"
+    assert status["failureReason"].startswith(expected)
+    desk.pods_are_over(job)
 
 
 def test_a_sidecar_killed_during_its_upload_is_restarted_and_finishes_it(desk: Desk) -> None:

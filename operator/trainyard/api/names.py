@@ -41,6 +41,8 @@ CONTAINER_PREFETCH: Final = "prefetch"
 CONTAINER_STAGE: Final = "stage"
 CONTAINER_TRAINING: Final = "training"
 CONTAINER_HOLD: Final = "hold"
+# How a process ends that is killed (by the kernel too, out of memory) or crashes: 128 and SIGILL, SIGABRT, SIGBUS, SIGFPE, SIGKILL, SIGSEGV.
+KILLED_EXIT_CODES: Final = (132, 134, 135, 136, 137, 139)
 
 # Where things are in the agent's containers. Training sees none of these, only sub-paths of ML_DIR under /opt/ml.
 AGENT_DIR: Final = "/trainyard"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,7 @@ CASES: dict[str, Snapshot] = {
         ),
         options=Options(agent_image="agent:1", training_image_pull_policy="Always", cluster_domain="example.org"),
     ),
+    "stage-is-started-again": o.snapshot(o.job(), options=replace(o.OPTIONS, restarts_stage=True)),
 }
 
 

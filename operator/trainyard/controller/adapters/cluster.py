@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -60,6 +61,7 @@ EVENTS = Resource("", "v1", "events")
 NODES = Resource("", "v1", "nodes")
 CLAIMS = Resource("", "v1", "persistentvolumeclaims")
 STORAGE_CLASSES = Resource("storage.k8s.io", "v1", "storageclasses")
+VERSION = Resource("", "", "version")
 LEASES = Resource("coordination.k8s.io", "v1", "leases")
 
 
@@ -139,6 +141,13 @@ class Cluster:
             if not token:
                 return
             query = query | {"continue": token}
+
+    async def version(self) -> tuple[int, int]:
+        """The apiserver's; (0, 0) if it says none that can be read."""
+        answer = await self._request("GET", "/version", VERSION)
+        # Some providers have a minor like "35+".
+        numbers = re.match(r"v?(\d+)\.(\d+)", str(answer.get("gitVersion")))
+        return (int(numbers[1]), int(numbers[2])) if numbers else (0, 0)
 
     async def create(self, resource: Resource, manifest: Raw) -> Raw:
         """The new object; of a ConfigMap or Event its metadata."""

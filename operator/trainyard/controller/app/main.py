@@ -8,6 +8,7 @@ import random
 import signal
 import time
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -41,6 +42,8 @@ BLIND_LIMIT = 3
 LULL_SECONDS, LONGEST_LULL_SECONDS = 0.02, 1.0
 # A pass that takes longer than this hangs: no request may take more than 30 s.
 STUCK_SECONDS = 300.0
+# Of Kubernetes: the feature gate ContainerRestartRules is on from then on. Where it was turned off the fields are dropped, without harm.
+RESTART_RULES_SINCE = (1, 35)
 
 
 def _utc() -> datetime:
@@ -128,6 +131,8 @@ class Operator:
         while not self._primed:
             try:
                 await self._resync.prime()
+                able = await self._cluster.version() >= RESTART_RULES_SINCE
+                self._reconciler.options = replace(self._reconciler.options, restarts_stage=able)
                 self._primed, self._compared = True, time.monotonic()
             except ClusterError as error:
                 _log.warning("first lists failed, tried again: %s", error.message)

@@ -48,9 +48,10 @@ _LOOKS = 3
 _NAMES_LOOKED_AT = 4
 
 
-@dataclass(frozen=True)
+@dataclass
 class Reconciler:
-    """`clock` gives UTC in whole seconds; it is read once for each look. `pressed`: do other jobs wait for their pods?"""
+    """`options` may become others once it is known what the cluster can do. `clock` gives UTC in whole seconds; it is read once for
+    each look. `pressed`: do other jobs wait for their pods?"""
 
     state: State
     cluster: Cluster

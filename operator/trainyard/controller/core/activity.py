@@ -109,7 +109,8 @@ def cannot_start(snapshot: Snapshot, _decision: Decision) -> Activity | None:
         else "the node cannot pull it so far"
     )
     what = f"image {image} on {hosts}" if first.pulling else f"container {first.container} on {hosts}"
-    return Activity(Reason.IMAGE_PULL_FAILING, f"{what}: {told}")
+    reason = Reason.STAGING if first.container == names.CONTAINER_STAGE else Reason.IMAGE_PULL_FAILING
+    return Activity(reason, f"{what}: {told}")
 
 
 def not_starting(snapshot: Snapshot, _decision: Decision) -> Activity | None:
@@ -145,9 +146,10 @@ def staging(snapshot: Snapshot, _decision: Decision) -> Activity | None:
     if not late:
         return None
     told = [(pod, report) for pod in late if (report := snapshot.report(pod)) is not None]
-    for _, report in told:
-        if report.reason == Reason.DOWNLOAD_BLOCKED and report.message:
-            return Activity(Reason.DOWNLOAD_BLOCKED, report.message)
+    for reason in (Reason.DOWNLOAD_BLOCKED, Reason.DOWNLOAD_SLOW):
+        for _, report in told:
+            if report.reason == reason and report.message:
+                return Activity(reason, report.message)
     if any(report.phase is Phase.WAITING for _, report in told):
         busy = [pod for pod, report in told if report.phase is not Phase.WAITING]
         waited = f" for {_hosts(busy)}" if busy else ""
@@ -174,12 +176,11 @@ def training(snapshot: Snapshot, _decision: Decision) -> Activity | None:
 
 
 def uploading(snapshot: Snapshot, _decision: Decision) -> Activity | None:
-    for pod in snapshot.pods:
-        report = snapshot.report(pod)
-        if report is not None and report.reason == Reason.UPLOAD_BLOCKED:
-            return Activity(
-                Reason.UPLOAD_BLOCKED, report.message or f"S3 refuses the artifacts of {pod.host}; it is retried"
-            )
+    for reason in (Reason.UPLOAD_BLOCKED, Reason.UPLOAD_SLOW):
+        for pod in snapshot.pods:
+            report = snapshot.report(pod)
+            if report is not None and report.reason == reason:
+                return Activity(reason, report.message or f"S3 refuses the artifacts of {pod.host}; it is retried")
     return Activity(Reason.UPLOADING, "Uploading generated training model")
 
 

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from trainyard.api import names
 from trainyard.api.report import Phase, StopOrder, StopReason, TrainingEnd
-from trainyard.controller.core.observed import Pod, final_report
+from trainyard.controller.core.observed import Container, Pod, final_report
 from trainyard.controller.core.snapshot import Snapshot, once
 
 # The kubelet's words for a container that cannot start. PERMANENT ones never heal by waiting.
@@ -41,7 +41,7 @@ LIMIT_MARGIN_SECONDS = names.LIVENESS_PERIOD_SECONDS * names.LIVENESS_THRESHOLD 
 OVERDUE_SECONDS = 60
 # For so long the cluster waits for a node that is silent before it says so (nodeMonitorGracePeriod).
 SILENT_SECONDS = 50
-# A sidecar or prefetch that ended so often never gets going.
+# A sidecar or prefetch that ended so often never gets going, and a `stage` that was killed so often never ends.
 CRASHES = 3
 
 
@@ -88,6 +88,8 @@ def blocked(pod: Pod) -> Blocked | None:
         if crashing(pod, name):
             # The kubelet's own message has a growing number in it.
             said = state.last_words or state.message if name == names.CONTAINER_PREFETCH else state.last_words
+            if name == names.CONTAINER_STAGE:
+                said = f"it was killed ({killed_by(state)}) and is started again, to go on where it was"
             return Blocked(pod, name, CRASH_LOOP, said or "it ends as soon as it has started")
         if state.state == "waiting" and (state.reason in PULL_WAITS or state.reason in CREATE_WAITS):
             return Blocked(pod, name, state.reason, state.message)
@@ -113,6 +115,8 @@ def crashing(pod: Pod, name: str) -> bool:
     state = pod.container(name)
     if name == names.CONTAINER_PREFETCH:
         return state.reason == CRASH_LOOP if state.state == "waiting" else state.failed or state.restarts >= CRASHES
+    if name == names.CONTAINER_STAGE:
+        return state.reason == CRASH_LOOP
     if name != names.CONTAINER_SIDECAR or pod.container(names.CONTAINER_HOLD).has_run:
         return False
     if state.state == "waiting" and state.reason == CRASH_LOOP:
@@ -122,7 +126,29 @@ def crashing(pod: Pod, name: str) -> bool:
 
 def image_proven(pod: Pod) -> bool:
     """The user's image was pulled and ran: `stage` comes after it. What becomes of `prefetch` later means nothing."""
-    return pod.container(names.CONTAINER_STAGE).state in ("running", "terminated")
+    stage = pod.container(names.CONTAINER_STAGE)
+    return stage.has_run or stage.terminated or bool(stage.restarts)
+
+
+def killed_by(state: Container) -> str:
+    """How a container ended, or its previous run if it goes on, or has ended otherwise since."""
+    own = state.terminated and (state.exit_code in names.KILLED_EXIT_CODES or state.last_exit_code is None)
+    reason, code = (state.reason, state.exit_code) if own else (state.last_reason, state.last_exit_code)
+    return f"exit code {code}" + (f", {reason}" if reason else "")
+
+
+def times_killed(pod: Pod) -> int:
+    """How often `stage` was killed, where its node starts it again after that."""
+    stage = pod.container(names.CONTAINER_STAGE)
+    killed = stage.exit_code in names.KILLED_EXIT_CODES if stage.terminated else stage.reason == CRASH_LOOP
+    return stage.restarts + killed
+
+
+def stages_again(pod: Pod) -> bool:
+    """`stage` was killed, and its node will start it again: that end is not its last."""
+    ended = pod.container(names.CONTAINER_STAGE).exit_code
+    goes_on = pod.restarts_stage and pod.alive and pod.deleting is None and ended in names.KILLED_EXIT_CODES
+    return goes_on and times_killed(pod) < CRASHES
 
 
 def never_ending(pod: Pod) -> bool:

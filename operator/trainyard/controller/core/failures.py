@@ -97,8 +97,8 @@ def lost(snapshot: Snapshot, pod: Pod) -> Failure | None:
 def cannot_start(snapshot: Snapshot, pod: Pod) -> Failure | None:
     """An image that cannot be had, or a container that cannot be made, for longer than is waited for."""
     found = evidence.blocked(pod)
-    if found is None:
-        return None
+    if found is None or (found.crashing and found.container == names.CONTAINER_STAGE):
+        return None  # `not_staged` counts
     since = snapshot.blocked_since.get(found.key, snapshot.now)
     if not found.permanent and snapshot.now - since < timedelta(seconds=snapshot.options.image_pull_timeout):
         return None
@@ -158,29 +158,32 @@ def nothing_runs(snapshot: Snapshot, pod: Pod) -> Failure | None:
 
 
 def not_staged(snapshot: Snapshot, pod: Pod) -> Failure | None:
-    """`stage` failed. One that was stopped, or found the job committed, has not."""
+    """`stage` failed, or was killed too often. One that was stopped, or found the job committed, has not."""
     stage, report = pod.container(names.CONTAINER_STAGE), final_report(pod, names.CONTAINER_STAGE)
-    if not stage.terminated or stage.exit_code == 0:
+    given_up = evidence.times_killed(pod) >= evidence.CRASHES
+    if evidence.staged(pod) or evidence.stages_again(pod) or not (stage.terminated or given_up):
         return None
-    if report is None and stage.reason != "OOMKilled" and (found := lost(snapshot, pod)) is not None:
+    killed = evidence.killed_by(stage)
+    if report is None and "OOMKilled" not in killed and (found := lost(snapshot, pod)) is not None:
         return found  # it had no time for a report
-    if report is not None and report.result in (Result.STOPPED, Result.ALREADY_COMMITTED, Result.ABANDONED):
-        return None
-    if report is not None:
+    if report is not None and report.result is Result.FAILED:
         return _reported(pod, report, Reason.DATA_DOWNLOAD_FAILED, stage.finished)
-    if stage.reason == "OOMKilled":
+    if report is not None and not given_up:
+        return None
+    often = f" {evidence.CRASHES} times" if given_up else ""
+    if "OOMKilled" in killed:
         last = snapshot.report(pod)
         so_far = f" {last.message}" if last is not None and last.result is Result.ABANDONED and last.message else ""
         text = (
-            f"InternalServerError: the agent's container {names.CONTAINER_STAGE} ran out of memory on host {pod.host}.{so_far} Give"
+            f"InternalServerError: the agent's container {names.CONTAINER_STAGE} ran out of memory{often} on host {pod.host}.{so_far} Give"
             " the channels fewer objects: more hosts with ShardedByS3Key, or small files packed into archives; and please report this."
         )
-        return _failure(pod, Reason.INTERNAL_ERROR, text, stage.finished)
+        return _failure(pod, Reason.INTERNAL_ERROR, text, stage.finished or snapshot.now)
     text = (
-        f"InternalServerError: staging on host {pod.host} ended without a report (exit code {stage.exit_code}"
-        f"{', ' + stage.reason if stage.reason else ''}); see the logs of container stage of pod {pod.name}."
+        f"InternalServerError: staging on host {pod.host} ended{often} without a report ({killed});"
+        f" see the logs of container stage of pod {pod.name}."
     )
-    return _failure(pod, Reason.INTERNAL_ERROR, text, stage.finished)
+    return _failure(pod, Reason.INTERNAL_ERROR, text, stage.finished or snapshot.now)
 
 
 def nothing_to_execute(snapshot: Snapshot, pod: Pod) -> Failure | None:

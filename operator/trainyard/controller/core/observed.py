@@ -33,7 +33,9 @@ class Container:
     started: datetime | None = None
     finished: datetime | None = None
     restarts: int = 0
-    last_words: str = ""  # of its previous run
+    last_words: str = ""  # of its previous run, as are these:
+    last_reason: str = ""
+    last_exit_code: int | None = None
 
     @property
     def terminated(self) -> bool:
@@ -98,6 +100,7 @@ class Pod:
     containers: dict[str, Container] = field(default_factory=dict)
     gone: bool = False
     altered: str = ""
+    restarts_stage: bool = False  # by its node, where `stage` was killed
 
     def container(self, name: str) -> Container:
         return self.containers.get(name, ABSENT)
@@ -157,7 +160,8 @@ def final_report(pod: Pod, container: str) -> Report | None:
 
 def _container(raw: read.Raw) -> Container:
     states = read.mapping(raw, "state")
-    restarts, last = read.number(raw, "restartCount") or 0, _last_words(raw)
+    restarts, ended = read.number(raw, "restartCount") or 0, read.mapping(raw, "lastState", "terminated")
+    last = (_words(ended), sys.intern(read.text(ended, "reason")), read.number(ended, "exitCode"))
     if terminated := read.mapping(states, "terminated"):
         return Container(
             "terminated",
@@ -167,18 +171,18 @@ def _container(raw: read.Raw) -> Container:
             read.time(terminated, "startedAt"),
             read.time(terminated, "finishedAt"),
             restarts,
-            last,
+            *last,
         )
     if "running" in states:
         since = read.time(read.mapping(states, "running"), "startedAt")
-        return Container("running", started=since, restarts=restarts, last_words=last)
+        return Container("running", "", "", None, since, None, restarts, *last)
     waiting = read.mapping(states, "waiting")
     reason, message = read.text(waiting, "reason"), read.text(waiting, "message")
-    return Container("waiting", reason, message, restarts=restarts, last_words=last)
+    return Container("waiting", reason, message, None, None, None, restarts, *last)
 
 
-def _last_words(raw: read.Raw) -> str:
-    message = read.text(read.mapping(raw, "lastState", "terminated"), "message").strip()
+def _words(terminated: read.Raw) -> str:
+    message = read.text(terminated, "message").strip()
     report = parse_report(message)
     return report.message or "" if report is not None else message
 
@@ -230,6 +234,10 @@ def parse_pod(raw: Any) -> Pod:
         claims=claims_of(spec, training),
         stop_order=annotations.get(names.ANNOTATION_STOP),
         training_end=annotations.get(names.ANNOTATION_TRAINING_ENDED),
+        restarts_stage=any(
+            entry.get("name") == names.CONTAINER_STAGE and bool(entry.get("restartPolicyRules"))
+            for entry in read.items(spec, "initContainers")
+        ),
         containers={
             sys.intern(read.text(entry, "name")): _container(entry)  # five names for all the pods there are
             for key in ("initContainerStatuses", "containerStatuses")

@@ -157,6 +157,9 @@ def _prefetch(spec: TrainingJobSpec, security: Security, options: Options) -> Ma
 def _stage(host: str, resolved: Resolved, security: Security, options: Options) -> Manifest:
     stage = _agent(names.CONTAINER_STAGE, host, resolved, security, options)
     stage["volumeMounts"] += mounts.of_stage(resolved)
+    if options.restarts_stage:
+        killed = {"operator": "In", "values": list(names.KILLED_EXIT_CODES)}
+        stage |= {"restartPolicy": "Never", "restartPolicyRules": [{"action": "Restart", "exitCodes": killed}]}
     return stage | {
         "resources": {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}},
     }

@@ -41,6 +41,8 @@ class Options:
     cluster_domain: str = "cluster.local"
     deletion_budget: int = names.DELETION_BUDGET_SECONDS
     metrics_from_logs: bool = True
+    restarts_stage: bool = False
+    """Does this cluster start a container of a pod again whose own policy is Never? Older ones refuse the pod that asks for it."""
     denied_addresses: tuple[str, ...] = ()
     allowed_addresses: tuple[str, ...] = ()
     """Networks in which S3 endpoints may not be, and may be nevertheless."""

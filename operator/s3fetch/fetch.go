@@ -33,6 +33,17 @@ type fetcher struct {
 	answers  chan<- string
 	seed     maphash.Seed
 	turns    [64]sync.Mutex
+	// Requests that a worker has begun, and bytes that have come since they were last told of.
+	busy, came atomic.Int64
+}
+
+// tell says how much comes, for as long as anything should.
+func (f *fetcher) tell() {
+	for range time.Tick(time.Second) {
+		if f.busy.Load() > 0 {
+			f.answers <- came(f.came.Swap(0))
+		}
+	}
 }
 
 // worker makes one request after the other, on a connection of its own.
@@ -48,7 +59,9 @@ type worker struct {
 
 // do says whether it got what it asked for.
 func (w *worker) do(r *request) bool {
+	w.busy.Add(1)
 	line, err := w.fetch(r)
+	w.busy.Add(-1)
 	if err != nil {
 		w.hangUp()
 		line = failed(r, err)
@@ -251,7 +264,7 @@ func (w *worker) connect(host string) error {
 		conn.Close()
 		return fmt.Errorf("%s may not be spoken to", address)
 	}
-	w.timed = &timed{Conn: conn, patience: seconds(w.settings.Read), left: overhead}
+	w.timed = &timed{Conn: conn, patience: seconds(w.settings.Read), left: overhead, came: &w.came}
 	conn = w.timed
 	if w.settings.Secure {
 		// TLS asks for one record at a time, which has 16 KiB at most: the kernel is asked for several.
@@ -290,6 +303,7 @@ type timed struct {
 	net.Conn
 	patience time.Duration
 	left     int64
+	came     *atomic.Int64
 }
 
 func (t *timed) Read(into []byte) (int, error) {
@@ -299,6 +313,7 @@ func (t *timed) Read(into []byte) (int, error) {
 	t.SetReadDeadline(time.Now().Add(t.patience))
 	count, err := t.Conn.Read(into)
 	t.left -= int64(count)
+	t.came.Add(int64(count))
 	return count, err
 }
 

@@ -47,6 +47,7 @@ func run() error {
 	answers := make(chan string, 1024)
 	go say(os.Stdout, answers)
 	fetcher := &fetcher{settings: settings, answers: answers, seed: maphash.MakeSeed()}
+	go fetcher.tell()
 	little := newCrew(fetcher, mostSmall, 64<<10)
 	much := newCrew(fetcher, mostLarge, 1<<20)
 	for {

@@ -118,7 +118,10 @@ func field(in *bufio.Reader) (string, error) {
 	return text[:len(text)-1], nil
 }
 
-// The lines of stdout: one for each request, in no order.
+// The lines of stdout: one for each request, in no order, and between them one for each second in which requests are under way.
+
+// came: so many bytes have come in the last second, whatever becomes of them.
+func came(bytes int64) string { return "came " + strconv.FormatInt(bytes, 10) }
 
 // placed: the file is there.
 func placed(r *request) string { return "placed " + r.number }

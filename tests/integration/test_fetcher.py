@@ -84,10 +84,11 @@ class Bench:
     fetcher: Fetcher
     directory: Path
     heard: dict[int, Outcome] = field(default_factory=dict)
+    came: list[int] = field(default_factory=list)
     ended: threading.Event = field(default_factory=threading.Event)
 
     def listen(self) -> None:
-        for outcomes in self.fetcher.outcomes():
+        for outcomes in self.fetcher.outcomes(self.came.append):
             self.heard |= {each.number: each for each in outcomes}
         self.ended.set()
 

@@ -154,6 +154,18 @@ def test_a_trickle_is_no_stall(one: Job, proxy: FaultProxy) -> None:
     assert staged(one) == content
 
 
+def test_a_slow_download_says_how_slow_it_is_and_goes_on(one: Job, proxy: FaultProxy) -> None:
+    content = data(one, {"slow": 40_000})
+    proxy.faults.append(Fault(GET_DATA, None, down="slow", rate=4000))
+    one.timing = replace(one.timing, pace=2)
+    one.pod.start()
+    stage = one.pod.stage_in_background()
+    report = wait_for("a word of it", lambda: (r := one.pod.report()).reason == "DownloadSlow" and r)
+    assert report.message == "the data of algo-1 comes from S3 at about 3 kB/s"
+    assert stage.wait(60) == 0
+    assert staged(one) == content
+
+
 def test_a_download_that_is_held_up_says_so_and_goes_on(one: Job, proxy: FaultProxy) -> None:
     content = data(one, {"x": 1000})
     fault = Fault(GET_DATA, None, answer=(503, "SlowDown"))
@@ -525,6 +537,19 @@ def test_a_slow_line_takes_its_time_and_is_not_given_up(one: Job, proxy: FaultPr
     report = one.pod.end()
     assert (report.result, report.message) == (Result.COMMITTED, None)
     assert time.monotonic() - began > 10
+    is_whole(one, {"big": content})
+
+
+def test_a_slow_upload_says_how_slow_it_is_and_goes_on(one: Job, proxy: FaultProxy) -> None:
+    one.timing = replace(one.timing, pace=2, read=20)
+    one.pod.start()
+    # More than the proxy's end of the line holds.
+    one.pod.run_training({"big": (content := os.urandom(1_500_000))})
+    proxy.faults.append(Fault(r"^PUT \S+model.tar.gz", None, up="slow", rate=60_000))
+    one.pod.training_ends()
+    report = wait_for("a word of it", lambda: (r := one.pod.report()).reason == "UploadSlow" and r)
+    assert report.message == "S3 takes what algo-1 sends at about 30 kB/s for each connection"
+    assert one.pod.end().result is Result.COMMITTED
     is_whole(one, {"big": content})
 
 

@@ -50,6 +50,8 @@ class Timing:
     """Credentials that have expired are given up after so long: the kubelet shows a renewed Secret within about 90 s."""
     blocked_told: float = 10
     """Staging says why it is blocked once a request has failed for so long."""
+    pace: float = 30
+    """Seconds of transfer after which it is said that it is slow."""
     backoff_first: float = 0.2
     backoff_most: float = 10
     connect: float = 5

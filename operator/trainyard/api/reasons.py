@@ -41,10 +41,12 @@ class Reason(StrEnum):
     IMAGE_PULL_FAILING = "ImagePullFailing"  # it cannot be pulled so far; retried
     STAGING = "Staging"  # input data is on its way
     DOWNLOAD_BLOCKED = "DownloadBlocked"  # S3 keeps failing; retried until downloadRetrySeconds end
+    DOWNLOAD_SLOW = "DownloadSlow"  # data comes from S3, at less than 100 kB/s
     WAITING_FOR_HOSTS = "WaitingForHosts"  # this host waits for others: to be staged, or to begin an attempt
     TRAINING = "Training"  # every training container runs
     UPLOADING = "Uploading"  # training has ended; artifacts are on their way
     UPLOAD_BLOCKED = "UploadBlocked"  # S3 refuses the artifacts; retried until the hold window ends
+    UPLOAD_SLOW = "UploadSlow"  # S3 takes the artifacts, at less than 100 kB/s a connection
     POD_ALTERED = "PodAltered"  # somebody changed a pod's labels or owner; the message says how to put them back
     STOPPING = "Stopping"  # a stop was asked for or a limit reached
     SUSPENDING = "Suspending"  # spec.suspend was set; the pods are told to end

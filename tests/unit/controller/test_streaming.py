@@ -70,6 +70,14 @@ def test_s3_that_keeps_failing_while_data_is_staged_shows_in_condition_and_messa
     assert staging(blocked.but(reason=None, message=None))[0][1:] == ("Staging", "Downloading input data")
 
 
+def test_a_host_whose_data_comes_slowly_is_said_of_the_job_unless_another_gets_none() -> None:
+    slow = BLOCKED.but(
+        phase=Phase.STAGING, reason="DownloadSlow", message="the data of algo-1 comes from S3 at about 1 kB/s"
+    )
+    assert staging(slow)[0] == ("False", "DownloadSlow", "the data of algo-1 comes from S3 at about 1 kB/s")
+    assert staging(slow, BLOCKED.but(phase=Phase.STAGING))[0][1] == "DownloadBlocked"
+
+
 def test_one_host_that_is_blocked_is_said_of_the_job_while_others_wait() -> None:
     blocked = BLOCKED.but(host="algo-2", phase=Phase.STAGING)
     waits = Report(host="algo-1", phase=Phase.WAITING, reason="WaitingForHosts", message="waiting for algo-2")

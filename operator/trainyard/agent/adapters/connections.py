@@ -60,22 +60,45 @@ def fault_of(error: Exception) -> StoreFault:
     return StoreFault("connection", detail)
 
 
-def wait_sent(sock: socket.socket, patience: float, moved: Callable[[int], None]) -> None:
-    """Returns when the other side has all that was sent, or has something to say.
+Moved = Callable[[int, float], None]
+"""Told how many bytes have arrived on the other side, and in how many seconds."""
 
-    What the kernel has taken may be megabytes, and on a slow line minutes, ahead of what has arrived. Raises TimeoutError after
-    `patience` seconds in which nothing arrived; `moved` is called while something does.
-    """
-    answer = select.poll()
-    answer.register(sock, select.POLLIN | select.POLLHUP | select.POLLERR)
-    left, since = _unsent(sock), time.monotonic()
-    while left and not answer.poll(200):
-        now = _unsent(sock)
-        if now < left:
-            left, since = now, time.monotonic()
-            moved(0)
-        elif time.monotonic() - since > patience:
-            raise TimeoutError("timed out")
+
+class Sending:
+    """A body on its way. What the kernel has taken may be megabytes, and on a slow line minutes, ahead of what has arrived."""
+
+    def __init__(self, sock: socket.socket, moved: Moved) -> None:
+        self._sock = sock
+        self._moved = moved
+        self._given = 0
+        self._arrived = 0
+        self._since = time.monotonic()
+
+    def gave(self, count: int) -> None:
+        """So much more to the kernel."""
+        self._given += count
+        self._look(_unsent(self._sock))
+
+    def wait(self, patience: float) -> None:
+        """Returns when the other side has all of it, or has something to say. Raises TimeoutError after `patience` seconds in which
+        nothing arrived."""
+        answer = select.poll()
+        answer.register(self._sock, select.POLLIN | select.POLLHUP | select.POLLERR)
+        left, since = _unsent(self._sock), time.monotonic()
+        while left and not answer.poll(200):
+            now = _unsent(self._sock)
+            if now < left:
+                left, since = now, time.monotonic()
+                self._look(left)
+            elif time.monotonic() - since > patience:
+                raise TimeoutError("timed out")
+        self._look(0)
+
+    def _look(self, left: int) -> None:
+        # Head and encryption are among what is left: it may be more than was given.
+        arrived, now = max(self._arrived, self._given - left), time.monotonic()
+        self._moved(arrived - self._arrived, now - self._since)
+        self._arrived, self._since = arrived, now
 
 
 def _unsent(sock: socket.socket) -> int:

@@ -21,6 +21,7 @@ may have."""
 TOGETHER = 16
 """Requests that are given to the process at once."""
 RECEIVE = 64 * 1024
+CAME = b"came "
 ENDS_WITHIN = 5
 FIELDS = 11
 """Of a request's record, its kind among them."""
@@ -100,13 +101,16 @@ class Fetcher:
         while view:
             view = view[os.write(self._process.stdin.fileno(), view) :]
 
-    def outcomes(self) -> Iterator[list[Outcome]]:
-        """As they come, until the process ends."""
+    def outcomes(self, came: Callable[[int], None]) -> Iterator[list[Outcome]]:
+        """As they come, until the process ends. `came` is told once a second how many bytes have come, while any should."""
         assert self._process.stdout
         rest = b""
         while data := os.read(self._process.stdout.fileno(), RECEIVE):
             *lines, rest = (rest + data).split(b"\n")
-            yield [_outcome(line) for line in lines]
+            for line in lines:
+                if line.startswith(CAME):
+                    came(int(line.removeprefix(CAME)))
+            yield [_outcome(line) for line in lines if not line.startswith(CAME)]
 
     def kill(self) -> None:
         self._process.kill()

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from trainyard.agent.adapters import checksums, s3xml, wire
-from trainyard.agent.adapters.connections import BLOCK, Endpoint, Pool, fault_of, wait_sent
+from trainyard.agent.adapters.connections import BLOCK, Endpoint, Moved, Pool, Sending, fault_of
 from trainyard.agent.adapters.sigv4 import encode_query, signed_headers
 from trainyard.agent.errors import NOT_ENCRYPTED, NOT_S3, StoreFault
 from trainyard.agent.ports import About, Body, Credentials, FileBody, Small, StoredObject, bare_etag
@@ -53,11 +53,11 @@ class S3Http:
         *,
         connect_timeout: float = 5,
         read_timeout: float = 60,
-        moved: Callable[[int], None] = lambda _size: None,
+        moved: Moved = lambda _size, _seconds: None,
         admits: Callable[[str], bool] = lambda _address: True,
         kms_key: str = "",
     ) -> None:
-        """`virtual`: the bucket is part of the host name. `moved` is told the size of every block that was sent.
+        """`virtual`: the bucket is part of the host name. `moved` is told of what was sent.
         `admits`: may an address be spoken to? `kms_key`: what all objects are encrypted with; empty: as the bucket has it."""
         self._encryption = {SSE: KMS, f"{SSE}-aws-kms-key-id": kms_key} if kms_key else {}
         self._endpoint = Endpoint.parse(endpoint_url)
@@ -219,11 +219,12 @@ class S3Http:
         try:
             with self._pool.connection(self._endpoint.secure, host, fresh=fresh) as (connection, used):
                 # A server that refuses may answer and hang up before it has read the whole body: what it said is the answer.
+                sending = Sending(connection.sock, self._moved)
                 with suppress(BrokenPipeError, ConnectionResetError):
-                    _write(connection.sock, head, body, BLOCK if self._endpoint.secure else WHOLE, self._moved)
+                    _write(connection.sock, head, body, BLOCK if self._endpoint.secure else WHOLE, sending)
                     sent = True
                 if sent and body:
-                    wait_sent(connection.sock, self._read_timeout, self._moved)
+                    sending.wait(self._read_timeout)
                 reply = wire.reply(connection.sock, method, most)
                 if reply.closing or not sent:
                     connection.close()
@@ -236,7 +237,7 @@ class S3Http:
             raise fault_of(error) from error
 
 
-def _write(sock: socket.socket, head: bytes, body: Body | FileBody, most: int, moved: Callable[[int], None]) -> None:
+def _write(sock: socket.socket, head: bytes, body: Body | FileBody, most: int, sending: Sending) -> None:
     """`most`: bytes at once. They have the socket's time limit together, unless it takes a part of them, as one without TLS does."""
     sock.sendall(head)
     for block in _blocks(body):
@@ -244,7 +245,7 @@ def _write(sock: socket.socket, head: bytes, body: Body | FileBody, most: int, m
         while view:
             count = sock.send(view[:most])
             view = view[count:]
-            moved(count)
+            sending.gave(count)
 
 
 def _blocks(body: Body | FileBody) -> Iterator[Body]:

@@ -36,22 +36,25 @@ BUSY_SECONDS = 5.0
 
 
 class Pulse:
-    """Tells now and then that something moves, and how many bytes were sent so far. Safe for threads."""
+    """Tells now and then that something moves, how many bytes were sent so far, and in how many seconds, those of each connection. Safe for
+    threads."""
 
     def __init__(self, tell: Callable[..., None]) -> None:
         self._tell = tell
         self._lock = threading.Lock()
         self._said = 0.0
         self._sent = 0
+        self._seconds = 0.0
 
-    def __call__(self, sent: int = 0) -> None:
+    def __call__(self, sent: int = 0, seconds: float = 0.0) -> None:
         with self._lock:
             self._sent += sent
+            self._seconds += seconds
             now = time.monotonic()
             if now - self._said < BUSY_SECONDS:
                 return
             self._said = now
-        self._tell("busy", sent=self._sent)
+        self._tell("busy", sent=self._sent, seconds=self._seconds)
 
 
 @dataclass

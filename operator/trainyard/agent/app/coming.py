@@ -55,6 +55,7 @@ class Owner(Protocol):
     """Who is told, from any thread. All may raise OSError, `bring` and `finish` also Refused."""
 
     progress: Callable[[int, int], None]
+    came: Callable[[int], None]
     placed: Callable[[Sequence[Item]], None]
 
     def proven(self, bucket: str) -> None:
@@ -182,7 +183,7 @@ class Run:
         return thread
 
     def _listen(self, fetcher: Fetcher) -> None:
-        for outcomes in fetcher.outcomes():
+        for outcomes in fetcher.outcomes(self._owner.came):
             placed = [item for outcome in outcomes if (item := self._hear(outcome)) is not None]
             if placed:
                 self._came(placed, sum(item.source.size for item in placed))

@@ -34,7 +34,8 @@ REMEMBERED = 10_000
 
 
 class Downloader:
-    """Fetches items into place. From its threads are called `progress(objects, bytes)`, with what was added, and `placed`."""
+    """Fetches items into place. From its threads are called `progress(objects, bytes)`, with what was added, `placed`, and
+    `came(bytes)` for each second of transfer."""
 
     def __init__(
         self,
@@ -44,6 +45,7 @@ class Downloader:
         patience: Patience,
         *,
         progress: Callable[[int, int], None] = lambda _objects, _size: None,
+        came: Callable[[int], None] = lambda _size: None,
         placed: Callable[[Sequence[Item]], None] = lambda _items: None,
     ) -> None:
         """`program`: s3fetch. `staging`: a directory for files on their way."""
@@ -52,6 +54,7 @@ class Downloader:
         self._staging = staging
         self._patience = patience
         self.progress = progress
+        self.came = came
         self.placed = placed
         self._proofs = Proofs(store, patience)
         self._large = threading.Semaphore(FEW)

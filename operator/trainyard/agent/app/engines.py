@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 
-from trainyard.agent.adapters.connections import Endpoint
+from trainyard.agent.adapters.connections import Endpoint, Moved
 from trainyard.agent.adapters.fetcher import Fetcher
 from trainyard.agent.adapters.s3http import S3Http
 from trainyard.agent.app.identity import Source
@@ -24,7 +24,7 @@ class Engines:
         source: Source,
         timing: Timing,
         *,
-        moved: Callable[[int], None],
+        moved: Moved,
         admits: Callable[[str], bool],
     ) -> None:
         self._plan = plan

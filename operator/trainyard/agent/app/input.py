@@ -44,7 +44,13 @@ class Input:
         self._piped = Piped(settings, plan, self._sources, progress)
         self._placed = Placed(settings.placed)
         self._downloader = Downloader(
-            store, settings.fetcher, settings.staging, patience, progress=progress.add, placed=self._note
+            store,
+            settings.fetcher,
+            settings.staging,
+            patience,
+            progress=progress.add,
+            came=progress.came,
+            placed=self._note,
         )
         self._needed = 0
         """Bytes of all objects that were given out for download."""

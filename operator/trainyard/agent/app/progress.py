@@ -25,6 +25,8 @@ class Progress:
         self.objects = 0
         self.bytes = 0
         self._listed = 0
+        self._came = 0
+        self._coming = 0
         self._message: str | None = None
         self.more: Callable[[], dict[str, int]] = dict
         """Further counts to tell."""
@@ -47,6 +49,13 @@ class Progress:
         if self._listed % 1000 == 0:
             with self._lock:
                 self._write_now_and_then()
+
+    def came(self, size: int) -> None:
+        """In one more second of transfer."""
+        with self._lock:
+            self._came += size
+            self._coming += 1
+            self._write_now_and_then()
 
     def enter(self, phase: Phase, message: str | None = None) -> None:
         with self._lock:
@@ -72,6 +81,8 @@ class Progress:
             "objects": self.objects,
             "bytes": self.bytes,
             "listed": self._listed,
+            "came": self._came,
+            "coming": self._coming,
             "message": message,
         } | self.more()
         files.write_whole(self._path, json.dumps(content))

@@ -40,6 +40,7 @@ def compose(sidecar: Sidecar, decision: Decision) -> Report:
         _kept(sidecar, _ending(sidecar, decision))
         or _news(sidecar, report.phase, stage)
         or _full(sidecar, report.phase)
+        or _slow(sidecar, report.phase, stage)
     )
     if message := update.get("message"):
         update["message"] = readable(message)
@@ -132,6 +133,17 @@ def _news(sidecar: Sidecar, phase: Phase, stage: dict[str, Any]) -> dict[str, An
         return {"reason": Reason.WAITING_FOR_HOSTS.value, "message": stage.get("message")}
     if phase is Phase.UPLOADING and sidecar.hosts.unreachable:
         return {"message": f"cannot reach {', '.join(sidecar.hosts.unreachable)}"}
+    return {}
+
+
+def _slow(sidecar: Sidecar, phase: Phase, stage: dict[str, Any]) -> dict[str, Any]:
+    """How fast it goes, where that is slow."""
+    if phase is Phase.STAGING and (pace := sidecar.coming.look(stage.get("came", 0), stage.get("coming", 0))):
+        text = f"the data of {sidecar.settings.host} comes from S3 at {pace}"
+        return {"reason": Reason.DOWNLOAD_SLOW.value, "message": text}
+    if phase is Phase.UPLOADING and (pace := sidecar.worker.pace.slow):
+        text = f"S3 takes what {sidecar.settings.host} sends at {pace} for each connection"
+        return {"reason": Reason.UPLOAD_SLOW.value, "message": text}
     return {}
 
 

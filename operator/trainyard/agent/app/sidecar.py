@@ -35,6 +35,7 @@ from trainyard.agent.core.lifecycle import (
     unwanted,
     upload_deadline,
 )
+from trainyard.agent.core.pace import Pace
 from trainyard.agent.errors import unexpected
 from trainyard.api.names import agent_token
 from trainyard.api.plan import Plan
@@ -62,6 +63,7 @@ class Sidecar:
         kept = files.read_json(settings.report)
         self.final: Report | None = None
         self._kept = Report.from_dict(kept) if kept else None
+        self.coming = Pace(settings.timing.pace)
         self._trouble = ""
         self.prepared = settings.release.exists()
 

@@ -10,6 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
+from trainyard.agent.adapters.connections import Moved
 from trainyard.agent.adapters.fetcher import Fetcher
 from trainyard.agent.app.engines import Engines
 from trainyard.agent.app.identity import source
@@ -56,9 +57,9 @@ class Store:
         timing: Timing,
         *,
         identity: Path = Path(names.IDENTITY_DIR),
-        moved: Callable[[int], None] = lambda _size: None,
+        moved: Moved = lambda _size, _seconds: None,
     ) -> None:
-        """`moved` is told the size of every block that was sent, from any thread."""
+        """`moved` is told of what was sent, from any thread."""
         self._timing = timing
         admits = admission(plan.denied_addresses, plan.allowed_addresses)
         identified = source(plan, credentials, identity, timing, admits)

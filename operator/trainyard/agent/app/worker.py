@@ -9,6 +9,7 @@ from typing import Any
 from trainyard.agent.app.helper import Helper
 from trainyard.agent.app.settings import Settings
 from trainyard.agent.core.finish import Work
+from trainyard.agent.core.pace import Pace
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +26,7 @@ class Worker(Helper):
         self.work = Work.IDLE
         self.sent = 0
         """Bytes of artifacts that the present process has sent, repeats included."""
+        self.pace = Pace(settings.timing.pace)
         self.answer: dict[str, Any] = {}
         """The last event of `committed` or `failed`."""
 
@@ -78,6 +80,7 @@ class Worker(Helper):
                 self._progress()
             case "busy":
                 self.sent = int(event["sent"])
+                self.pace.look(self.sent, float(event["seconds"]))
             case "taken_back" if self._taking_back:
                 self._taking_back.set()
             case "failed" if command == "prepare":

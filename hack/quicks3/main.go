@@ -3,8 +3,10 @@
 // It believes every signature and checksum, computes none, and keeps bytes as files of one directory, on a tmpfs as a rule. Of an
 // object that is put with the header x-bench-etag it gives out that ETag, with x-bench-part-size it knows the parts that the
 // object came in, and a checksum that was put with it is given out as S3 does. All else has an ETag that is no digest, as
-// encrypted objects of S3 have. GET /-/stats says when (seconds since the epoch) the first object whose key begins with the
-// query's prefix was asked for since the last such question.
+// encrypted objects of S3 have. With x-bench-size what was put is the beginning of an object of so many bytes, which are those
+// over and over. GET /-/stats says when (seconds since the epoch) the first object whose key begins with the query's prefix was
+// asked for since the last such question, how many requests came meanwhile, those with the header x-bench-unseen left out, how
+// many of them went wrong by -faults, and how many bytes were put.
 package main
 
 import (
@@ -23,9 +25,11 @@ import (
 type server struct {
 	store *store
 	delay time.Duration
+	fates *fates
 	lock  sync.Mutex
 	watch string
 	first time.Time
+	count int
 }
 
 func main() {
@@ -34,8 +38,10 @@ func main() {
 	certificate := flag.String("cert", "", "for https: certificate")
 	key := flag.String("key", "", "for https: its key")
 	delay := flag.Duration("delay", 0, "before an object is given out, as if the server were as far away")
+	faults := flag.Float64("faults", 0, "the share of answers to GET that go wrong: a 503, or a connection that is reset half way")
+	seed := flag.Uint64("seed", 1, "of -faults")
 	flag.Parse()
-	one := &server{store: newStore(*directory), delay: *delay}
+	one := &server{store: newStore(*directory), delay: *delay, fates: &fates{share: *faults, seed: *seed}}
 	plain := new(http.Protocols)
 	plain.SetHTTP1(true) // S3 speaks nothing newer
 	serving := &http.Server{Addr: *listen, Handler: one, Protocols: plain}
@@ -48,9 +54,25 @@ func main() {
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	bucket, key, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
 	query := r.URL.Query()
-	switch {
-	case bucket == "-":
+	if bucket == "-" {
 		s.stats(w, query.Get("prefix"))
+		return
+	}
+	if r.Header.Get("X-Bench-Unseen") == "" {
+		s.lock.Lock()
+		s.count++
+		s.lock.Unlock()
+		switch s.fates.of(r) {
+		case refused:
+			refuse(w, http.StatusServiceUnavailable, "SlowDown")
+			return
+		case broken:
+			half := &halfway{ResponseWriter: w}
+			defer half.reset()
+			w = half
+		}
+	}
+	switch {
 	case key == "" && r.Method == http.MethodPut:
 		s.store.make(bucket)
 	case key == "" && r.Method == http.MethodHead:
@@ -98,8 +120,9 @@ func (s *server) stats(w http.ResponseWriter, prefix string) {
 	if !s.first.IsZero() {
 		seconds = float64(s.first.UnixNano()) / 1e9
 	}
-	fmt.Fprintf(w, `{"first": %.6f}`, seconds)
-	s.watch, s.first = prefix, time.Time{}
+	fmt.Fprintf(w, `{"first": %.6f, "requests": %d, "faults": %d, "received": %d}`,
+		seconds, s.count, s.fates.forget(), s.store.received.Swap(0))
+	s.watch, s.first, s.count = prefix, time.Time{}, 0
 }
 
 func (s *server) read(w http.ResponseWriter, r *http.Request, bucket, key, part string) {
@@ -178,8 +201,15 @@ func (s *server) put(w http.ResponseWriter, r *http.Request, bucket, key string)
 	if etag == "" {
 		etag = piece.etag
 	}
+	size, pieces := piece.size, []piecefile{piece}
+	if whole, err := strconv.ParseInt(r.Header.Get("X-Bench-Size"), 10, 64); err == nil && piece.size > 0 {
+		for size = piece.size; size < whole; size += piece.size {
+			pieces = append(pieces, piecefile{piece.path, min(piece.size, whole-size), piece.etag})
+		}
+		size = whole
+	}
 	s.store.place(bucket, key, &object{
-		pieces: []piecefile{piece}, size: piece.size, etag: etag, partSize: partSize, written: time.Now().UTC(),
+		pieces: pieces, size: size, etag: etag, partSize: partSize, written: time.Now().UTC(),
 		crc32: r.Header.Get("X-Amz-Checksum-Crc32"),
 	})
 	w.Header().Set("ETag", etag)

@@ -67,6 +67,7 @@ type bucket struct {
 type store struct {
 	directory string
 	number    atomic.Int64
+	received  atomic.Int64 // bytes that were put
 	lock      sync.Mutex
 	buckets   map[string]*bucket
 	uploads   map[string]map[int]piecefile
@@ -98,6 +99,7 @@ func (s *store) keep(body io.Reader) (piecefile, error) {
 	defer s.buffers.Put(buffer)
 	// Not by ReadFrom and WriteTo, whose buffers are small.
 	size, err := io.CopyBuffer(struct{ io.Writer }{file}, struct{ io.Reader }{body}, *buffer)
+	s.received.Add(size)
 	if err != nil {
 		os.Remove(path)
 	}

@@ -7,7 +7,7 @@ import shutil
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -23,26 +23,33 @@ LOOK_SECONDS = 0.02
 WITHIN = 600.0
 
 
-def make_job(server: Server, root: Path, bucket: str) -> Job:
-    """A job of one host, in a new directory, with a pod's own time constants; its results lie where nobody's are yet."""
+def make_job(server: Server, root: Path, bucket: str, hosts: int = 1) -> Job:
+    """A job in a new directory, with a pod's own time constants; its results lie where nobody's are yet."""
     shutil.rmtree(root, ignore_errors=True)
     root.mkdir()
-    made = Job(server, root, bucket)  # type: ignore[arg-type]  # of a server it asks for no more than all of these have
+    made = Job(server, root, bucket, hosts)  # type: ignore[arg-type]  # of a server it asks for no more than all of these have
     made.timing = Timing()
     made.change(s3_output_path=f"s3://{bucket}/out/{uuid.uuid4().hex}")
     return made
 
 
-def stage(server: Server, root: Path, bucket: str, prefix: str, check: Callable[[Path], None]) -> Took:
-    """Brings a channel of all objects below `prefix/`; `check` gets the directory."""
+def stage(
+    server: Server, root: Path, bucket: str, prefix: str, check: Callable[[Path], None], *, within: Sequence[str] = ()
+) -> Took:
+    """Brings a channel of all objects below `prefix/`; `check` gets the directory. `within`: the beginning of the command."""
     made = make_job(server, root, bucket)
     made.channel(f"{prefix}/")
-    server.first_get(f"{prefix}/")
-    before = cpu(server)
-    took = measured.run(made.pod.command("stage", "stage-log"), root)
-    took = measured.served(took, cpu(server) - before, server.first_get("-"))
-    assert Report.from_json((made.pod.root / "stage-log").read_text()).result is Result.STAGED
+    server.stats(f"{prefix}/")
+    took = staged(server, made.pod, within)
     check(made.pod.ml / "input/data/train")
+    return took
+
+
+def staged(server: Server, pod: Pod, within: Sequence[str] = ()) -> Took:
+    before = cpu(server)
+    took = measured.run([*within, *pod.command("stage", "stage-log")], pod.root)
+    took = measured.served(took, cpu(server) - before, server.stats())
+    assert pod.staged_report().result is Result.STAGED
     return took
 
 

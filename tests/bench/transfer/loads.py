@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,31 @@ FOLDERS = 10
 BLOCK = 16 * MIB
 MODEL_FILES = 224
 """As many as the model directory has that figures of other packers are known for."""
+PRIME = 16_777_213
+"""Bytes, about as many as in a BLOCK: no part of an upload or download is a multiple."""
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """`size` bytes, which are those of `block` over and over: nobody needs to hold them all. Parts that were mixed up differ if its length is
+    a prime."""
+
+    block: bytes
+    size: int
+
+    def __len__(self) -> int:
+        return self.size
+
+
+Body = bytes | Repeated
+
+
+def blocks(body: Body) -> Iterator[bytes]:
+    if isinstance(body, bytes):
+        yield body
+        return
+    for first in range(0, body.size, len(body.block)):
+        yield body.block[: body.size - first]
 
 
 def small(count: int, size: int = 16 * 1024) -> dict[str, bytes]:
@@ -37,11 +64,17 @@ def large(count: int, size: int) -> dict[str, bytes]:
     return {f"large/{number}.bin": body for number in range(count)}
 
 
-def file(path: Path, size: int) -> None:
+def one(size: int) -> dict[str, Repeated]:
+    """One object that is too large to be kept in memory twice."""
+    return {"one/0.bin": Repeated(random.Random(SEED).randbytes(PRIME), size)}
+
+
+def file(path: Path, size: int) -> Path:
     dice = random.Random(SEED)
     with path.open("wb") as out:
         for first in range(0, size, BLOCK):
             out.write(dice.randbytes(min(BLOCK, size - first)))
+    return path
 
 
 def model(directory: Path, size: int) -> int:

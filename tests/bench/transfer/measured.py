@@ -29,6 +29,10 @@ class Took:
     first: float | None = None
     size: int = 0
     """Of what came out, where that differs."""
+    hosts: float = 0.0
+    """Seconds of all hosts together, where there are many and the others are one's."""
+    faults: int = 0
+    """Answers of the server that went wrong on purpose."""
 
 
 @dataclass
@@ -37,6 +41,8 @@ class Row:
 
     name: str
     runs: list[Took] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    """What was wrong with other runs."""
 
     def median(self, what: Callable[[Took], float]) -> float:
         return statistics.median(what(took) for took in self.runs)
@@ -59,11 +65,13 @@ Run = Callable[[], Took]
 
 @dataclass(frozen=True)
 class Contender:
-    """`run` brings the load once and raises what it finds wrong. `slow`: once is enough, for it takes minutes."""
+    """`run` brings the load once and raises what it finds wrong. `slow`: once is enough, for it takes minutes. `may_fail`: that it does is
+    a result."""
 
     name: str
     run: Run
     slow: bool = False
+    may_fail: bool = False
 
 
 def in_turns(contenders: Sequence[Contender], runs: int) -> list[Row]:
@@ -74,10 +82,20 @@ def in_turns(contenders: Sequence[Contender], runs: int) -> list[Row]:
         turns.rotate(-number)
         for each, row in turns:
             if number == 0 or not each.slow:
-                row.runs.append(each.run())
-                _say(f"{each.name}: {row.runs[-1].seconds:.2f} s")
+                _say(f"{each.name}: {_once(each, row)}")
     _say("")
     return rows
+
+
+def _once(each: Contender, row: Row) -> str:
+    try:
+        row.runs.append(each.run())
+    except (AssertionError, RuntimeError) as error:
+        if not each.may_fail:
+            raise
+        row.failed.append(str(error) or type(error).__name__)
+        return "failed"
+    return f"{row.runs[-1].seconds:.2f} s"
 
 
 def _say(text: str) -> None:
@@ -107,17 +125,27 @@ def heading() -> str:
     return f"{'':36}{'s':>8}{'min':>7}{'max':>7}{'rate':>12}{'CPU s':>8}{'server':>8}{'MiB':>6}"
 
 
-def line(row: Row, *, size: int, objects: int = 0) -> str:
-    """A row of the table; the rate is of objects if there are any, else of bytes."""
+def line(row: Row, *, size: int, objects: float = 0, more: str = "") -> str:
+    """A row of the table; the rate is of objects if there are any, else of bytes. `more`: columns that follow."""
+    count = len(row.runs) + len(row.failed)
+    failed = f"  failed {len(row.failed)} of {count}: {_short(row.failed[0])}" if row.failed else ""
+    if not row.runs:
+        return f"{row.name:36}{failed}"
     rate = f"{objects / row.seconds:.0f} obj/s" if objects else f"{size / MB / row.seconds:.0f} MB/s"
     times = [took.seconds for took in row.runs]
     return (
-        f"{row.name + ('' if len(row.runs) > 1 else ' *'):36}{row.seconds:8.2f}{min(times):7.2f}{max(times):7.2f}{rate:>12}"
-        f"{row.median(lambda took: took.cpu):8.2f}{row.median(lambda took: took.server):8.2f}{row.rss / MIB:6.0f}"
+        f"{row.name + ('' if count > 1 else ' *'):36}{row.seconds:8.2f}{min(times):7.2f}{max(times):7.2f}{rate:>12}"
+        f"{row.median(lambda took: took.cpu):8.2f}{row.median(lambda took: took.server):8.2f}{row.rss / MIB:6.0f}{more}{failed}"
     )
 
 
-def served(took: Took, server: float, first: float | None = None) -> Took:
-    """With what the server spent meanwhile, and with the moment of the first GET (seconds since the epoch)."""
-    began = took.first
-    return replace(took, server=server, first=first - began if first and began else None)
+def _short(text: str) -> str:
+    """Its last line: what a program said at the end."""
+    return text.strip().splitlines()[-1][:120]
+
+
+def served(took: Took, server: float, seen: Mapping[str, float] | None = None) -> Took:
+    """With what the server spent meanwhile, and with what it has seen: the moment of the first GET (seconds since the epoch), faults."""
+    began, first = took.first, (seen or {}).get("first")
+    faults = int((seen or {}).get("faults", 0))
+    return replace(took, server=server, first=first - began if first and began else None, faults=faults)

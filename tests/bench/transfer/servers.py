@@ -11,7 +11,6 @@ import shutil
 import subprocess
 import tempfile
 import urllib.request
-import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -21,9 +20,11 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
+from isal import isal_zlib
 
 from hack import tools
 from tests.bench.controller.cost import cpu_seconds
+from tests.bench.transfer.loads import Body, Repeated, blocks
 from tests.integration.agent_rig import ACCESS_KEY, SECRET_KEY, S3Server, free_port, wait_for
 from tests.support import certificates
 from tests.support.certificates import Certificates
@@ -36,33 +37,61 @@ PART = 8 * 1024 * 1024
 class Known:
     """An object as S3 has it: its bytes, an ETag that is their digest (or that of their parts), and perhaps a CRC32."""
 
-    body: bytes
+    body: Body
     etag: str
     crc32: str = ""
 
     @staticmethod
-    def of(body: bytes, *, checksum: bool) -> Known:
-        crc32 = base64.b64encode(zlib.crc32(body).to_bytes(4, "big")).decode() if checksum else ""
-        return Known(body, etag(body), crc32)
+    def of(body: Body, *, checksum: bool) -> Known:
+        if not checksum:
+            return Known(body, etag(body))
+        crc32 = 0
+        for block in blocks(body):
+            crc32 = isal_zlib.crc32(block, crc32)
+        return Known(body, etag(body), base64.b64encode(crc32.to_bytes(4, "big")).decode())
 
 
-def etag(body: bytes) -> str:
-    """With quotes: the MD5, or what an upload in parts makes of the parts' MD5s."""
+def etag(body: Body) -> str:
+    """With quotes: the MD5, or what an upload in parts makes of the parts' MD5s. None (empty) of what is not in memory as a whole."""
+    if isinstance(body, Repeated):
+        return ""
     if len(body) <= PART:
         return f'"{hashlib.md5(body).hexdigest()}"'
     digests = [hashlib.md5(body[first : first + PART]).digest() for first in range(0, len(body), PART)]
     return f'"{hashlib.md5(b"".join(digests)).hexdigest()}-{len(digests)}"'
 
 
-class QuickServer:
-    """A quicks3 on a directory of its own, with what an S3Server has of use here. `delay`: milliseconds before it gives an object out.
-    With `made` it speaks TLS."""
+@dataclass(frozen=True)
+class Way:
+    """How a QuickServer is reached: `delay` milliseconds away, through TLS, and from all cores but one, which is the server's.
+    `faults`: the share of its answers that go wrong."""
 
-    def __init__(self, directory: Path, delay: int = 0, made: Certificates | None = None) -> None:
+    delay: int = 0
+    secure: bool = False
+    apart: bool = False
+    faults: float = 0
+
+
+HERE = Way()
+
+
+class QuickServer:
+    """A quicks3 on a directory of its own, with what an S3Server has of use here. With `made` it speaks TLS."""
+
+    def __init__(self, directory: Path, way: Way = HERE, made: Certificates | None = None) -> None:
         self._port = free_port()
         self._connection = http.client.HTTPSConnection if made else http.client.HTTPConnection
         self.url = f"{'https' if made else 'http'}://127.0.0.1:{self._port}"
-        options = ["-listen", f"127.0.0.1:{self._port}", "-dir", directory, "-delay", f"{delay}ms"]
+        options = [
+            "-listen",
+            f"127.0.0.1:{self._port}",
+            "-dir",
+            directory,
+            "-delay",
+            f"{way.delay}ms",
+            "-faults",
+            str(way.faults),
+        ]
         options += ["-cert", made.server, "-key", made.key] if made else []
         self.process = subprocess.Popen([tools.QUICKS3.binary, *options], stdout=subprocess.DEVNULL)
         wait_for("the S3 server", self._answers)
@@ -74,15 +103,16 @@ class QuickServer:
 
     def _answers(self) -> bool:
         try:
-            self.first_get("-")
+            self.stats()
         except OSError:
             return False
         return True
 
-    def first_get(self, prefix: str) -> float | None:
-        """When the first of the objects was asked for that were to be watched; watches those with that prefix from now on."""
+    def stats(self, prefix: str = "-") -> dict[str, float]:
+        """What it has seen since it was asked last. `prefix`: of the objects whose first GET is watched from now on."""
         with urllib.request.urlopen(f"{self.url}/-/stats?prefix={prefix}", timeout=5) as answer:
-            return float(json.load(answer)["first"]) or None
+            found: dict[str, float] = json.load(answer)
+            return found
 
     def fill(self, bucket: str, objects: dict[str, Known]) -> None:
         def put(items: list[tuple[str, Known]]) -> None:
@@ -90,7 +120,11 @@ class QuickServer:
             for key, known in items:
                 headers = {"x-bench-etag": known.etag, "x-bench-part-size": str(PART)}
                 headers |= {"x-amz-checksum-crc32": known.crc32} if known.crc32 else {}
-                connection.request("PUT", f"/{bucket}/{key}", known.body, headers)
+                body = known.body
+                if isinstance(body, Repeated):
+                    headers["x-bench-size"] = str(body.size)
+                    body = body.block
+                connection.request("PUT", f"/{bucket}/{key}", body, headers)
                 answer = connection.getresponse()
                 answer.read()
                 assert answer.status == 200
@@ -110,13 +144,13 @@ class RealServer(S3Server):
     def process(self) -> subprocess.Popen[bytes]:
         return self._process
 
-    def first_get(self, _prefix: str) -> float | None:
-        return None  # it does not tell
+    def stats(self, _prefix: str = "-") -> dict[str, float]:
+        return {}  # it does not tell
 
     def fill(self, bucket: str, objects: dict[str, Known]) -> None:
         def put(item: tuple[str, Known]) -> None:
             key, known = item
-            self.client.put_object(Bucket=bucket, Key=key, Body=known.body)
+            self.client.put_object(Bucket=bucket, Key=key, Body=b"".join(blocks(known.body)))
 
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(put, objects.items()))
@@ -129,18 +163,6 @@ def cpu(server: Server) -> float:
     return cpu_seconds([server.process.pid])
 
 
-@dataclass(frozen=True)
-class Way:
-    """How a QuickServer is reached: `delay` milliseconds away, through TLS, and from all cores but one, which is the server's."""
-
-    delay: int = 0
-    secure: bool = False
-    apart: bool = False
-
-
-HERE = Way()
-
-
 @contextmanager
 def serving(kind: type[Server], directory: Path, way: Way = HERE) -> Iterator[Server]:
     where = directory / f"s3-{kind.__name__}"
@@ -150,9 +172,7 @@ def serving(kind: type[Server], directory: Path, way: Way = HERE) -> Iterator[Se
             first, *others = sorted(os.sched_getaffinity(0))
             cores.callback(os.sched_setaffinity, 0, [first, *others])
             os.sched_setaffinity(0, [first])
-        server = (
-            QuickServer(where, way.delay, made) if kind is QuickServer else RealServer(tools.VERSITYGW.binary, where)
-        )
+        server = QuickServer(where, way, made) if kind is QuickServer else RealServer(tools.VERSITYGW.binary, where)
         try:
             if way.apart:
                 os.sched_setaffinity(0, others or [first])
@@ -182,4 +202,11 @@ def in_memory() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(
         prefix="trainyard-bench-", dir=memory if os.access(memory, os.W_OK) else None, ignore_cleanup_errors=True
     ) as name:
+        yield Path(name)
+
+
+@contextmanager
+def on_disk() -> Iterator[Path]:
+    """A directory whose files take no memory for good: a pod's volumes are on a disk."""
+    with tempfile.TemporaryDirectory(prefix="trainyard-bench-", dir="/var/tmp", ignore_cleanup_errors=True) as name:
         yield Path(name)

@@ -10,98 +10,88 @@ import argparse
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 from hack import tools
 from hack.console import guarded
-from tests.bench.transfer import agent, loads, measured, peers
+from tests.bench.transfer import agent, limits, loads, measured, peers, sharded
+from tests.bench.transfer.channels import Load, check
 from tests.bench.transfer.measured import MIB, Contender, Row, Took, in_turns, pairs
-from tests.bench.transfer.servers import HERE, Known, QuickServer, RealServer, Server, Way, cpu, in_memory, serving
+from tests.bench.transfer.servers import HERE, QuickServer, RealServer, Server, Way, cpu, in_memory, on_disk, serving
 
 AGENT = "agent"
 SLOW = frozenset({"aws s3 cp", "boto3"})
 """Of small objects they bring some 300 a second: once is enough, and where the load is another look at the same, none."""
 ONE_CORE = " with one core, and another one for the server"
+LIMITED = " within one CPU and 256 MiB, to a disk"
+UNRELIABLE = ", {:.0f} % of answers a 503 or a reset connection"
 LOADS = (
-    *("small", "far", "small-tls", "small-core", "tiny", "mixed"),
-    *("large", "large-tls", "large-core", "large-etag", "huge", "versitygw"),
+    *("small", "far", "small-tls", "small-core", "small-limited", "small-faults", "tiny", "mixed", "sharded"),
+    *("large", "large-tls", "large-core", "large-limited", "large-faults", "large-etag", "one", "versitygw"),
 )
 
 
-@dataclass(frozen=True)
-class Load:
-    """`count`: the rate that tells is that of objects, not of bytes. `checksum`: S3 has a CRC32 of each object. `without`: peers that
-    are left out."""
-
-    title: str
-    prefix: str
-    objects: Mapping[str, bytes]
-    count: bool
-    checksum: bool = True
-    way: Way = HERE
-    without: frozenset[str] = frozenset()
-
-    @property
-    def size(self) -> int:
-        return sum(map(len, self.objects.values()))
-
-
-def check(load: Load) -> Callable[[Path], None]:
-    """Raises AssertionError for a directory that has not exactly the load's bytes."""
-    wanted = {key.removeprefix(f"{load.prefix}/"): body for key, body in load.objects.items()}
-
-    def of(directory: Path) -> None:
-        found = {str(path.relative_to(directory)): path for path in directory.rglob("*") if path.is_file()}
-        assert found.keys() == wanted.keys(), f"{len(found)} files instead of {len(wanted)}"
-        for name, path in found.items():
-            assert path.read_bytes() == wanted[name], f"{name} is not what was put"
-
-    return of
-
-
-def contenders(server: Server, bucket: str, load: Load, scratch: Path, who: Sequence[str] | None) -> list[Contender]:
-    """The agent first. `who`: the peers; None: all."""
+def contenders(
+    server: Server, bucket: str, load: Load, scratch: Path, who: Sequence[str] | None, *, within: Sequence[str] = ()
+) -> list[Contender]:
+    """The agent first. `who`: the peers; None: all. `within`: the beginning of every command."""
     right = check(load)
     directory = scratch / "copied"
 
     def by(name: str) -> Callable[[], Took]:
         def run() -> Took:
             directory.mkdir()
+            server.stats()
             before = cpu(server)
             command = peers.downloads(server.url, bucket, load.prefix, directory)[name]
-            took = measured.run(command, scratch, env=peers.environment())
-            took = measured.served(took, cpu(server) - before)
-            right(directory)
-            shutil.rmtree(directory)
+            try:
+                took = measured.run([*within, *command], scratch, env=peers.environment())
+                took = measured.served(took, cpu(server) - before, server.stats())
+                right(directory)
+            finally:
+                shutil.rmtree(directory)
             return took
 
         return run
 
     def ours() -> Took:
-        took = agent.stage(server, scratch / "job", bucket, load.prefix, right)
+        took = agent.stage(server, scratch / "job", bucket, load.prefix, right, within=within)
         shutil.rmtree(scratch / "job")
         return took
 
     names = [name for name in peers.downloads("", "", "", directory) if name not in load.without]
+    hard = load.limited or load.way.faults > 0
     return [
         Contender(AGENT, ours),
-        *(Contender(name, by(name), slow=load.count and name in SLOW) for name in names if who is None or name in who),
+        *(
+            Contender(name, by(name), slow=load.count and name in SLOW, may_fail=hard)
+            for name in names
+            if who is None or name in who
+        ),
     ]
 
 
 def measure(kind: type[Server], load: Load, runs: int, who: Sequence[str] | None = None) -> dict[str, Row]:
-    """Rows by contender, printed as well."""
-    with in_memory() as scratch, serving(kind, scratch, load.way) as server:
-        server.client.create_bucket(Bucket="bench")
-        known: dict[int, Known] = {}
-        for body in load.objects.values():
-            known.setdefault(id(body), Known.of(body, checksum=load.checksum))
-        server.fill("bench", {key: known[id(body)] for key, body in load.objects.items()})
-        rows = in_turns(contenders(server, "bench", load, scratch, who), runs)
-    print(f"\n{load.title}; {'quicks3' if kind is QuickServer else 'versitygw'}\n{measured.heading()}")
+    """Rows by contender, printed as well; none where the machine cannot limit what processes take."""
+    try:
+        with ExitStack() as stack:
+            within = stack.enter_context(limits.limited()) if load.limited else []
+            memory = stack.enter_context(in_memory())
+            server = stack.enter_context(serving(kind, memory, load.way))
+            load.fill(server, "bench")
+            scratch = stack.enter_context(on_disk()) if load.limited else memory
+            rows = in_turns(contenders(server, "bench", load, scratch, who, within=within), runs)
+    except limits.Unlimited as error:
+        print(f"\n{load.title}: left out, for {error}")
+        return {}
+    faults = load.way.faults > 0
+    print(f"\n{load.title}; {'quicks3' if kind is QuickServer else 'versitygw'}")
+    print(measured.heading() + ("  faults" if faults else ""))
     for row in rows:
-        print(measured.line(row, size=load.size, objects=len(load.objects) if load.count else 0))
+        seen = f"{row.median(lambda took: took.faults):8.0f}" if faults and row.runs else ""
+        print(measured.line(row, size=load.size, objects=len(load.objects) if load.count else 0, more=seen))
     return {row.name: row for row in rows}
 
 
@@ -133,7 +123,7 @@ def main() -> None:
 def run(names: Sequence[str], runs: int, *, short: bool, who: Sequence[str] | None = None) -> dict[str, float]:
     """`who`: the peers, of which s5cmd is needed for the figures. Gives those if `small` and `large` are among the loads."""
     few, many, photographs = (200, 300, 100) if short else (10_000, 100_000, 4_000)
-    size, count, gigabytes = (20, 2, 0.1) if short else (256, 8, 4)
+    size, count, gigabytes = (20, 2, 0.1) if short else (256, 8, 10)
     core = Way(apart=True)
 
     def small(how: str = "", way: Way = HERE) -> Load:
@@ -151,8 +141,11 @@ def run(names: Sequence[str], runs: int, *, short: bool, who: Sequence[str] | No
         title, objects = f"{count} x {size} MiB with a CRC32{how}", loads.large(count, size * MIB)
         return Load(title, "large", objects, False, way=way, without=SLOW if how else frozenset())
 
-    def huge() -> Load:
-        return Load(f"1 x {gigabytes} GiB", "large", loads.large(1, int(gigabytes * 1024) * MIB), False, without=SLOW)
+    def one() -> Load:
+        return Load(f"1 x {gigabytes} GiB", "one", loads.one(int(gigabytes * 1024) * MIB), False, without=SLOW)
+
+    def unreliable(what: Callable[[str, Way], Load], faults: float) -> Load:
+        return replace(what(UNRELIABLE.format(100 * faults), Way(faults=faults)), without=frozenset())
 
     def parts() -> Load:
         title = f"{count} x {size} MiB with no checksum but the MD5s of parts"
@@ -163,19 +156,25 @@ def run(names: Sequence[str], runs: int, *, short: bool, who: Sequence[str] | No
         "far": (QuickServer, lambda: small(", 20 ms away", Way(delay=20))),
         "small-tls": (QuickServer, lambda: small(" through TLS", Way(secure=True))),
         "small-core": (QuickServer, lambda: small(ONE_CORE, core)),
+        "small-limited": (QuickServer, lambda: replace(small(LIMITED), limited=True)),
+        "small-faults": (QuickServer, lambda: unreliable(small, 0.01)),
         "tiny": (QuickServer, tiny),
         "mixed": (QuickServer, mixed),
         "large": (QuickServer, large),
         "large-tls": (QuickServer, lambda: large(" through TLS", Way(secure=True))),
         "large-core": (QuickServer, lambda: large(ONE_CORE, core)),
+        "large-limited": (QuickServer, lambda: replace(large(LIMITED), limited=True)),
+        "large-faults": (QuickServer, lambda: unreliable(large, 0.1)),
         "large-etag": (QuickServer, parts),
-        "huge": (QuickServer, huge),
+        "one": (QuickServer, one),
         "versitygw": (RealServer, lambda: replace(small(), without=SLOW)),
     }
     rows = {name: measure(kind, load(), runs, who) for name, (kind, load) in chosen.items() if name in names}
+    if "sharded" in names:
+        sharded.measure(small(), (1, 4) if short else (1, 8, 64), runs)
     if {"small", "large"} - rows.keys():
         return {}
-    return figures(rows["small"], rows["large"], list(rows.values()))
+    return figures(rows["small"], rows["large"], [row for row in rows.values() if row])
 
 
 if __name__ == "__main__":

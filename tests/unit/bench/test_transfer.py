@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench.transfer import archive, loads, measured, staging, upload
+from tests.bench.transfer import archive, channels, loads, measured, sharded, staging, upload
 from tests.bench.transfer.measured import MIB, Contender, Row, Took
 from tests.bench.transfer.servers import PART, Known, etag
 
@@ -46,6 +46,19 @@ def test_a_row_tells_the_median_and_the_largest_memory() -> None:
     assert "*" not in measured.line(found, size=1)
 
 
+def test_who_may_fail_is_shown_as_failed_and_others_are_an_error() -> None:
+    def run() -> Took:
+        raise RuntimeError("s5cmd ended with 1: \nno such thing")
+
+    (found,) = measured.in_turns([Contender("a", run, may_fail=True)], 2)
+    assert "failed 2 of 2: no such thing" in measured.line(found, size=1)
+    found.runs.append(Took(1, 1, 1))
+    assert "1.00" in measured.line(found, size=1)
+    assert "failed 2 of 3: no such thing" in measured.line(found, size=1)
+    with pytest.raises(RuntimeError, match="no such thing"):
+        measured.in_turns([Contender("a", run)], 1)
+
+
 def test_what_a_command_took_is_measured_and_its_failure_is_one(tmp_path: Path) -> None:
     took = measured.run(["sh", "-c", "head -c 30000000 /dev/zero | tail -c 30000000 > /dev/null"], tmp_path)
     assert took.seconds > 0
@@ -75,7 +88,7 @@ def test_etags_are_those_that_s3_would_give() -> None:
 
 
 def test_a_copy_that_is_short_or_wrong_is_found(tmp_path: Path) -> None:
-    check = staging.check(staging.Load("two", "p", {"p/a": b"aa", "p/d/b": b"bb"}, True))
+    check = channels.check(channels.Load("two", "p", {"p/a": b"aa", "p/d/b": b"bb"}, True))
     (tmp_path / "d").mkdir()
     (tmp_path / "a").write_bytes(b"aa")
     with pytest.raises(AssertionError, match="1 files instead of 2"):
@@ -85,6 +98,40 @@ def test_a_copy_that_is_short_or_wrong_is_found(tmp_path: Path) -> None:
         check(tmp_path)
     (tmp_path / "d/b").write_bytes(b"bb")
     check(tmp_path)
+
+
+def test_a_repeated_body_is_as_long_as_it_is_said_to_be_and_checked_as_such(tmp_path: Path) -> None:
+    body = loads.Repeated(b"abc", 8)
+    assert b"".join(loads.blocks(body)) == b"abcabcab"
+    assert Known.of(body, checksum=True) == Known(body, "", Known.of(b"abcabcab", checksum=True).crc32)
+    check = channels.check(channels.Load("one", "one", {"one/0.bin": body}, False))
+    (tmp_path / "0.bin").write_bytes(b"abcabcab")
+    check(tmp_path)
+    for wrong in (b"abcabca", b"abcabcabc", b"abcababc"):
+        (tmp_path / "0.bin").write_bytes(wrong)
+        with pytest.raises(AssertionError, match=r"0\.bin is not what was put"):
+            check(tmp_path)
+
+
+def test_shares_that_overlap_or_leave_something_out_are_found(tmp_path: Path) -> None:
+    load = channels.Load("two", "p", {"p/a": b"aa", "p/d/b": b"bb"}, True)
+    one, two = tmp_path / "1", tmp_path / "2"
+
+    def put(directory: Path, name: str, body: bytes) -> None:
+        (directory / name).parent.mkdir(parents=True, exist_ok=True)
+        (directory / name).write_bytes(body)
+
+    put(one, "a", b"aa")
+    with pytest.raises(AssertionError, match="1 files instead of 2"):
+        sharded.shares(load, [one, two], tmp_path / "short")
+    put(one, "a", b"aa")
+    put(two, "a", b"aa")
+    with pytest.raises(AssertionError, match="a is in two shares"):
+        sharded.shares(load, [one, two], tmp_path / "twice")
+    put(one, "a", b"aa")
+    (two / "a").unlink()
+    put(two, "d/b", b"bb")
+    sharded.shares(load, [one, two], tmp_path / "whole")
 
 
 def test_an_archive_that_lacks_files_is_found(tmp_path: Path) -> None:

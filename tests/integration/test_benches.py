@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.bench import pipes
-from tests.bench.transfer import archive, limits, loads, measured, sharded, staging, upload
+from tests.bench.transfer import archive, limits, loads, measured, sharded, staging, sync, upload
 from tests.bench.transfer.channels import Load
 from tests.bench.transfer.servers import QuickServer, Way, serving
 from tests.integration.agent_rig import S3Server
@@ -89,6 +89,19 @@ def test_upload_is_measured_beside_every_peer() -> None:
     found = upload.run(["one", "many"], 1, short=True, who=PEERS)
     assert found.keys() == {"upload_vs_s5cmd", "peak_rss_mib"}
     assert all(value > 0 for value in found.values())
+
+
+def test_upload_is_measured_through_tls_and_of_large_files() -> None:
+    assert upload.run(["tls", "large"], 1, short=True, who=["s5cmd"]) == {}, "figures are those of `one`"
+
+
+def test_checkpoints_of_a_training_that_is_killed_are_measured_beside_a_loop() -> None:
+    (ours,), (theirs,) = sync.measure(sync.Training(5, 1_000_000, 0.5, 0.4), 1, ["s5cmd"]).values()
+    assert (ours.idle, theirs.idle >= 1) == (0, True)
+    for run in (ours, theirs):
+        assert 0 <= run.newest <= run.written
+        assert len(run.ages) == sync.MOMENTS + 1
+        assert min(run.sent, run.requests, run.rss) > 0
 
 
 def test_archives_are_measured_beside_what_one_would_write_by_hand() -> None:

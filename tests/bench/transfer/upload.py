@@ -3,7 +3,7 @@
 The agent's files are checkpoints: its sidecar keeps them in S3 while training runs, and all that is left when training ends. They are
 written when training has all but ended, so that it all is left: from the word that training has ended to the report that all is committed,
 with fence, markers, manifest and the sidecar's polls. Or they are a model without compression, each with its SHA-256 in the manifest. Peers
-copy the same files to the same server. Runs take turns.
+copy the same files to the same server. Runs take turns. The load `sync` is another thing: checkpoints of a training that goes on.
 """
 
 from __future__ import annotations
@@ -18,14 +18,16 @@ from pathlib import Path
 
 from hack import tools
 from hack.console import guarded
-from tests.bench.transfer import agent, loads, measured, peers
-from tests.bench.transfer.measured import MIB, Contender, Row, Took, in_turns, pairs
-from tests.bench.transfer.servers import QuickServer, RealServer, Server, cpu, in_memory, serving
+from tests.bench.transfer import agent, loads, measured, peers, sync
+from tests.bench.transfer.measured import MB, MIB, Contender, Row, Took, in_turns, pairs
+from tests.bench.transfer.servers import HERE, QuickServer, RealServer, Server, Way, cpu, in_memory, serving
 from tests.integration.agent_rig import Job
 from trainyard.api.uris import split_s3_uri
 
 AGENT = "agent"
 MODEL = "agent, a model"
+LOADS = ("one", "tls", "large", "many", "versitygw", "sync")
+STEPS = 200
 
 
 def digests(server: Server, bucket: str, prefix: str) -> dict[str, str]:
@@ -96,15 +98,20 @@ def contenders(server: Server, bucket: str, source: Path, scratch: Path, who: Se
     ]
 
 
-def measure(kind: type[Server], source: Path, runs: int, title: str, who: Sequence[str] | None) -> dict[str, Row]:
-    """Rows by contender, printed as well. The source's directory is on the same file system."""
-    with serving(kind, source.parent) as server:
+def measure(
+    kind: type[Server], make: Callable[[Path], Path], runs: int, who: Sequence[str] | None, way: Way = HERE
+) -> dict[str, Row]:
+    """Rows by contender, printed as well. `make` puts what is to be sent into a directory."""
+    with in_memory() as scratch, serving(kind, scratch, way) as server:
+        source = make(scratch)
         server.client.create_bucket(Bucket="bench")
-        rows = in_turns(contenders(server, "bench", source, source.parent, who), runs)
-    size = sum(path.stat().st_size for path in files(source).values())
+        rows = in_turns(contenders(server, "bench", source, scratch, who), runs)
+        sizes = [path.stat().st_size for path in files(source).values()]
+    what = "one file" if len(sizes) == 1 else f"{len(sizes)} files"
+    title = f"{what}, {sum(sizes) / MIB:.0f} MiB{' through TLS' if way.secure else ''}"
     print(f"\n{title}; {'quicks3' if kind is QuickServer else 'versitygw'}\n{measured.heading()}")
     for row in rows:
-        print(measured.line(row, size=size))
+        print(measured.line(row, size=sum(sizes)))
     return {row.name: row for row in rows}
 
 
@@ -116,22 +123,32 @@ def figures(one: Mapping[str, Row], rows: Sequence[Mapping[str, Row]]) -> dict[s
     }
 
 
-def run(names: Sequence[str], runs: int, *, short: bool, who: Sequence[str] | None = None) -> dict[str, float]:
-    """`who`: the peers, of which s5cmd is needed for the figures."""
-    size = (20 if short else 1024) * MIB
-    rows = {}
-    with in_memory() as scratch:
-        loads.file(scratch / "one.bin", size)
-        there = loads.model(scratch / "model", size)
-        title = f"{loads.MODEL_FILES} files, {there / MIB:.0f} MiB"
-        chosen = {
-            "one": (QuickServer, scratch / "one.bin", f"one file of {size // MIB} MiB"),
-            "many": (QuickServer, scratch / "model", title),
-            "versitygw": (RealServer, scratch / "one.bin", f"one file of {size // MIB} MiB"),
-        }
-        for name, (kind, source, what) in chosen.items():
-            if name in names:
-                rows[name] = measure(kind, source, runs, what, who)
+def run(
+    names: Sequence[str], runs: int, *, short: bool, who: Sequence[str] | None = None, steps: int = STEPS
+) -> dict[str, float]:
+    """`who`: the peers, of which s5cmd is needed for the figures. `steps`: of the one run of `sync`."""
+    size, gigabytes = (20 * MIB, 0.1) if short else (1024 * MIB, 5)
+
+    def one(scratch: Path) -> Path:
+        return loads.file(scratch / "one.bin", size)
+
+    def large(scratch: Path) -> Path:
+        return loads.file(scratch / "large.bin", int(gigabytes * 1024) * MIB)
+
+    def many(scratch: Path) -> Path:
+        loads.model(scratch / "model", size)
+        return scratch / "model"
+
+    chosen: dict[str, tuple[type[Server], Callable[[Path], Path], Way]] = {
+        "one": (QuickServer, one, HERE),
+        "tls": (QuickServer, one, Way(secure=True)),
+        "large": (QuickServer, large, HERE),
+        "many": (QuickServer, many, HERE),
+        "versitygw": (RealServer, one, HERE),
+    }
+    rows = {name: measure(kind, make, runs, who, way) for name, (kind, make, way) in chosen.items() if name in names}
+    if "sync" in names:
+        sync.measure(sync.Training(5, MB, 0.5, 0.4) if short else sync.Training(steps, 500 * MB), 1, who)
     return figures(rows["one"], list(rows.values())) if "one" in rows else {}
 
 
@@ -140,12 +157,13 @@ def main() -> None:
     parser.add_argument("--short", action="store_true", help="small loads, to try it out: its figures mean nothing")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--peers", nargs="*", help="only these, by name")
-    parser.add_argument("--loads", nargs="*", default=["one", "many", "versitygw"])
+    parser.add_argument("--loads", nargs="*", default=LOADS)
+    parser.add_argument("--steps", type=int, default=STEPS, help="of training, in the load `sync`")
     options = parser.parse_args()
     for tool in (tools.QUICKS3, tools.VERSITYGW, tools.S5CMD, tools.RCLONE, tools.AWSCLI):
         tools.ensure(tool)
     runs = 1 if options.short else options.runs
-    print(json.dumps(run(options.loads, runs, short=options.short, who=options.peers)))
+    print(json.dumps(run(options.loads, runs, short=options.short, who=options.peers, steps=options.steps)))
 
 
 if __name__ == "__main__":

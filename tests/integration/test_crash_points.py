@@ -1,6 +1,7 @@
 """The operator killed before and after each of its writes, for each way that a job may go: it ends as without the kill.
 
-`make test` tries a part of the points, another one for each way; `make test-long` all of them.
+`make test-long` tries all of the points; `make test` a part of them, another one for each way and every day, so that within
+twelve days all have had their turn. TRAINYARD_TURN chooses the part of another day, as a failure names it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -27,9 +29,10 @@ from trainyard.api import names
 from trainyard.api.report import StopReason
 
 EVERY = 1 if os.environ.get("TRAINYARD_LONG") == "1" else 12
+TURN = int(os.environ.get("TRAINYARD_TURN") or datetime.now(UTC).toordinal())
 AT_ONCE = 3
 DEADLINE_S = 60.0
-Lost = tuple[str, ...]
+Point = tuple[int, bool]
 
 
 @dataclass
@@ -202,6 +205,20 @@ def _judge(stage: Stage, way: Way, births: Births) -> str:
     return "" if made == expected else f"these pods were made: {made}"
 
 
+def part(points: list[Point], turn: int) -> list[Point]:
+    """Those whose turn it is: a part that is never empty, and EVERY turns in a row have them all."""
+    parts = min(EVERY, len(points))
+    return points[turn % parts :: parts]
+
+
+@pytest.mark.parametrize("writes", [1, 5, 6, 7, 40])
+def test_every_point_has_its_turn(writes: int) -> None:
+    points = [(number, before) for number in range(1, writes + 1) for before in (True, False)]
+    tried = [part(points, turn) for turn in range(TURN, TURN + EVERY)]
+    assert all(tried)
+    assert {point for some in tried for point in some} == set(points)
+
+
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("name", WAYS)
 def test_a_job_ends_the_same_way_at_whichever_write_the_operator_dies(crds: Kubectl, tmp_path: Path, name: str) -> None:
@@ -210,14 +227,14 @@ def test_a_job_ends_the_same_way_at_whichever_write_the_operator_dies(crds: Kube
     assert not wrong, wrong
     assert writes >= 5
     points = [(number, before) for number in range(1, writes + 1) for before in (True, False)]
-    points = points[list(WAYS).index(name) % EVERY :: EVERY]
+    points = part(points, TURN + list(WAYS).index(name))
 
-    def one(point: tuple[int, bool]) -> str:
+    def one(point: Point) -> str:
         number, before = point
         _, wrong = run(crds, tmp_path / f"{number}-{before}", way, number, before=before)
         return f"killed {'before' if before else 'after'} write {number}: {wrong}" if wrong else ""
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         found = [wrong for wrong in pool.map(one, points) if wrong]
-    assert not found, "\n".join(found)
-    print(f"{name}: {writes} writes, {len(points)} deaths")
+    print(f"{name}: {writes} writes, {len(points)} deaths, TRAINYARD_TURN={TURN}")
+    assert not found, "\n".join([f"with TRAINYARD_TURN={TURN}:", *found])

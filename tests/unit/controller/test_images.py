@@ -14,6 +14,7 @@ from trainyard.controller.core.decision import Act
 from trainyard.controller.core.failures import failures
 from trainyard.controller.core.observed import Pod, as_gone
 from trainyard.controller.core.policies import decide
+from trainyard.controller.core.status import reduce
 from trainyard.controller.core.verdict import Verdict
 
 FOREIGN = "failed to create containerd task: runc: exec /trainyard/podtool: exec format error: unknown"
@@ -60,6 +61,26 @@ def test_an_image_in_which_nothing_runs_fails_the_job_after_the_timeout(prefetch
     assert reason.startswith(f"{NOTHING_RUNS} on host algo-1 (node node-1): CrashLoopBackOff: ")
     assert "exec format error" in reason
     assert "for the node's architecture" in reason
+
+
+MUTE = {"lastState": o.ended(-1, -1, 1)["state"], "restartCount": 1}
+
+
+@pytest.mark.parametrize("last", [LAST, MUTE], ids=["with last words", "without"])
+def test_what_is_told_of_an_image_in_which_nothing_runs_does_not_change_from_try_to_try(last: dict[str, Any]) -> None:
+    """The kubelet's own words have the length of its wait, which grows: the status would be written for each."""
+    tries = [
+        o.ended(9, 9, 1, message=last["lastState"]["terminated"].get("message", "")) | last,
+        *(
+            o.waiting("CrashLoopBackOff", f"back-off {wait} restarting failed container") | last
+            for wait in ("10s", "5m0s")
+        ),
+        o.running(50) | last | {"restartCount": 3},
+    ]
+    told = [reduce(seen, decide(seen)) for seen in (o.snapshot(o.job(), [prefetching(state)]) for state in tries)]
+    assert [status.conditions for status in told] == [told[0].conditions] * len(tries)
+    (ready,) = (condition.message for condition in told[0].conditions if condition.type == "Ready")
+    assert "container prefetch on algo-1: " in ready
 
 
 @pytest.mark.parametrize("code", [128, 1, 255])

@@ -86,8 +86,9 @@ def blocked(pod: Pod) -> Blocked | None:
         if name == names.CONTAINER_HOLD and pod.container(names.CONTAINER_TRAINING).running:
             continue  # nobody waits for it yet
         if crashing(pod, name):
-            # The kubelet's own message has a growing number in it.
-            said = state.last_words or state.message if name == names.CONTAINER_PREFETCH else state.last_words
+            # What the kubelet says while it waits has a growing number in it.
+            ended = name == names.CONTAINER_PREFETCH and state.terminated
+            said = state.last_words or (state.message if ended else "")
             if name == names.CONTAINER_STAGE:
                 said = f"it was killed ({killed_by(state)}) and is started again, to go on where it was"
             return Blocked(pod, name, CRASH_LOOP, said or "it ends as soon as it has started")

@@ -74,23 +74,25 @@ def test_every_string_list_and_map_of_a_spec_is_bounded_as_rules_need_it() -> No
     assert unbounded == []
 
 
-SPEC_FIELDS = [
-    pytest.param(node, id=f"{kind.kind}{path}")
+FIELDS = [
+    pytest.param(node, id=f"{kind.kind}.{part}{path}")
     for kind in crds.KINDS
-    for path, node in nodes(root(kind)["properties"]["spec"])
+    for part in ("spec", "status")
+    if part in root(kind)["properties"]
+    for path, node in nodes(root(kind)["properties"][part])
     if path and not path.endswith(("[]", "{}"))
 ]
-UNITS = ("seconds", "milliseconds", "GiB", "instances", "times", "without unit")
+UNITS = ("seconds", "milliseconds", "GiB", "bytes", "instances", "times", "objects", "without unit")
 
 
-@pytest.mark.parametrize("node", SPEC_FIELDS)
-def test_kubectl_explain_has_a_sentence_for_every_field_of_a_spec(node: dict[str, Any]) -> None:
+@pytest.mark.parametrize("node", FIELDS)
+def test_kubectl_explain_has_a_sentence_for_every_field(node: dict[str, Any]) -> None:
     first = node["description"].split(" Default: ")[0].split(" Example: ")[0]
     assert first[0].isupper() or first.startswith(("true", "baseline", "path", "algo", "rw")), first
     assert first.endswith("."), first
 
 
-@pytest.mark.parametrize("node", SPEC_FIELDS)
+@pytest.mark.parametrize("node", FIELDS)
 def test_kubectl_explain_has_an_example_or_names_the_values(node: dict[str, Any]) -> None:
     said = node["description"]
     if values := node.get("enum"):
@@ -101,7 +103,7 @@ def test_kubectl_explain_has_an_example_or_names_the_values(node: dict[str, Any]
         assert " Example: " in said
 
 
-@pytest.mark.parametrize("node", [field for field in SPEC_FIELDS if field.values[0]["type"] == "integer"])  # type: ignore[index]
+@pytest.mark.parametrize("node", [field for field in FIELDS if field.values[0]["type"] == "integer"])  # type: ignore[index]
 def test_kubectl_explain_has_the_unit_of_every_number(node: dict[str, Any]) -> None:
     assert any(unit.lower() in node["description"].lower() for unit in UNITS)
 

@@ -135,7 +135,7 @@ def _table(found: list[AwsField], schema: Schema, part: str) -> list[str]:
 def _note(entry: Entry, schema: Schema, manifest_path: str) -> str:
     found = refusal_above if entry.treatment is Treatment.REFUSED else refusal
     said = [found(schema, manifest_path)]
-    said += [entry.note, f"differs: {entry.differs}" if entry.differs else ""]
+    said += [entry.note, f"differs: {entry.differs.why}" if entry.differs else ""]
     return "; ".join(filter(None, said))
 
 

@@ -1,7 +1,7 @@
 """What becomes of every field of SageMaker's CreateTrainingJob request and DescribeTrainingJob response: one of four classes.
 
 Paths are SageMaker's; `manifest_path` gives ours. What a refused field answers, and what to do, stands with its rule in the
-models and is what `kubectl apply` shows. A limit that differs from botocore's has its reason here in `differs`.
+models and is what `kubectl apply` shows. Limits that differ from botocore's have their reason here in `differs`.
 """
 
 from __future__ import annotations
@@ -22,49 +22,71 @@ class Treatment(StrEnum):
 
 
 @dataclass(frozen=True)
+class Difference:
+    """Why limits are not botocore's, and of which kinds: required, min, max, pattern, enum. All others are."""
+
+    why: str
+    kinds: frozenset[str]
+
+
+@dataclass(frozen=True)
 class Entry:
-    """`whole`: holds for everything below as well. `differs`: why a limit is not botocore's."""
+    """`whole`: holds for everything below as well."""
 
     treatment: Treatment
     note: str = ""
-    differs: str = ""
+    differs: Difference | None = None
     whole: bool = False
 
 
-def _acted(note: str = "", differs: str = "") -> Entry:
+def _differs(why: str, *kinds: str) -> Difference:
+    return Difference(why, frozenset(kinds))
+
+
+def _acted(note: str = "", differs: Difference | None = None) -> Entry:
     return Entry(Treatment.ACTED_ON, note, differs)
 
 
-def _kept(note: str, differs: str = "", *, whole: bool = False) -> Entry:
+def _kept(note: str, differs: Difference | None = None, *, whole: bool = False) -> Entry:
     return Entry(Treatment.RECORDED, note, differs, whole)
 
 
 def _refused(note: str = "", *, whole: bool = False) -> Entry:
-    return Entry(Treatment.REFUSED, note, "", whole)
+    return Entry(Treatment.REFUSED, note, None, whole)
 
 
-def _ignored(note: str, differs: str = "", *, whole: bool = False) -> Entry:
+def _ignored(note: str, differs: Difference | None = None, *, whole: bool = False) -> Entry:
     return Entry(Treatment.NO_EFFECT, note, differs, whole)
 
 
 # Of all fields: `.*` and `.+` forbid line breaks on SageMaker and nothing else. Here they are let through, length still counts.
 ANY_TEXT: Final = frozenset({".*", ".+", r"[\S\s]*"})
 
-_S3_ONLY = "s3:// alone: what https:// means is nowhere documented"
-_INSTANCE_TYPES = "an InstanceType of the cluster instead of a list that grows with AWS's offers"
+_S3_ONLY = _differs("s3:// alone: what https:// means is nowhere documented", "pattern")
+_INSTANCE_TYPES = _differs(
+    "an InstanceType of the cluster instead of a list that grows with AWS's offers", "enum", "pattern", "max"
+)
 _FULL_PATH = "a full path without a colon, of a directory that has no other meaning"
 _FOLDER = "kept in S3 while training runs, and a last time when it has ended"
-_BOUNDED = "bounded above, as rules over it need it"
-_RULE_TYPE = "any name: no instance is started for it"
+_BOUND = "bounded above, as rules over it need it"
+_BOUNDED = _differs(_BOUND, "max")
+_RULE_TYPES = _differs(f"any name: no instance is started for it; {_BOUND}", "enum", "max")
 
 REQUEST: Final[dict[str, Entry]] = {
-    "TrainingJobName": _acted("unique in the namespace", "optional: metadata.name if left out"),
+    "TrainingJobName": _acted("unique in the namespace", _differs("optional: metadata.name if left out", "required")),
     "HyperParameters": _acted("hyperparameters.json, byte for byte"),
-    "RoleArn": _acted("names an ExecutionRole of the namespace", "optional: the ExecutionRole `default` if left out"),
-    "AlgorithmSpecification": _acted("", "required: only jobs without servers of one's own lack it"),
-    "AlgorithmSpecification.TrainingImage": _acted("", "not empty and no spaces: no node could pull it"),
+    "RoleArn": _acted(
+        "names an ExecutionRole of the namespace",
+        _differs("optional: the ExecutionRole `default` if left out", "required"),
+    ),
+    "AlgorithmSpecification": _acted(
+        "", _differs("required: only jobs without servers of one's own lack it", "required")
+    ),
+    "AlgorithmSpecification.TrainingImage": _acted(
+        "", _differs("not empty and no spaces: no node could pull it", "min", "pattern")
+    ),
     "AlgorithmSpecification.AlgorithmName": _refused(),
-    "AlgorithmSpecification.TrainingInputMode": _acted("", "optional: File if left out"),
+    "AlgorithmSpecification.TrainingInputMode": _acted("", _differs("optional: File if left out", "required")),
     "AlgorithmSpecification.MetricDefinitions": _acted("read from the log lines of all hosts"),
     "AlgorithmSpecification.MetricDefinitions[].Name": _acted(),
     "AlgorithmSpecification.MetricDefinitions[].Regex": _acted(),
@@ -77,11 +99,13 @@ REQUEST: Final[dict[str, Entry]] = {
         "the node pulls the image; give credentials of a private registry as imagePullSecrets of the role's service account",
         whole=True,
     ),
-    "InputDataConfig": _acted("", "may be empty: a job may have no channel"),
+    "InputDataConfig": _acted("", _differs("may be empty: a job may have no channel", "min")),
     "InputDataConfig[].ChannelName": _acted("a directory below /opt/ml/input/data; `.` and `..` are refused"),
     "InputDataConfig[].DataSource": _acted(),
     "InputDataConfig[].DataSource.S3DataSource": _acted(),
-    "InputDataConfig[].DataSource.S3DataSource.S3DataType": _acted("", "optional: S3Prefix if left out"),
+    "InputDataConfig[].DataSource.S3DataSource.S3DataType": _acted(
+        "", _differs("optional: S3Prefix if left out", "required")
+    ),
     "InputDataConfig[].DataSource.S3DataSource.S3Uri": _acted("", _S3_ONLY),
     "InputDataConfig[].DataSource.S3DataSource.S3DataDistributionType": _acted(),
     "InputDataConfig[].DataSource.S3DataSource.AttributeNames": _acted(),
@@ -103,7 +127,7 @@ REQUEST: Final[dict[str, Entry]] = {
         "of FSxLustre the path's first part is the mount name"
     ),
     "InputDataConfig[].DataSource.FileSystemDataSource.DirectoryPath": _acted(
-        "a directory that exists", "a full path without `..` and control characters"
+        "a directory that exists", _differs("a full path without `..` and control characters", "pattern")
     ),
     "InputDataConfig[].DataSource.DatasetSource": _refused(whole=True),
     "InputDataConfig[].ContentType": _acted("inputdataconfig.json"),
@@ -118,11 +142,13 @@ REQUEST: Final[dict[str, Entry]] = {
     "OutputDataConfig.S3OutputPath": _acted("", _S3_ONLY),
     "OutputDataConfig.KmsKeyId": _acted("all that the job writes but checkpoints; an empty one is none"),
     "OutputDataConfig.CompressionType": _acted(),
-    "ResourceConfig": _acted("", "required: only jobs without servers of one's own lack it"),
+    "ResourceConfig": _acted("", _differs("required: only jobs without servers of one's own lack it", "required")),
     "ResourceConfig.InstanceType": _acted("", _INSTANCE_TYPES),
-    "ResourceConfig.InstanceCount": _acted("one pod each", "1 to 1000: no job runs on no instance"),
+    "ResourceConfig.InstanceCount": _acted(
+        "one pod each", _differs("1 to 1000: no job runs on no instance", "min", "max")
+    ),
     "ResourceConfig.VolumeSizeInGB": _acted(
-        "", "1 to 16384 GiB: nothing fits on no volume, and no volume of AWS is larger"
+        "", _differs("1 to 16384 GiB: nothing fits on no volume, and no volume of AWS is larger", "min", "max")
     ),
     "ResourceConfig.VolumeKmsKeyId": _ignored(
         "the storage volume is on the node's disk, whose encryption is the cluster's matter"
@@ -143,9 +169,11 @@ REQUEST: Final[dict[str, Entry]] = {
     ),
     "StoppingCondition": _acted(),
     "StoppingCondition.MaxRuntimeInSeconds": _acted(
-        "counts from trainingStartTime", "at most 28 days, SageMaker's quota"
+        "counts from trainingStartTime", _differs("at most 28 days, SageMaker's quota", "max")
     ),
-    "StoppingCondition.MaxWaitTimeInSeconds": _acted("counts from the job's creation", f"{_BOUNDED}: 60 days"),
+    "StoppingCondition.MaxWaitTimeInSeconds": _acted(
+        "counts from the job's creation", _differs(f"{_BOUND}: 60 days", "max")
+    ),
     "StoppingCondition.MaxPendingTimeInSeconds": _acted(
         "for each attempt: from the job's creation, or from attemptStartTime"
     ),
@@ -169,7 +197,7 @@ REQUEST: Final[dict[str, Entry]] = {
     "DebugHookConfig.CollectionConfigurations": _acted("debughookconfig.json"),
     "DebugHookConfig.CollectionConfigurations[].CollectionName": _acted("debughookconfig.json"),
     "DebugHookConfig.CollectionConfigurations[].CollectionParameters": _acted("debughookconfig.json"),
-    "DebugRuleConfigurations": _ignored("no debugger rule is evaluated", f"{_RULE_TYPE}; {_BOUNDED}", whole=True),
+    "DebugRuleConfigurations": _ignored("no debugger rule is evaluated", _RULE_TYPES, whole=True),
     "ProfilerConfig": _acted("profilerconfig.json"),
     "ProfilerConfig.S3OutputPath": _acted(f"{_FOLDER}, {PROFILER_PATH}", _S3_ONLY),
     "ProfilerConfig.ProfilingIntervalInMilliseconds": _ignored(
@@ -177,7 +205,7 @@ REQUEST: Final[dict[str, Entry]] = {
     ),
     "ProfilerConfig.ProfilingParameters": _acted("profilerconfig.json, for a library in the image that profiles"),
     "ProfilerConfig.DisableProfiler": _acted("with true nothing is uploaded"),
-    "ProfilerRuleConfigurations": _ignored("no profiler rule is evaluated", f"{_RULE_TYPE}; {_BOUNDED}", whole=True),
+    "ProfilerRuleConfigurations": _ignored("no profiler rule is evaluated", _RULE_TYPES, whole=True),
     "Environment": _acted("environment variables of the training container"),
     "RetryStrategy": _acted(),
     "RetryStrategy.MaximumRetryAttempts": _acted("after InternalServerError alone"),

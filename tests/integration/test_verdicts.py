@@ -106,3 +106,19 @@ def test_models_and_apiserver_agree_on_any_text(apiserver: Apiserver, where: str
     spec = specs.patched(specs.MINIMAL, patch[where])
     theirs, ours = apiserver.refusal(spec), model_refusal(spec)
     assert bool(theirs) == bool(ours), f"apiserver: {theirs or 'accepted'}\nmodel: {ours or 'accepted'}"
+
+
+@settings(max_examples=50 if CASES < 1_000 else 1_000, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(st.sampled_from(["train", "Train", "train.", "train-1", "test", "x"]), min_size=1, max_size=6))
+@example(["train", "Train", "train."])
+@example(["test", "train", "x", "train"])
+def test_channels_are_refused_exactly_if_one_has_the_name_of_an_earlier_one(
+    apiserver: Apiserver, named: list[str]
+) -> None:
+    spec = specs.patched(specs.MINIMAL, {"inputDataConfig": [specs.channel(name) for name in named]})
+    # The apiserver names the second of a name, and not the third.
+    again = [index for index, name in enumerate(named) if named[:index].count(name) == 1]
+    theirs, ours = apiserver.refusal(spec), model_refusal(spec)
+    assert (bool(theirs), bool(ours)) == (bool(again), bool(again)), f"{theirs or 'accepted'}\n{ours or 'accepted'}"
+    assert all(f"spec.inputDataConfig[{index}]: Duplicate value" in theirs for index in again), theirs
+    assert not again or "channelName must not repeat" in ours

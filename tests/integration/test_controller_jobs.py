@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import uuid
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ from tests.e2e.jobs import Job, Kubectl, Manifest, eventually
 from tests.support import objects as o
 from tests.support.nodes import become
 from tests.support.operator import OperatorProcess, ahead
-from tests.support.unscheduled import Births, prepare, submit
+from tests.support.unscheduled import NOWHERE, Births, prepare, submit
 from trainyard.api import names
 
 LONG = os.environ.get("TRAINYARD_LONG") == "1"
@@ -100,6 +101,15 @@ def run_through(job: Job, pod: Manifest, code: int = 0) -> None:
     become(job, pod, over, phase="Failed" if code else "Succeeded")
 
 
+def table(said: str) -> dict[str, dict[str, str]]:
+    """kubectl's table as its reader takes it: name of the row -> column -> cell, which may be empty."""
+    header, *rows = said.splitlines()
+    columns = [(match.group(), match.start()) for match in re.finditer(r"\S+", header)]
+    ends = [start for _, start in columns[1:]] + [None]
+    cells = [{name: row[start:end].strip() for (name, start), end in zip(columns, ends, strict=True)} for row in rows]
+    return {row.pop("NAME"): row for row in cells}
+
+
 def test_a_job_s_status_follows_its_pod(crds: Kubectl, namespace: str, operator: OperatorProcess) -> None:
     job = submit(crds, namespace, "follows")
     (pod,) = pods_made(job, 1)
@@ -124,6 +134,43 @@ def test_a_job_s_status_follows_its_pod(crds: Kubectl, namespace: str, operator:
         ("Normal", "Completed"),
         ("Warning", "Unschedulable"),
     ]
+
+
+def test_kubectl_get_shows_every_column_of_a_job_that_trains_and_of_ones_that_have_ended(
+    crds: Kubectl, namespace: str, operator: OperatorProcess
+) -> None:
+    training, completed, failed = jobs = [submit(crds, namespace, f"shown-{word}") for word in ("on", "well", "badly")]
+    (pod,) = pods_made(training, 1)
+    become(training, pod, o.staged() | {"training": o.running(6), "hold": o.running(6)})
+    training.reaches("Training", within=15)
+    for job, code in ((completed, 0), (failed, 3)):
+        run_through(job, *pods_made(job, 1), code)
+        job.ends(within=15)
+    names_of = [job.name for job in jobs]
+    seen, wide = (
+        table(crds("get", "trainingjobs", *names_of, "-n", namespace, *more)) for more in ((), ("-o", "wide"))
+    )
+    ages = [row.pop("AGE") for shown in (seen, wide) for row in shown.values()]
+    assert all(re.fullmatch(r"\d+(s|m|m\d+s)", age) for age in ages), ages
+
+    def row(status: str, secondary: str, duration: str) -> dict[str, str]:
+        here = {"STATUS": status, "SECONDARY-STATUS": secondary, "INSTANCE-TYPE": NOWHERE}
+        return here | {"ATTEMPT": "1", "DURATION": duration}
+
+    durations = [str(job.status["trainingTimeInSeconds"]) for job in (completed, failed)]
+    expected = {
+        "shown-on": row("InProgress", "Training", ""),
+        "shown-well": row("Completed", "Completed", durations[0]),
+        "shown-badly": row("Failed", "Failed", durations[1]),
+    }
+    assert seen == expected
+    reason = failed.status["failureReason"]
+    assert reason.startswith("AlgorithmError: ")
+    reasons = {"shown-badly": reason}
+    assert wide == {
+        name: shown | {"FAILURE-REASON": reasons.get(name, ""), "MODEL": f"s3://b/out/{name}/output/model.tar.gz"}
+        for name, shown in expected.items()
+    }
 
 
 def test_what_was_filled_in_and_what_has_no_effect_is_in_the_status_and_not_in_the_spec(

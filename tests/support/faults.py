@@ -1,4 +1,4 @@
-"""A proxy in front of an S3 server that does to chosen requests what networks and servers do on bad days, byte by byte.
+"""A proxy in front of an HTTP server, S3 or the apiserver, that does to chosen requests what networks and servers do on bad days, byte by byte.
 
 It understands just enough HTTP to know where a request and its answer begin and end: heads, `content-length` and chunks. Whatever
 no fault is meant for passes unchanged.
@@ -29,8 +29,9 @@ class Reset(Exception):  # noqa: N818 - a command to the proxy itself
 class Fault:
     """What happens to requests whose `METHOD /path?query` matches `pattern`: the first `skip` pass, then `times` do not (None: all).
 
-    One thing happens: a made-up `answer` (status, code) without the server; a `reset` before the server sees the request, or
-    after it has done it; or, from byte `at` on, something to the body of the server's answer (`down`) or of the request (`up`).
+    One thing happens, after a `wait` if it has one: a made-up `answer` (status, code) without the server; a `reset` before the
+    server sees the request, or after it has done it; or, from byte `at` on, something to the body of the server's answer (`down`)
+    or of the request (`up`).
     """
 
     pattern: str = ""
@@ -46,6 +47,8 @@ class Fault:
     at: int = 0
     rate: int = 1000
     """Bytes in a second of a `slow` body."""
+    wait: tuple[float, float] = (0, 0)
+    """So many seconds, between these two, pass before the answer begins."""
     then: Callable[[], object] = lambda: None
     """Called before it happens."""
     hits: int = 0
@@ -172,6 +175,7 @@ class FaultProxy:
         if fault.answer:
             async for _ in _body(client[0], request):
                 pass
+            await asyncio.sleep(self._dice.uniform(*fault.wait))
             client[1].write(_made_up(*fault.answer, fault.location))
             await client[1].drain()
             return True
@@ -187,6 +191,7 @@ class FaultProxy:
         answer = await _head(upstream.reader)
         if answer is None:
             return False
+        await asyncio.sleep(self._dice.uniform(*fault.wait))
         nothing = named.startswith("HEAD") or answer.line.split(" ")[1] in {"204", "304"}
         content = _nothing() if nothing else _body(upstream.reader, answer, answer=True)
         if fault.reset == "after":

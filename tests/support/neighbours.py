@@ -25,8 +25,11 @@ MADE_WITHIN, THROUGH_WITHIN = 25.0, 50.0
 
 
 @contextmanager
-def place(kubectl: Kubectl, rest: Rest, log: Path, prelude: str = "") -> Iterator[OperatorProcess]:
-    """A namespace with an operator, a role for each way to name one, and a kubelet for jobs that are called healthy."""
+def place(
+    kubectl: Kubectl, rest: Rest, log: Path, prelude: str = "", through: Path | None = None
+) -> Iterator[OperatorProcess]:
+    """A namespace with an operator, a role for each way to name one, and a kubelet for jobs that are called healthy. `through` is the
+    operator's own kubeconfig, where it does not reach the apiserver as the others do."""
     name = f"bad-{uuid.uuid4().hex[:8]}"
     kubectl("create", "namespace", name)
     prepare(kubectl, name)
@@ -42,12 +45,12 @@ def place(kubectl: Kubectl, rest: Rest, log: Path, prelude: str = "") -> Iterato
         "TRAINYARD_LEASE_DURATION_SECONDS": "15",
         "TRAINYARD_LEASE_RENEW_SECONDS": "10",
     }
-    operator = OperatorProcess(kubectl.kubeconfig, name, log, settings, prelude)
+    operator = OperatorProcess(str(through or kubectl.kubeconfig), name, log, settings, prelude)
     over = threading.Event()
     kubelet = threading.Thread(target=_play, args=(rest, name, over))
+    kubelet.start()
     try:
         operator.start()
-        kubelet.start()
         yield operator
     finally:
         over.set()

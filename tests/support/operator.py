@@ -84,7 +84,11 @@ class OperatorProcess:
                 [sys.executable, "-c", PROGRAM.format(prelude=self.prelude)], env=environment, stderr=log, stdout=log
             )
         if ready:
-            eventually("the operator is ready", lambda: self.readiness() == "leader", within=30, every=0.1)
+            try:
+                eventually("the operator is ready", lambda: self.readiness() == "leader", within=60, every=0.1)
+            except AssertionError:
+                self.kill()  # its owner has it only once it is ready
+                raise
 
     def kill(self) -> None:
         """SIGKILL: nothing is tidied up."""

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.jobs import Job, Kubectl, Manifest, eventually
+from tests.e2e.jobs import Job, Kubectl, Manifest, eventually, slug
 from tests.support import objects as o
 from tests.support.nodes import become
 from tests.support.operator import OperatorProcess, ahead
-from tests.support.unscheduled import NOWHERE, Births, prepare, submit
+from tests.support.unscheduled import IMAGE, NOWHERE, Births, prepare, submit
 from trainyard.api import names
 
 LONG = os.environ.get("TRAINYARD_LONG") == "1"
@@ -213,10 +213,30 @@ def test_a_job_takes_few_writes(crds: Kubectl, namespace: str, operator: Operato
     assert writes == {"POST configmaps": 1, "PATCH configmaps": 1, "POST pods": 1, "PATCH pods": 1, "POST events": 2}
 
 
-def test_nothing_is_written_while_nothing_changes(crds: Kubectl, namespace: str, operator: OperatorProcess) -> None:
-    job = submit(crds, namespace, "quiet")
+def waits_for_a_node(job: Job) -> None:
     pods_made(job, 1)
     job.reaches("Pending", within=10)
+
+
+def trains_in_silence(job: Job) -> None:
+    """Its log cannot be read, as no kubelet has it: that is tried again and again, which is no reason for a write."""
+    (pod,) = pods_made(job, 1)
+    become(job, pod, o.staged() | {"training": o.running(6), "hold": o.running(6)})
+    job.reaches("Training", within=15)
+
+
+METRIC = {"name": "loss", "regex": "loss=([0-9.]+)"}
+SILENT = {
+    "algorithmSpecification": {"trainingImage": IMAGE, "trainingInputMode": "File", "metricDefinitions": [METRIC]},
+    "checkpointConfig": {"s3URI": "s3://b/ck"},
+}
+
+
+@pytest.mark.parametrize(("settle", "spec"), [(waits_for_a_node, {}), (trains_in_silence, SILENT)])
+def test_nothing_is_written_while_nothing_changes(
+    crds: Kubectl, namespace: str, operator: OperatorProcess, settle: Callable[[Job], None], spec: dict[str, object]
+) -> None:
+    settle(submit(crds, namespace, slug(settle.__name__), **spec))
     written, versions = settled_writes(operator), resource_versions(crds, namespace)
     for _ in range(12 if LONG else 2):  # one every five seconds
         compared_again(operator)

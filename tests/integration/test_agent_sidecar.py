@@ -156,6 +156,24 @@ def test_a_sidecar_killed_in_the_middle_of_an_upload_finishes_after_its_restart(
         assert not one.server.uploads(one.bucket)
 
 
+def test_a_stop_order_that_comes_during_the_upload_leaves_the_outcome_that_training_had(
+    server: S3Server, tmp_path: Path
+) -> None:
+    with job(server, tmp_path, f"b-{uuid4().hex}") as one:
+        proxy = Proxy(server, limit=20_000_000)
+        one.change(store=one.plan.store.but(endpoint_url=proxy.url))
+        begin(one, {"big": os.urandom(40_000_000)})
+        one.pod.training_ends()
+        assert proxy.held.wait(30)
+        one.pod.annotate("stop", {"reason": "UserRequested"})
+        time.sleep(5 * one.timing.poll)  # it has looked, and nothing came of it
+        proxy.open()
+        report = one.pod.end()
+        proxy.close()
+        assert (report.result, report.stop_reason) == (Result.COMMITTED, None)
+        assert one.manifest()["outcome"] == "Completed"
+
+
 def test_connections_that_break_during_an_upload_cost_a_retry_and_no_data(server: S3Server, tmp_path: Path) -> None:
     with job(server, tmp_path, f"b-{uuid4().hex}") as one:
         proxy = Proxy(server)

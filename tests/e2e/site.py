@@ -244,6 +244,15 @@ class Desk:
             kill(pod, name, "SIGCONT")
 
     @contextmanager
+    def s3_forgetful(self) -> Iterator[None]:
+        """The bucket is not there, with all that it had: S3 refuses whatever it is asked."""
+        self.forbid_writes()
+        try:
+            yield
+        finally:
+            self.allow_writes()
+
+    @contextmanager
     def s3_paused(self) -> Iterator[None]:
         """The S3 server gets no time at all, so that nothing answers; what it holds stays."""
         (pod,) = self.kubectl.list("pods", s3server.NAMESPACE, "app=s3")

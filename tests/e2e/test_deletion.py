@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
 import pytest
 
 from tests.e2e.jobs import Job, channel, eventually, manifest, staging
 from tests.e2e.site import LONG, Desk, Site
 
 OBEDIENT = {"seconds": "1000", "term": "handle"}
-# So long a deleted job may take with S3 away: training's grace, the budget, and half a minute. Usually the budget is 300 s.
-BUDGET_S = 10
+# What a deleted job may take with S3 away, which is usually 300 s; and until it is gone, with training's end before it, and half a
+# minute to take back what was begun.
+BUDGET_S = 5
 GONE_S = 120 + BUDGET_S + 30
 # Nobody can tell a pod in a namespace that goes to end early: its snapshot begins after 120 s, and the last minute is for taking back.
 SNAPSHOT_S = 90
+only_long = pytest.mark.skipif(not LONG, reason="takes minutes: TRAINYARD_LONG=1")
 
 
 def whole(job: Job) -> bool:
@@ -71,41 +76,61 @@ def test_without_a_deletion_budget_a_deleted_job_is_gone_after_its_sigterm_and_u
     assert [key for key in desk.bucket.list("out/") if not key.endswith("trainyard-attempt.json")] == []
 
 
-@pytest.mark.skipif(not LONG, reason="takes more than a minute: TRAINYARD_LONG=1")
-def test_jobs_deleted_while_s3_does_not_answer_are_gone_within_their_budget(site: Site, desk: Desk) -> None:
+@pytest.mark.parametrize(
+    "away",
+    [
+        pytest.param(Desk.s3_forgetful, id="S3 refuses"),
+        pytest.param(Desk.s3_paused, id="S3 does not answer", marks=only_long),
+    ],
+)
+def test_a_job_deleted_while_it_trains_and_s3_takes_nothing_is_gone_within_its_budget(
+    site: Site, desk: Desk, away: Callable[[Desk], AbstractContextManager[None]]
+) -> None:
     site.install(deletionBudgetSeconds=str(BUDGET_S))
     try:
-        image, bucket = desk.images["test-train"], desk.bucket
-        bucket.put("data/a", "a")
-        training = desk.submit(manifest("training", image, bucket, hyper=OBEDIENT))
-        training.trains()
-        with desk.s3_paused():
-            data = [channel("train", bucket.uri("data/"))]
-            downloading = desk.submit(manifest("downloading", image, bucket, channels=data, hyper=OBEDIENT))
-            eventually("it asks S3 for its data", lambda: staging(downloading), within=60)
-            assert downloading.status["secondaryStatus"] == "Downloading"
-            for job in (training, downloading):
-                job.delete(wait=False)
-            desk.leaves_nothing(downloading, within=GONE_S)
-            desk.leaves_nothing(training, within=GONE_S)
+        job = desk.submit(manifest("training", desk.images["test-train"], desk.bucket, hyper=OBEDIENT))
+        job.trains()
+        with away(desk):
+            job.delete(wait=False)
+            desk.leaves_nothing(job, within=GONE_S)
     finally:
         site.install()
-    assert not whole(training), "S3 was away: nothing can have been uploaded"
-    assert bucket.unfinished_uploads() == []
+    assert not whole(job), "nothing can have been uploaded"
+    assert desk.bucket.unfinished_uploads() == []
 
 
-@pytest.mark.skipif(not LONG, reason="takes minutes: TRAINYARD_LONG=1")
+def test_a_job_deleted_while_its_data_is_on_its_way_is_gone_without_s3(desk: Desk) -> None:
+    desk.bucket.put("data/a", "a")
+    data = [channel("train", desk.bucket.uri("data/"))]
+    with desk.s3_paused():
+        job = desk.submit(manifest("downloading", desk.images["test-train"], desk.bucket, channels=data))
+        eventually("it asks S3 for its data", lambda: staging(job), within=60)
+        assert job.reaches("Downloading", within=10)
+        job.delete(wait=False)
+        desk.leaves_nothing(job, within=60)
+    assert not whole(job)
+
+
+@pytest.mark.parametrize(
+    "seconds",
+    [
+        pytest.param(25, id="and ends by itself"),
+        pytest.param(1000, id="and never ends", marks=only_long),
+    ],
+)
 def test_a_namespace_is_not_trapped_by_a_program_that_ignores_sigterm_and_its_model_is_kept(
-    site: Site, desk: Desk
+    site: Site, desk: Desk, seconds: int
 ) -> None:
     site.install(deletionBudgetSeconds=str(SNAPSHOT_S))
     try:
-        hyper = {"seconds": "1000", "term": "note", "write": {"a": "b"}}
+        hyper = {"seconds": str(seconds), "term": "note", "write": {"a": "b"}}
         job = desk.submit(manifest("defiant", desk.images["test-train"], desk.bucket, hyper=hyper))
         job.trains()
         desk.kubectl("delete", "namespace", desk.namespace, "--wait=false")
+        job.told_to_end("defiant-1-algo-1", within=30)
         names = lambda: [found["metadata"]["name"] for found in desk.kubectl.list("namespaces", "")]  # noqa: E731
-        eventually("the namespace is gone", lambda: desk.namespace not in names(), within=120 + SNAPSHOT_S + 60)
+        longest = min(seconds, 120 + SNAPSHOT_S) + 60
+        eventually("the namespace is gone", lambda: desk.namespace not in names(), within=longest)
     finally:
         site.install()
     assert whole(job)

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from tests.e2e.jobs import channel, ended, eventually, manifest, path_of
-from tests.e2e.site import IMAGE_PULL_TIMEOUT, LONG, Desk, Site
+from tests.e2e.site import IMAGE_PULL_TIMEOUT, Desk, Site
 
 
 def test_an_exit_code_with_a_failure_file_is_told_in_its_words(desk: Desk) -> None:
@@ -68,7 +68,6 @@ def test_memory_over_the_limit_is_a_client_error_that_names_host_and_limit(desk:
     assert "Training on host algo-1 was killed at its memory limit of 384 MiB (ml.test.tiny)" in reason
 
 
-@pytest.mark.skipif(not LONG, reason="the kubelet looks at volumes about once a minute: TRAINYARD_LONG=1")
 def test_a_full_storage_volume_is_a_client_error_that_names_its_size(desk: Desk) -> None:
     # Such an eviction has no grace, and sets no DisruptionTarget.
     hyper = {"megabytes": "1200", "seconds": "1000"}

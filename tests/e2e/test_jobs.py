@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from tests.e2e.jobs import channel, check_transitions, eventually, manifest, path_of
+from tests.e2e.jobs import INSTANCE_TYPE, channel, check_transitions, eventually, manifest, path_of
 from tests.e2e.site import LONG, Desk
+from tests.support.cli import runner
+from trainyard.api import names
 
+ACK = Path(__file__).resolve().parents[1] / "data/sagemaker/ack-training-job.yaml"
 MANY = 20_000 if LONG else 1_200
 NORMAL = ["Starting", "Downloading", "Training", "Uploading", "Completed"]
 
@@ -219,6 +224,37 @@ def test_entrypoint_and_arguments_replace_those_of_the_image(desk: Desk) -> None
     job = desk.submit(spec)
     job.completes()
     assert job.model() == {"argv": b"['-c']"}
+
+
+def test_a_manifest_of_ack_runs_once_its_api_version_is_changed_and_nothing_else(
+    desk: Desk, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ack = yaml.safe_load(ACK.read_text())
+    # What is elsewhere in each place: image, buckets, instances. And what makes the program show what it found.
+    spec, source = ack["spec"], ack["spec"]["inputDataConfig"][0]["dataSource"]["s3DataSource"]
+    ack["metadata"]["namespace"] = desk.namespace
+    spec["algorithmSpecification"]["trainingImage"] = desk.images["test-train"]
+    spec["resourceConfig"]["instanceType"] = INSTANCE_TYPE
+    source["s3URI"], spec["outputDataConfig"]["s3OutputPath"] = desk.bucket.uri("churn/train/"), desk.bucket.uri("out")
+    asked = dict(spec["hyperParameters"])
+    spec["hyperParameters"] |= {"inventory": "1", "lines": '{"algo-1": [[0, "[9] validation-auc:0.91"]]}'}
+    (tmp_path / "ack.yaml").write_text(yaml.safe_dump(ack))
+    done = runner(capsys)("convert", tmp_path / "ack.yaml")
+    made = yaml.safe_load(done.out)
+    assert (done.code, made) == (0, ack | {"apiVersion": names.API_VERSION})
+
+    desk.bucket.put("churn/train/a.csv", "1,2\n")
+    desk.role("default", roleARN=spec["roleARN"])
+    job = desk.submit(made)
+    status = job.completes()
+    assert path_of(status) == NORMAL
+    assert status["modelArtifacts"]["s3ModelArtifacts"] == desk.bucket.uri("out/churn-xgboost/output/model.tar.gz")
+    assert [(data["metricName"], data["value"]) for data in status["finalMetricDataList"]] == [("validation:auc", 0.91)]
+    assert job.condition("FieldsIgnored") == {}
+    seen = inventory(job.model())
+    assert seen["data"] == {"train/a.csv": 4}
+    assert seen["environment"]["LOG_LEVEL"] == "debug"
+    assert asked.items() <= seen["config"]["hyperparameters.json"].items()
 
 
 @pytest.mark.parametrize("columns", ["", "-owide"])

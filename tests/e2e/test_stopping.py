@@ -195,6 +195,22 @@ def test_a_stop_while_data_is_on_its_way_ends_the_job_without_s3(desk: Desk) -> 
     desk.pods_are_over(job)
 
 
+def test_a_stop_while_it_uploads_lets_that_end_and_the_job_is_stopped(desk: Desk) -> None:
+    # Random bytes, so many that the upload takes seconds: the stop must fall into it.
+    hyper = {"megabytes": "500", "write": {"a": "b"}}
+    job = desk.submit(manifest("uploading", desk.images["test-train"], desk.bucket, hyper=hyper))
+    job.uploads()
+    eventually("parts are on their way", desk.bucket.unfinished_uploads, within=60, every=0.05)
+    job.stop()
+    assert not desk.bucket.exists(job.key("trainyard-manifest.json")), "the stop must come before the commit"
+    status = job.ends(within=120)
+    assert (status["trainingJobStatus"], status["secondaryStatus"]) == ("Stopped", "Stopped")
+    assert path_of(status)[:3] == ["Starting", "Downloading", "Training"]
+    model = job.model()
+    assert (model["a"], len(model["noise"])) == (b"b", 500 << 20)
+    assert job.manifest()["outcome"] == "Completed", "how training ended"
+
+
 def test_a_job_deleted_while_training_leaves_nothing_behind(desk: Desk) -> None:
     job = desk.submit(manifest("gone", desk.images["test-train"], desk.bucket, hyper=OBEDIENT, hosts=2))
     job.trains(within=180)

@@ -500,6 +500,13 @@ class Job:
     def model(self) -> dict[str, bytes]:
         return self.server.archive(self.bucket, "out/Job/output/model.tar.gz")
 
+    def artifact(self, place: str) -> dict[str, bytes]:
+        """Files by path, of the archive of that name or below it: as the job is to leave them."""
+        if self.plan.compression == "GZIP":
+            return self.server.archive(self.bucket, f"{place}.tar.gz")
+        keys = [key for key in self.server.keys(self.bucket) if key.startswith(f"{place}/")]
+        return {key.removeprefix(f"{place}/"): self.server.read(self.bucket, key) for key in keys}
+
     def close(self) -> None:
         for pod in self.pods:
             pod.probing.clear()

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 from uuid import uuid4
 
 import pytest
@@ -61,7 +62,14 @@ def between(two: Job) -> Iterator[FaultProxy]:
         pytest.param(Fault(ARCHIVE, 3, down="cut", at=100), 0, id="in a header"),
         pytest.param(Fault(ARCHIVE, 3, down="cut", at=LARGE // 2), 0, id="in a file"),
         pytest.param(Fault(ARCHIVE, 3, down="cut"), 1500, id="in its trailer"),
-        pytest.param(Fault(ARCHIVE, 3, down="cut"), 2048, id="after its last file"),
+        pytest.param(Fault(ARCHIVE, 3, down="cut"), 2088, id="after its last file"),
+        pytest.param(Fault(ARCHIVE, 3, down="cut"), 8, id="before its end is said"),
+        pytest.param(Fault(ARCHIVE, 3, down="flip", at=3), 0, id="flipped in a frame's length"),
+        pytest.param(Fault(ARCHIVE, 3, down="flip", at=7), 0, id="flipped in a frame's checksum"),
+        pytest.param(Fault(ARCHIVE, 3, down="flip", at=100), 0, id="flipped in a header"),
+        pytest.param(Fault(ARCHIVE, 3, down="flip", at=LARGE // 2), 0, id="flipped in a file"),
+        pytest.param(Fault(ARCHIVE, 3, down="flip"), 1500, id="flipped in its trailer"),
+        pytest.param(Fault(ARCHIVE, 3, down="flip"), 1, id="flipped in its end"),
         pytest.param(Fault(ARCHIVE, 3, down="stall", at=LARGE // 2), 0, id="stalled"),
         pytest.param(Fault(ARCHIVE, 3, reset="after"), 0, id="reset"),
         pytest.param(Fault(ARCHIVE, 3, answer=(500, "")), 0, id="500"),
@@ -70,8 +78,10 @@ def between(two: Job) -> Iterator[FaultProxy]:
         pytest.param(Fault("/peer/state", 3, reset="after"), 0, id="state reset"),
     ],
 )
-def test_files_of_a_host_whose_stream_breaks_are_whole_in_the_end(two: Job, fault: Fault, end: int) -> None:
-    two.timing = replace(two.timing, read=1, peer_lost=20)
+def test_files_of_a_host_whose_stream_breaks_or_is_damaged_are_whole_in_the_end(
+    two: Job, fault: Fault, end: int
+) -> None:
+    two.timing = replace(two.timing, read=3, peer_lost=30)  # what sends the files takes a while to start
     with between(two) as proxy:
         first, second = begin(two)
         if end:
@@ -84,6 +94,27 @@ def test_files_of_a_host_whose_stream_breaks_are_whole_in_the_end(two: Job, faul
         assert fault.hits == fault.times
     assert two.model() == first | second
     assert (two.manifest()["outcome"], two.manifest()["missingHosts"]) == ("Completed", [])
+    assert two.server.uploads(two.bucket) == []
+
+
+@pytest.mark.parametrize("compression", ["GZIP", "NONE"])
+def test_files_that_are_damaged_on_every_way_to_algo_1_are_kept_apart_by_their_host(
+    two: Job, compression: Literal["GZIP", "NONE"]
+) -> None:
+    """What is wrong reaches no key, and the status says why nothing came."""
+    two.change(compression=compression)
+    with between(two) as proxy:
+        first, second = begin(two)
+        proxy.faults.append(Fault(ARCHIVE, None, down="flip", at=LARGE // 2))
+        for pod in two.pods:
+            pod.training_ends()
+        wait_for("its report", lambda: "it was changed on the way" in (two.pods[0].report().message or ""))
+        reports = [pod.end() for pod in reversed(two.pods)]
+    assert "are kept apart" in (reports[0].message or "")
+    assert "the files of algo-2 are missing" in (reports[1].message or "")
+    assert two.artifact("out/Job/output/model") == first
+    assert two.artifact(f"out/Job/trainyard-shares/{JOB_ID}-1/algo-2/model") == second
+    assert (two.manifest()["outcome"], two.manifest()["missingHosts"]) == ("Failed", ["algo-2"])
     assert two.server.uploads(two.bucket) == []
 
 

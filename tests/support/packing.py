@@ -77,7 +77,7 @@ def main() -> None:
             command = [sys.executable, "-m", "trainyard.agent", "archive", "model", *settings.arguments()]
             with subprocess.Popen(command, stdout=subprocess.PIPE) as other:
                 assert other.stdout is not None
-                packer.add_stream(other.stdout, "algo-2")
+                packer.add_stream(other.stdout.read, "algo-2")
     if objects is not None:
         objects.finish()
     gzip.end()

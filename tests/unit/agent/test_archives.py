@@ -14,6 +14,7 @@ from typing import Any, cast
 import pytest
 
 from tests.unit.agent.builders import plan
+from trainyard.agent.adapters.frames import Framed
 from trainyard.agent.app import archives
 from trainyard.agent.app.archives import Archives, Pulse
 from trainyard.agent.app.begun import Begun
@@ -37,13 +38,13 @@ def stream(name: str) -> bytes:
     """What a host with one file of that name sends."""
     trailer = json.dumps({"fingerprint": f"print of {name}", "skipped": [], "unreadable": []}).encode()
     members = [(name, name.encode()), (TRAILER, trailer)]
-    return (
-        b"".join(
-            header(path, size=len(content), mode=0o600, mtime=0) + content + padding(len(content))
-            for path, content in members
-        )
-        + END_OF_ARCHIVE
-    )
+    made = io.BytesIO()
+    frames = Framed(made.write)
+    for path, content in members:
+        frames.write(header(path, size=len(content), mode=0o600, mtime=0) + content + padding(len(content)))
+    frames.write(END_OF_ARCHIVE)
+    frames.end()
+    return made.getvalue()
 
 
 class Slow(io.BytesIO):

@@ -25,8 +25,9 @@ class Digest(Protocol):
     def digest(self) -> bytes: ...
 
 
-def crc32(data: Body) -> int:
-    found: int = isal_zlib.crc32(data)
+def crc32(data: Body, before: int = 0) -> int:
+    """`before`: that of the bytes which come before these."""
+    found: int = isal_zlib.crc32(data, before)
     return found
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any
 
 from trainyard.agent.adapters.gzipped import Gzip
 from trainyard.agent.adapters.inventory import Sent, Taken
@@ -91,7 +91,7 @@ class _Heard:
         self._stream = stream
         self._heard = heard
 
-    def read(self, size: int = -1, /) -> bytes:
+    def read(self, size: int) -> bytes:
         data = self._stream.read(size)
         if data:
             self._heard()
@@ -272,6 +272,6 @@ class Archives:
             host, "GET", f"{peers.ARCHIVE}?tree={tree}", timeout=self._settings.timing.read
         ) as stream:
             heard = _Heard(stream, partial(absences.delivered, host.name))
-            print_of_tree = packer.add_stream(cast("IO[bytes]", heard), host.name)  # it is only read from
+            print_of_tree = packer.add_stream(heard.read, host.name)
         absences.came(host.name)
         return print_of_tree

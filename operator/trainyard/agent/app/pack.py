@@ -11,8 +11,9 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any, Protocol, cast
 
+from trainyard.agent.adapters.frames import Unframed
 from trainyard.agent.adapters.inventory import Taken
 from trainyard.agent.adapters.tree import Entry, Tree
 from trainyard.agent.app.settings import SEEN_AS
@@ -147,17 +148,20 @@ class Packer:
         self.notes.skips += tree.remarks.count - len(tree.remarks.skipped)
         self.notes.unreadable += [f"{host}:{path}" for path in tree.remarks.unreadable]
 
-    def add_stream(self, stream: IO[bytes], host: str) -> str:
-        """Another host's files, as `share` sends them; its fingerprint. Raises PeerFault when the stream breaks off."""
+    def add_stream(self, read: Callable[[int], bytes], host: str) -> str:
+        """Another host's files, as `share` sends them; its fingerprint. Raises PeerFault when the stream breaks off or was damaged."""
         trailer: dict[str, Any] | None = None
+        frames = Unframed(read)
         try:
-            with tarfile.open(fileobj=stream, mode="r|") as archive:
+            with tarfile.open(fileobj=cast("IO[bytes]", frames), mode="r|") as archive:  # it is only read from
                 for member in archive:
                     archive.members = []  # type: ignore[attr-defined]  # else they pile up in memory
                     if member.name == TRAILER:
                         trailer = json.loads(_data(archive, member).read())
                     else:
                         self._add_member(archive, member, host)
+            while frames.read(CHUNK):
+                pass
         except (tarfile.TarError, http.client.HTTPException, OSError, EOFError, ValueError, zlib.error) as error:
             raise PeerFault(host, f"its files broke off: {type(error).__name__}: {error}") from error
         if trailer is None:

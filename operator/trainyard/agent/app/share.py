@@ -1,10 +1,11 @@
-"""`archive TREE`: this host's files as a tar stream on standard output, for algo-1's sidecar. A helper process: its memory is its own."""
+"""`archive TREE`: this host's files as a tar stream in frames on standard output, for algo-1's sidecar. A helper process: its memory is its own."""
 
 from __future__ import annotations
 
 import json
 import sys
 
+from trainyard.agent.adapters.frames import Framed
 from trainyard.agent.adapters.tree import Tree
 from trainyard.agent.app.pack import TRAILER, TarStream, copy_file
 from trainyard.agent.app.settings import SEEN_AS, Settings
@@ -12,16 +13,16 @@ from trainyard.agent.app.settings import SEEN_AS, Settings
 
 def main(settings: Settings, tree_name: str) -> int:
     """The last member is a trailer with what was left out: it also shows that the stream is complete."""
-    write = sys.stdout.buffer.write
+    frames = Framed(sys.stdout.buffer.write)
     tree = Tree(settings.tree(tree_name), SEEN_AS[tree_name])
     fingerprint = tree.fingerprint()
-    sink = TarStream(write)
+    sink = TarStream(frames.write)
     for entry, descriptor in tree.walk():
         if entry.directory:
             sink.directory(entry.path, entry.mode, entry.mtime)
             continue
         sink.begin(entry.path, entry.size, entry.mode, entry.mtime)
-        digest, changed = copy_file(descriptor, entry.size, write)
+        digest, changed = copy_file(descriptor, entry.size, frames.write)
         sink.end(digest, b"")
         if changed:
             tree.remarks.skip(entry.path, changed)
@@ -34,8 +35,9 @@ def main(settings: Settings, tree_name: str) -> int:
     }
     trailer = json.dumps(said).encode()
     sink.begin(TRAILER, len(trailer), 0o600, 0)
-    write(trailer)
+    frames.write(trailer)
     sink.end("", b"")
     sink.close()
+    frames.end()
     sys.stdout.buffer.flush()
     return 0

@@ -4,18 +4,12 @@ refuses them (rclone). None has ETags that are no MD5, as S3 has of such objects
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-from uuid import uuid4
 
-import boto3
 import pytest
-from botocore.config import Config
 
-from tests.integration.agent_rig import JOB_ID, Job, S3Server, job
-from tests.support import s3servers
+from tests.integration.agent_rig import JOB_ID, Job
+from tests.support.s3servers import job_on
 from trainyard.agent.app import publish
 from trainyard.agent.app.settings import Settings
 from trainyard.api.plan import FolderPlan
@@ -23,32 +17,6 @@ from trainyard.api.report import Result
 
 KEYS = ["alias/models", "arn:aws:kms:eu-west-1:123456789012:key/0f6c1a52-7d0e-4a3f-9b3e-2b7f4f0f8a11", "0f6c1a52-7d0e"]
 MIB = 1024 * 1024
-
-
-class Elsewhere(S3Server):
-    """A server that somebody else has started."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self.client: Any = boto3.client(
-            "s3",
-            endpoint_url=url,
-            region_name="us-east-1",
-            aws_access_key_id=s3servers.ACCESS_KEY,
-            aws_secret_access_key=s3servers.SECRET_KEY,
-            config=Config(signature_version="s3v4", s3={"addressing_style": "path"}),
-        )
-
-
-@contextmanager
-def job_on(name: str, tmp_path: Path) -> Iterator[Job]:
-    (tmp_path / "s3").mkdir()
-    with (
-        s3servers.running(name, tmp_path / "s3") as url,
-        job(Elsewhere(url), tmp_path, f"b-{uuid4().hex}") as made,
-    ):
-        made.set_credentials(s3servers.ACCESS_KEY, s3servers.SECRET_KEY)
-        yield made
 
 
 def encrypt(one: Job, key: str) -> None:

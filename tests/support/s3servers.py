@@ -11,9 +11,14 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import boto3
+from botocore.config import Config
 
 from hack import tools
-from tests.integration.agent_rig import free_port
+from tests.integration.agent_rig import Job, S3Server, free_port, job
 
 ACCESS_KEY = "doctor-access-key"
 SECRET_KEY = "doctor-secret-key"
@@ -66,3 +71,30 @@ def _answers(url: str) -> bool:
     except OSError:
         return False
     return True
+
+
+class Elsewhere(S3Server):
+    """A server that somebody else has started."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.client: Any = boto3.client(
+            "s3",
+            endpoint_url=url,
+            region_name="us-east-1",
+            aws_access_key_id=ACCESS_KEY,
+            aws_secret_access_key=SECRET_KEY,
+            config=Config(signature_version="s3v4", s3={"addressing_style": "path"}),
+        )
+
+
+@contextmanager
+def job_on(name: str, tmp_path: Path, hosts: int = 1) -> Iterator[Job]:
+    """A job with that server, started for it, as its S3."""
+    (tmp_path / "s3").mkdir()
+    with (
+        running(name, tmp_path / "s3") as url,
+        job(Elsewhere(url), tmp_path, f"b-{uuid4().hex}", hosts) as made,
+    ):
+        made.set_credentials(ACCESS_KEY, SECRET_KEY)
+        yield made

@@ -34,9 +34,8 @@ def test_a_page_that_contradicts_itself_is_none(old: bytes, new: bytes) -> None:
     assert caught.value.foreign
 
 
-def test_an_upload_has_an_id() -> None:
-    assert (
-        s3xml.upload_id(b"<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>") == "u"
-    )
+@pytest.mark.parametrize("name", [b"InitiateMultipartUploadResult", b"InitiateMultipartUpload"], ids=["S3", "rclone"])
+def test_an_upload_has_an_id(name: bytes) -> None:
+    assert s3xml.upload_id(b"<%b><UploadId>u</UploadId></%b>" % (name, name)) == "u"
     with pytest.raises(StoreFault):
-        s3xml.upload_id(b"<InitiateMultipartUploadResult/>")
+        s3xml.upload_id(b"<%b/>" % name)

@@ -18,13 +18,16 @@ def _parse(content: bytes) -> ElementTree.Element:
     return root
 
 
-def _answer(content: bytes, name: str) -> ElementTree.Element:
-    """The document `name` of an answer that was good. Raises StoreFault: a byte more or less must not pass for another answer."""
+def _answer(content: bytes, name: str, *others: str) -> ElementTree.Element:
+    """The document `name` of an answer that was good. Raises StoreFault: a byte more or less must not pass for another answer.
+
+    `others`: what servers other than S3 call it.
+    """
     try:
         root = _parse(content)
     except ElementTree.ParseError as error:
         raise StoreFault("answer", f"no {name}, but {error}", status=200, code=NOT_S3) from error
-    if root.tag != name:
+    if root.tag not in {name, *others}:
         raise StoreFault("answer", f"no {name}, but {root.tag[:40]}", status=200, code=NOT_S3)
     return root
 
@@ -68,7 +71,8 @@ def listing(content: bytes) -> tuple[list[StoredObject], str | None]:
 
 
 def upload_id(content: bytes) -> str:
-    found = _answer(content, "InitiateMultipartUploadResult").findtext("UploadId")
+    # rclone, and whatever else is made of gofakes3, calls it as the request is called.
+    found = _answer(content, "InitiateMultipartUploadResult", "InitiateMultipartUpload").findtext("UploadId")
     if not found:
         raise StoreFault("answer", "an upload without an id", status=200, code=NOT_S3)
     return found

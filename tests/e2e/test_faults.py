@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 import pytest
 
 from tests.e2e.jobs import Job, channel, eventually, manifest, path_of, started
@@ -101,6 +103,36 @@ def test_a_stage_that_is_killed_over_and_over_fails_the_job_and_says_so_meanwhil
     expected = "InternalServerError: staging on host algo-1 ended 3 times without a report (exit code 137, Error)"
     assert status["failureReason"].startswith(expected)
     desk.pods_are_over(job)
+
+
+def test_a_job_that_has_committed_before_its_pod_and_report_are_lost_is_not_trained_again(desk: Desk) -> None:
+    """Its model is of random bytes: a second training would leave others."""
+    spec = manifest(
+        "committed",
+        desk.images["test-train"],
+        desk.bucket,
+        hyper={"megabytes": "1", "until": "/tmp/end"},
+        retryStrategy={"maximumRetryAttempts": 1},
+    )
+    job = desk.submit(spec)
+    job.trains()
+    pod = job.pods[0]["metadata"]["name"]
+    with ExitStack() as away:
+        # The operator must have told the agent that training has ended, and not see the commit that follows.
+        with desk.s3_paused():
+            job.kubectl("exec", pod, "-n", job.namespace, "-c", "training", "--", "touch", "/tmp/end")
+            job.reaches("Uploading")
+            away.enter_context(desk.operator_away())
+        eventually("the commit", lambda: desk.bucket.exists(job.key("trainyard-manifest.json")), within=60)
+        committed = job.manifest(), job.model()
+        job.kubectl("delete", "pod", pod, "-n", job.namespace)
+    status = job.completes(within=60)
+    assert (job.manifest(), job.model()) == committed
+    assert path_of(status)[-1] == "Completed"
+    assert status["attempt"] == 2
+    (again,) = job.pods
+    (training,) = (entry for entry in again["status"]["containerStatuses"] if entry["name"] == "training")
+    assert not training.get("containerID"), "its program has not run again"
 
 
 def test_a_sidecar_killed_during_its_upload_is_restarted_and_finishes_it(desk: Desk) -> None:

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/xml"
 	"errors"
 	"fmt"
@@ -98,12 +99,28 @@ func (s *store) keep(body io.Reader) (piecefile, error) {
 	buffer := s.buffers.Get().(*[]byte)
 	defer s.buffers.Put(buffer)
 	// Not by ReadFrom and WriteTo, whose buffers are small.
-	size, err := io.CopyBuffer(struct{ io.Writer }{file}, struct{ io.Reader }{body}, *buffer)
+	size, err := io.CopyBuffer(sparse{file}, struct{ io.Reader }{body}, *buffer)
 	s.received.Add(size)
+	if err == nil {
+		err = file.Truncate(size)
+	}
 	if err != nil {
 		os.Remove(path)
 	}
 	return piecefile{path, size, fmt.Sprintf(`"kept-%s"`, filepath.Base(path))}, err
+}
+
+// sparse leaves holes for zeros: an object of nothing else may be larger than the disk.
+type sparse struct{ file *os.File }
+
+var zeros = make([]byte, 256*1024)
+
+func (s sparse) Write(data []byte) (int, error) {
+	if len(data) > len(zeros) || !bytes.Equal(data, zeros[:len(data)]) {
+		return s.file.Write(data)
+	}
+	_, err := s.file.Seek(int64(len(data)), io.SeekCurrent)
+	return len(data), err
 }
 
 func (s *store) make(name string) {

@@ -1,4 +1,5 @@
-"""What runs out: a volume while it is filled, the memory of a helper, and an attempt in the middle of its upload."""
+"""What runs out: a volume while it is filled, the memory of a helper, and an attempt in the middle of its upload; and what does not, for a
+model of many gigabytes."""
 
 from __future__ import annotations
 
@@ -6,16 +7,22 @@ import os
 import re
 import resource
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
+from tests.bench.transfer.servers import QuickServer
 from tests.integration.agent_rig import Job, Pod, Proxy, S3Server, children, job, wait_for
+from tests.support.s3servers import Elsewhere
 from trainyard.api.report import Result
 
 MODEL = "out/Job/output/model.tar.gz"
+LONG = os.environ.get("TRAINYARD_LONG") == "1"
+GIB = 1024**3
+SIZE = (40 if LONG else 2) * GIB
 
 
 @pytest.fixture
@@ -64,6 +71,12 @@ def data(pid: int) -> int:
     return int(line.split()[1]) * 1024
 
 
+def peak(pid: int) -> int:
+    """The most bytes that a process has had in memory so far."""
+    line = next(row for row in Path(f"/proc/{pid}/status").read_text().splitlines() if row.startswith("VmHWM"))
+    return int(line.split()[1]) * 1024
+
+
 def helper(pod: Pod, role: str) -> int:
     """That process of the sidecar, once it waits for commands."""
     assert pod.process
@@ -95,6 +108,42 @@ def test_a_volume_that_fills_up_while_data_comes_is_named_with_both_numbers(one:
     assert re.search(
         r" \d+ bytes and its storage volume has \d+ free\. Ask for more with resourceConfig\.volumeSizeInGB", message
     )
+
+
+@pytest.mark.timeout(1800 if LONG else 300)
+def test_a_model_of_many_gigabytes_goes_through_the_upload_in_little_memory(tmp_path: Path) -> None:
+    """One file without compression, so that every byte travels; it is all zeros but for its middle, and so is what the server keeps.
+
+    40 GiB with TRAINYARD_LONG=1: 100 would take some six minutes with two busy cores. `test_large_trees.py` packs so many.
+    """
+    (tmp_path / "s3").mkdir()
+    server = QuickServer(tmp_path / "s3")
+    try:
+        with job(Elsewhere(server.url), tmp_path, f"b-{uuid4().hex}") as one:
+            one.change(compression="NONE")
+            one.pod.start()
+            one.pod.run_training()
+            middle = os.urandom(1000)
+            with (one.pod.ml / "model/weights").open("wb") as file:
+                file.truncate(SIZE)
+                file.seek(SIZE // 2)
+                file.write(middle)
+            child = helper(one.pod, "upload")
+            began = time.monotonic()
+            one.pod.training_ends()
+            one.pod.released(1500)
+            most = peak(child)
+            print(f"\n{SIZE / GIB:.0f} GiB in {time.monotonic() - began:.0f} s, peak {most / 1e6:.0f} MB")
+            assert one.pod.end().result is Result.COMMITTED
+            key = "out/Job/output/model/weights"
+            assert one.server.client.head_object(Bucket=one.bucket, Key=key)["ContentLength"] == SIZE
+            there = f"bytes={SIZE // 2 - 1}-{SIZE // 2 + 1000}"
+            found = one.server.client.get_object(Bucket=one.bucket, Key=key, Range=there)["Body"].read()
+            assert found == b"\0" + middle + b"\0"
+            assert one.manifest()["artifacts"][0]["size"] == SIZE
+            assert most < 256 * 1024 * 1024
+    finally:
+        server.close()
 
 
 def test_an_upload_process_out_of_memory_is_followed_by_one_that_commits_the_model(one: Job) -> None:

@@ -314,7 +314,9 @@ type unchunked struct {
 	done bool
 }
 
-func newUnchunked(from io.Reader) io.Reader { return &unchunked{from: bufio.NewReaderSize(from, 64*1024)} }
+func newUnchunked(from io.Reader) io.Reader {
+	return &unchunked{from: bufio.NewReaderSize(from, 64*1024)}
+}
 
 func (u *unchunked) Read(into []byte) (int, error) {
 	if u.left == 0 && !u.done {

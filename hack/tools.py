@@ -16,6 +16,7 @@ from hack.paths import REPO, cache
 STATIC = {"CGO_ENABLED": "0"}
 MOTO_LOCK = REPO / "requirements" / "moto.txt"
 PEERS_LOCK = REPO / "requirements" / "peers.txt"
+TOOLKIT_LOCK = REPO / "requirements" / "toolkit.txt"
 COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-proxy", "kube-scheduler", "kubectl", "kubelet")
 
 
@@ -138,6 +139,8 @@ KWOK = Tool("kwok", versions.KWOK, _installed("sigs.k8s.io/kwok/cmd/kwok", versi
 S5CMD = _ours("s5cmd", "1 minute", version=versions.S5CMD, package="github.com/peak/s5cmd/v2")
 AWSCLI = _packages("awscli", PEERS_LOCK, "20 seconds")
 QUICKS3 = _ours("quicks3")
+# AWS's training toolkit, with its 28 packages and a compiler of C: only for the long test that runs it, which asks for it itself.
+TOOLKIT = _packages("sagemaker-training", TOOLKIT_LOCK, "1 minute")
 # A part of the agent, for those tests of it that need no image.
 S3FETCH = _ours("s3fetch", folder="operator")
 # RCLONE and MOTO are S3 servers other than the one that everything else is tested with: `trainyard doctor s3` tells them apart.

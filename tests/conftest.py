@@ -39,7 +39,7 @@ WITHOUT_CLUSTER = tuple(
         "peer_faults",
         "replaced_objects",
         "store_",
-        "training_credentials",
+        "training_",
         "virtual_hosts",
         "web_identity",
         "whole_jobs",

@@ -87,8 +87,9 @@ def test_an_end_after_which_it_is_not_started_again_fails_the_job_at_once(found:
     assert decide(o.snapshot(o.job(), [found])).act in {Act.ABORT, Act.FINISH}
 
 
-def test_the_status_says_that_it_was_killed_and_how() -> None:
-    snapshot = o.snapshot(o.job(), [pod(last(BACK_OFF, OOM, 0))])
+@pytest.mark.parametrize("state", [OOM, last(OOM, o.ended(1, 2, 139), 1), last(BACK_OFF, OOM, 0)])
+def test_the_status_says_that_it_was_killed_and_how(state: dict[str, Any]) -> None:
+    snapshot = o.snapshot(o.job(), [pod(state)])
     said = activity(snapshot, decide(snapshot))
     assert said.reason is Reason.STAGING
     assert said.message == (
@@ -96,5 +97,6 @@ def test_the_status_says_that_it_was_killed_and_how() -> None:
     )
 
 
-def test_a_job_that_is_stopped_while_its_node_waits_to_start_it_again_is_stopped_at_once() -> None:
-    assert evidence.deaf(pod(last(BACK_OFF, OOM, 0)))
+@pytest.mark.parametrize("state", [OOM, last(BACK_OFF, OOM, 0)])
+def test_a_job_that_is_stopped_while_its_node_waits_to_start_it_again_is_stopped_at_once(state: dict[str, Any]) -> None:
+    assert evidence.deaf(pod(state))

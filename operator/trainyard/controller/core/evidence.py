@@ -117,7 +117,7 @@ def crashing(pod: Pod, name: str) -> bool:
     if name == names.CONTAINER_PREFETCH:
         return state.reason == CRASH_LOOP if state.state == "waiting" else state.failed or state.restarts >= CRASHES
     if name == names.CONTAINER_STAGE:
-        return state.reason == CRASH_LOOP
+        return state.reason == CRASH_LOOP or stages_again(pod)  # kubelets say one or the other while they wait
     if name != names.CONTAINER_SIDECAR or pod.container(names.CONTAINER_HOLD).has_run:
         return False
     if state.state == "waiting" and state.reason == CRASH_LOOP:

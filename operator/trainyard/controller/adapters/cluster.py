@@ -22,7 +22,7 @@ from kubernetes.aio import config as kube_config
 from kubernetes.aio.client.configuration import Configuration
 
 from trainyard.controller.adapters.connection import Connection
-from trainyard.controller.adapters.errors import ClusterError, NotFound, Unreachable, from_answer
+from trainyard.controller.adapters.errors import ClusterError, NotFound, Refused, Unreachable, from_answer
 from trainyard.controller.adapters.lines import Lines
 
 Raw = dict[str, Any]
@@ -143,8 +143,11 @@ class Cluster:
             query = query | {"continue": token}
 
     async def version(self) -> tuple[int, int]:
-        """The apiserver's; (0, 0) if it says none that can be read."""
-        answer = await self._request("GET", "/version", VERSION)
+        """The apiserver's; (0, 0) if it says none that can be read, or to others only."""
+        try:
+            answer = await self._request("GET", "/version", VERSION)
+        except (Refused, NotFound):
+            return 0, 0
         # Some providers have a minor like "35+".
         numbers = re.match(r"v?(\d+)\.(\d+)", str(answer.get("gitVersion")))
         return (int(numbers[1]), int(numbers[2])) if numbers else (0, 0)

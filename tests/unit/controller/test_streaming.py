@@ -75,7 +75,7 @@ def test_a_host_whose_data_comes_slowly_is_said_of_the_job_unless_another_gets_n
         phase=Phase.STAGING, reason="DownloadSlow", message="the data of algo-1 comes from S3 at about 1 kB/s"
     )
     assert staging(slow)[0] == ("False", "DownloadSlow", "the data of algo-1 comes from S3 at about 1 kB/s")
-    assert staging(slow, BLOCKED.but(phase=Phase.STAGING))[0][1] == "DownloadBlocked"
+    assert staging(slow, BLOCKED.but(host="algo-2", phase=Phase.STAGING))[0][1] == "DownloadBlocked"
 
 
 def test_one_host_that_is_blocked_is_said_of_the_job_while_others_wait() -> None:

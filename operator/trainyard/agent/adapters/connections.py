@@ -92,7 +92,7 @@ class Sending:
                 self._look(left)
             elif time.monotonic() - since > patience:
                 raise TimeoutError("timed out")
-        self._look(0)
+        self._look(_unsent(self._sock))  # what it says may be that it takes no more
 
     def _look(self, left: int) -> None:
         # Head and encryption are among what is left: it may be more than was given.

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
@@ -134,9 +135,9 @@ def test_links_out_of_the_model_and_special_files_are_left_out_and_listed(one: J
     assert "out of the directory" in why["escape"]
 
 
-def test_a_sidecar_killed_in_the_middle_of_an_upload_finishes_after_its_restart(
-    server: S3Server, tmp_path: Path
-) -> None:
+@contextmanager
+def half_uploaded(server: S3Server, tmp_path: Path) -> Iterator[tuple[Job, Proxy, bytes]]:
+    """A job whose upload is held up in its middle by the proxy, and its model's content."""
     with job(server, tmp_path, f"b-{uuid4().hex}") as one:
         proxy = Proxy(server, limit=20_000_000)
         one.change(store=one.plan.store.but(endpoint_url=proxy.url))
@@ -144,6 +145,13 @@ def test_a_sidecar_killed_in_the_middle_of_an_upload_finishes_after_its_restart(
         begin(one, {"big": content})
         one.pod.training_ends()
         assert proxy.held.wait(30)
+        yield one, proxy, content
+
+
+def test_a_sidecar_killed_in_the_middle_of_an_upload_finishes_after_its_restart(
+    server: S3Server, tmp_path: Path
+) -> None:
+    with half_uploaded(server, tmp_path) as (one, proxy, content):
         assert one.server.uploads(one.bucket) == ["out/Job/output/model.tar.gz"]
         one.pod.kill()
         assert not (one.pod.state / "release").exists()
@@ -159,12 +167,7 @@ def test_a_sidecar_killed_in_the_middle_of_an_upload_finishes_after_its_restart(
 def test_a_stop_order_that_comes_during_the_upload_leaves_the_outcome_that_training_had(
     server: S3Server, tmp_path: Path
 ) -> None:
-    with job(server, tmp_path, f"b-{uuid4().hex}") as one:
-        proxy = Proxy(server, limit=20_000_000)
-        one.change(store=one.plan.store.but(endpoint_url=proxy.url))
-        begin(one, {"big": os.urandom(40_000_000)})
-        one.pod.training_ends()
-        assert proxy.held.wait(30)
+    with half_uploaded(server, tmp_path) as (one, proxy, _):
         one.pod.annotate("stop", {"reason": "UserRequested"})
         time.sleep(5 * one.timing.poll)  # it has looked, and nothing came of it
         proxy.open()

@@ -18,7 +18,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from hack import shell
+from hack import ports, shell
 from hack.console import Problem
 from hack.paths import REPO
 
@@ -79,7 +79,7 @@ def _reached(command: tuple[str, ...]) -> Iterator[str]:
     if _listens(address, 9000):
         yield f"http://{address}:9000"
         return
-    port = _free_port()
+    port = ports.free()
     forward = subprocess.Popen(
         [*command, "port-forward", "-n", NAMESPACE, "service/s3", f"{port}:9000"],
         stdout=subprocess.DEVNULL,
@@ -103,10 +103,3 @@ def _listens(address: str, port: int) -> bool:
     except OSError:
         return False
     return True
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -14,6 +14,7 @@ from xdist.scheduler.loadscope import LoadScopeScheduling
 
 from hack import providers
 from tests.e2e.jobs import Kubectl
+from tests.support import lanes
 
 # No test of ours is a measurement: on a busy machine any example may take long.
 settings.register_profile("short", deadline=None)
@@ -24,44 +25,20 @@ settings.load_profile("long" if os.environ.get("TRAINYARD_LONG") == "1" else "sh
 ALLOWED_CONTEXTS = {"trainyard-native", "kind-trainyard"}
 
 
-# Integration tests whose S3 servers and agents are all that they need.
-WITHOUT_CLUSTER = tuple(
-    f"tests/integration/test_{name}"
-    for name in (
-        "agent_",
-        "benches",
-        "checkpoint_faults",
-        "commit_faults",
-        "doctor",
-        "encryption",
-        "fetcher",
-        "instance_metadata",
-        "peer_faults",
-        "replaced_objects",
-        "store_",
-        "training_",
-        "virtual_hosts",
-        "web_identity",
-        "whole_jobs",
-    )
-)
-
-
-class ClusterInOne(LoadScopeScheduling):
-    """`make test` has two processes: what uses the cluster stays together in one, one test after the other."""
+class Lanes(LoadScopeScheduling):
+    """`make test` has two processes; what must not run at the same time stays together in one."""
 
     def _split_scope(self, nodeid: str) -> str:
-        on_cluster = nodeid.startswith(("tests/integration/", "tests/e2e/")) and not nodeid.startswith(WITHOUT_CLUSTER)
-        return "cluster" if on_cluster else nodeid
+        return lanes.lane(nodeid)
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ClusterInOne:
-    return ClusterInOne(config, log)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Lanes:
+    return Lanes(config, log)
 
 
 @pytest.fixture(scope="session")
-def kubeconfig() -> Path:
-    """The path of the kubeconfig, whose current context must be an allowed one."""
+def cluster() -> Path:
+    """The path of the cluster's kubeconfig, whose current context must be an allowed one."""
     path = Path(os.environ.get("TRAINYARD_KUBECONFIG") or providers.choose().kubeconfig)
     assert path.exists(), f"no cluster: {path} is missing; run `make cluster-up`"
     context = yaml.safe_load(path.read_text()).get("current-context")
@@ -73,8 +50,8 @@ def kubeconfig() -> Path:
 
 
 @pytest.fixture(scope="session")
-def kubectl(kubeconfig: Path) -> Kubectl:
-    return Kubectl(str(providers.choose().kubectl), str(kubeconfig))
+def kubectl(cluster: Path) -> Kubectl:
+    return Kubectl(str(providers.choose().kubectl), str(cluster))
 
 
 @pytest.fixture(scope="session")

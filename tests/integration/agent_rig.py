@@ -26,7 +26,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from hack import tools
+from hack import ports, tools
 from trainyard.agent.app.settings import Settings
 from trainyard.agent.timing import Timing
 from trainyard.api.names import agent_token
@@ -64,12 +64,6 @@ QUICK = Timing(
     worker_restart=0.1,
     worker_stuck=3,
 )
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_for(what: str, check: Callable[[], Any], seconds: float = 30) -> Any:
@@ -117,7 +111,7 @@ class S3Server:
         """`domain`: of whose names the first part is a bucket's."""
         self.directory = directory
         self._access_log = access_log
-        self._port = free_port()
+        self._port = ports.free()
         self.url = f"http://{'localhost' if domain else '127.0.0.1'}:{self._port}"
         self.virtual_url = f"http://{domain}:{self._port}"
         self._process = subprocess.Popen(
@@ -428,7 +422,7 @@ class Job:
     def __init__(self, server: S3Server, root: Path, bucket: str, hosts: int = 1, url: str | None = None) -> None:
         self.server = server
         self.bucket = bucket
-        self.port = free_port()
+        self.port = ports.free()
         self.timing = QUICK
         self.credentials = root / "credentials"
         self.credentials.mkdir()

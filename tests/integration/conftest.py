@@ -10,11 +10,29 @@ from pathlib import Path
 
 import pytest
 
+from hack import providers
+from hack.native import apart
 from tests.e2e.jobs import Kubectl
 from tests.integration.agent_rig import Job, S3Server, find_versitygw, job
+from tests.support import lanes
 from tests.support.faults import FaultProxy
 
 CRDS = Path(__file__).resolve().parents[2] / "crds"
+
+
+@pytest.fixture(scope="session")
+def kubeconfig(request: pytest.FixtureRequest) -> Iterator[Path]:
+    """Of a control plane for these tests alone, if one can be had; else the cluster's."""
+    if lanes.OWN_APISERVER:
+        with apart.scratch() as layout, apart.started(layout) as plane:
+            yield plane.kubeconfig()
+    else:
+        yield request.getfixturevalue("cluster")
+
+
+@pytest.fixture(scope="session")
+def kubectl(kubeconfig: Path) -> Kubectl:
+    return Kubectl(str(providers.choose().kubectl), str(kubeconfig))
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,8 @@ from uuid import uuid4
 import anycrc
 import pytest
 
-from tests.integration.agent_rig import JOB_ID, Job, Proxy, S3Server, free_port, job, wait_for
+from hack import ports
+from tests.integration.agent_rig import JOB_ID, Job, Proxy, S3Server, job, wait_for
 from trainyard.agent.adapters import clock
 from trainyard.agent.app.patience import Patience, Refused
 from trainyard.agent.app.store import Store
@@ -166,7 +167,7 @@ def test_an_s3_that_is_down_when_staging_begins_is_waited_for_and_named(one: Job
     one.timing = replace(one.timing, unreachable=0.2, blocked_told=1)
     one.put("d/x", body=b"x")
     one.channel("d/")
-    port = free_port()
+    port = ports.free()
     url = f"http://127.0.0.1:{port}"
     one.change(store=one.plan.store.but(endpoint_url=url), download_retry_seconds=900)
     one.pod.start()
@@ -181,7 +182,7 @@ def test_an_s3_that_is_down_when_staging_begins_is_waited_for_and_named(one: Job
 
 
 def test_an_s3_that_stays_away_is_given_up_when_its_time_is_over(one: Job) -> None:
-    one.change(store=one.plan.store.but(endpoint_url=f"http://127.0.0.1:{free_port()}"), download_retry_seconds=2)
+    one.change(store=one.plan.store.but(endpoint_url=f"http://127.0.0.1:{ports.free()}"), download_retry_seconds=2)
     assert "refuses connections" in failure(one)[1]
 
 

@@ -12,8 +12,8 @@ from uuid import uuid4
 
 import pytest
 
-from hack import tools
-from tests.integration.agent_rig import ACCESS_KEY, SECRET_KEY, Job, S3Server, find_versitygw, free_port, job, wait_for
+from hack import ports, tools
+from tests.integration.agent_rig import ACCESS_KEY, SECRET_KEY, Job, S3Server, find_versitygw, job, wait_for
 from tests.support import certificates
 from trainyard.api.report import Result
 
@@ -27,7 +27,7 @@ def one(tmp_path: Path) -> Iterator[Job]:
     files = tmp_path / "s3"
     files.mkdir()
     made = certificates.make(tmp_path)
-    port = free_port()
+    port = ports.free()
     plain = S3Server(binary, files)
     secure = subprocess.Popen(
         [

@@ -18,7 +18,8 @@ from pathlib import Path
 import anycrc
 import pytest
 
-from tests.integration.agent_rig import free_port, s3fetch, wait_for
+from hack import ports
+from tests.integration.agent_rig import s3fetch, wait_for
 from trainyard.agent.adapters.connections import Endpoint
 from trainyard.agent.adapters.fetcher import BY_ANSWER, BY_CRC32, BY_MD5, BY_NOTHING, Fetcher, Outcome
 from trainyard.agent.adapters.sigv4 import EMPTY_SHA256, signed_headers
@@ -342,7 +343,7 @@ def test_a_server_that_says_nothing_is_given_up(tmp_path: Path) -> None:
 
 
 def test_where_nobody_listens_that_is_told(tmp_path: Path) -> None:
-    with bench(f"http://127.0.0.1:{free_port()}", tmp_path) as made:
+    with bench(f"http://127.0.0.1:{ports.free()}", tmp_path) as made:
         assert made.tell(item())[0] == "failed"
         assert "refused" in made.heard[0].text
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import urllib.error
@@ -13,6 +12,7 @@ import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hack import ports
 from tests.e2e.jobs import eventually
 
 REPO = Path(__file__).resolve().parents[2]
@@ -37,13 +37,6 @@ main._utc = lambda: truth() + timedelta(seconds={seconds})
 """
 
 
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
-
-
 @dataclass
 class OperatorProcess:
     """`python -m trainyard.controller`, watching one namespace, which also holds its Lease.
@@ -61,7 +54,7 @@ class OperatorProcess:
     metrics: int = 0
 
     def start(self, *, ready: bool = True) -> None:
-        self.health, self.metrics = free_port(), free_port()
+        self.health, self.metrics = ports.several(2)
         environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("TRAINYARD_")},
             "KUBECONFIG": self.kubeconfig,

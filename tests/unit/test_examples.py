@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,7 +17,7 @@ import pytest
 import xgboost
 import yaml
 
-from hack import demo_data, demo_jobs
+from hack import demo_data, demo_jobs, ports
 from trainyard.api.base import Model
 from trainyard.api.platform import ExecutionRoleSpec
 from trainyard.api.trainingjob import TrainingJobSpec
@@ -28,13 +27,6 @@ TRAIN = EXAMPLES / "xgboost" / "train.py"
 SPECS: Mapping[str, type[Model]] = {"TrainingJob": TrainingJobSpec, "ExecutionRole": ExecutionRoleSpec}
 HYPER = {"num_round": "5", "max_depth": "3"}
 ROWS = "".join(f"{price},{carat},{carat * carat}\n" for carat, price in enumerate(range(300, 4300, 100)))
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def host(base: Path, name: str, hosts: list[str], hyper: Mapping[str, str], files: Mapping[str, str]) -> Path:
@@ -151,7 +143,7 @@ def test_a_failure_leaves_its_text_and_its_code(
 
 @pytest.mark.parametrize("second", [{"train/b.csv": ROWS}, {}], ids=["both have data", "one has none"])
 def test_two_hosts_train_one_model_that_the_first_saves(tmp_path: Path, second: dict[str, str]) -> None:
-    hosts, port = ["127.0.0.1", "127.0.0.2"], free_port()
+    hosts, port = ["127.0.0.1", "127.0.0.2"], ports.free()
     validation = {"validation/v.csv": ROWS}
     bases = [
         host(tmp_path / "1", hosts[0], hosts, HYPER, {"train/a.csv": ROWS} | validation),
@@ -182,7 +174,7 @@ def test_sigterm_ends_training_after_the_round_and_keeps_the_model(tmp_path: Pat
 
 
 def test_sigterm_while_waiting_for_the_other_host_ends_at_once(tmp_path: Path) -> None:
-    process = start(host(tmp_path, "127.0.0.1", ["127.0.0.1", "127.0.0.2"], HYPER, {"train/a.csv": ROWS}), free_port())
+    process = start(host(tmp_path, "127.0.0.1", ["127.0.0.1", "127.0.0.2"], HYPER, {"train/a.csv": ROWS}), ports.free())
     assert process.stdout is not None
     for line in process.stdout:
         if "waiting for 2 hosts" in line:

@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from hack import shell, tools
+from hack import ports, shell, tools
 from hack.console import Problem
-from hack.native import config, pki, probe
-from hack.native.cluster import require_free
-from hack.native.components import Components
-from hack.native.layout import Layout, Ports
-from hack.native.process import Daemon, Supervisor
+from hack.native import apart, pki
+from hack.native.apart import COMPONENTS, ControlPlane
+from hack.native.layout import Layout
+from hack.native.process import Daemon
 from hack.paths import REPO
 from tests.bench.controller import stages
 from tests.bench.controller.cost import cpu_seconds
 
-PORTS = Ports(api=26443, etcd=26379, etcd_peer=26380, etcd_metrics=26381, controllers=26257, scheduler=26259)
-KWOK_PORT = 26247
 # Everyone has a name of his own in the audit log; nobody but the loader bypasses the apiserver's fairness.
 OPERATOR, KWOK = "bench-operator", "bench-kwok"
 USERS = pki.USERS | {"operator": (OPERATOR, ""), "kwok": (KWOK, "")}
@@ -50,22 +45,14 @@ TUNED = {
         "--controllers=*,-node-lifecycle-controller,-taint-eviction-controller",
     ),
 }
-COMPONENTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
 QUIET_SHARE, QUIET_WITHIN = 0.15, 30.0
 
 
 @dataclass(frozen=True)
-class Plane:
-    layout: Layout
-    supervisor: Supervisor
-    kubectl: Path
-
+class Plane(ControlPlane):
     @property
     def audit(self) -> Path:
         return self.layout.state / "audit.log"
-
-    def kubeconfig(self, user: str) -> Path:
-        return self.layout.pki / f"{user}.kubeconfig"
 
     def pids(self) -> dict[str, int]:
         found = {name: self.supervisor.identity(name) for name in (*COMPONENTS, "kwok")}
@@ -92,49 +79,25 @@ class Plane:
 @contextmanager
 def plane() -> Iterator[Plane]:
     """Started, with its nodes; every process is stopped and every file gone at the end, also of an interrupted run."""
-    state = Path(tempfile.mkdtemp(prefix="trainyard-bench-"))
-    layout = Layout(state, state / "run", PORTS)
-    supervisor = Supervisor(layout.run, layout.logs)
-    kubernetes = tools.built(tools.KUBERNETES)
-    found = Plane(layout, supervisor, kubernetes / "kubectl")
-    try:
-        _configure(layout)
-        for daemon in _daemons(layout, kubernetes):
-            require_free(daemon.name, PORTS)
-            supervisor.start(daemon)
-            url = PORTS.health[daemon.name]
-            probe.wait(supervisor, daemon, lambda url=url: probe.answers(url))  # type: ignore[misc]
-        found.apply(*_rights(), *_crds(), *(_node(number) for number in range(NODES)))
-        supervisor.start(_kwok(layout))
-        _await_nodes(found)
-        yield found
-    finally:
-        supervisor.stop(("kwok", *reversed(COMPONENTS)), grace=3)
-        shutil.rmtree(state, ignore_errors=True)
-
-
-def _configure(layout: Layout) -> None:
-    pki.create(layout.pki, PORTS.api, USERS)
-    scheduler = config.scheduler(layout)
-    scheduler["clientConnection"] |= {"qps": 5000, "burst": 5000}
-    written = {"scheduler.yaml": [scheduler], "audit.yaml": [AUDIT_POLICY], "kwok.yaml": stages.configuration()}
-    for name, documents in written.items():
-        shell.write(layout.conf / name, yaml.safe_dump_all(documents))
-
-
-def _daemons(layout: Layout, kubernetes: Path) -> Iterator[Daemon]:
-    parts = Components(layout, kubernetes, Path("/nonexistent"))
-    audit = (
-        f"--audit-policy-file={layout.conf}/audit.yaml",
-        f"--audit-log-path={layout.state}/audit.log",
-        "--audit-log-mode=batch",
-        # It taints new nodes until the controller that is off here takes the taint away.
-        "--disable-admission-plugins=TaintNodesByCondition",
-    )
-    more = TUNED | {"kube-apiserver": audit}
-    for daemon in (parts.etcd(), *parts.control_plane()):
-        # Of a flag that is given twice the last one counts.
-        yield replace(daemon, argv=(*daemon.argv, *more.get(daemon.name, ())))
+    with apart.scratch() as layout:
+        shell.write(layout.conf / "audit.yaml", yaml.safe_dump(AUDIT_POLICY))
+        shell.write(layout.conf / "kwok.yaml", yaml.safe_dump_all(stages.configuration()))
+        audit = (
+            f"--audit-policy-file={layout.conf}/audit.yaml",
+            f"--audit-log-path={layout.state}/audit.log",
+            "--audit-log-mode=batch",
+            # It taints new nodes until the controller that is off here takes the taint away.
+            "--disable-admission-plugins=TaintNodesByCondition",
+        )
+        with apart.started(layout, USERS, TUNED | {"kube-apiserver": audit}, {"qps": 5000, "burst": 5000}) as made:
+            found = Plane(made.layout, made.supervisor, made.kubectl)
+            found.apply(*_rights(), *_crds(), *(_node(number) for number in range(NODES)))
+            found.start(_kwok(layout))
+            try:
+                _await_nodes(found)
+                yield found
+            finally:
+                found.supervisor.stop(["kwok"], grace=3)
 
 
 def _kwok(layout: Layout) -> Daemon:
@@ -145,7 +108,7 @@ def _kwok(layout: Layout) -> Daemon:
         "--manage-all-nodes",
         f"--cidr={stages.POD_NET}",
         "--node-ip=127.0.0.1",
-        f"--server-address=127.0.0.1:{KWOK_PORT}",
+        f"--server-address=127.0.0.1:{ports.free()}",
         # No leases: nothing here watches nodes.
         "--node-lease-duration-seconds=0",
     )

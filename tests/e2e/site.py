@@ -168,7 +168,7 @@ class Desk:
         pods = self.kubectl.list("pods", install.NAMESPACE, "app.kubernetes.io/name=trainyard")
         name = pods[0]["metadata"]["name"] if pods else "none"
         path = f"/api/v1/namespaces/{install.NAMESPACE}/pods/{name}:8080/proxy/metrics"
-        return self.kubectl("get", "--raw", path, check=False)
+        return self.kubectl.rest.text(path)
 
     # -- faults
 

@@ -255,8 +255,8 @@ def test_a_program_that_fills_a_volume_of_its_own_is_told_so_and_the_job_says_it
     (small_disk / "model/noise").write_bytes(b"less")
     job.completes(within=120)
     assert job.model() == {"noise": b"less", "told": b"ENOSPC"}
-    (claim,) = json.loads(desk.kubectl("get", "pvc", "-n", desk.namespace, "-o", "json"))["items"]
+    (claim,) = desk.kubectl.list("persistentvolumeclaims", desk.namespace)
     assert claim["spec"]["resources"]["requests"]["storage"] == "1Gi"
     job.delete()
-    left = lambda: not json.loads(desk.kubectl("get", "pvc", "-n", desk.namespace, "-o", "json"))["items"]  # noqa: E731
+    left = lambda: not desk.kubectl.list("persistentvolumeclaims", desk.namespace)  # noqa: E731
     eventually("the volume's claim goes with its pod", left, within=60)

@@ -16,6 +16,7 @@ from tests.e2e.jobs import Kubectl
 from tests.integration.agent_rig import Job, S3Server, find_versitygw, job
 from tests.support import lanes
 from tests.support.faults import FaultProxy
+from tests.support.rest import Rest
 
 CRDS = Path(__file__).resolve().parents[2] / "crds"
 
@@ -41,6 +42,11 @@ def crds(kubectl: Kubectl) -> Kubectl:
     kubectl("apply", "--server-side", "--force-conflicts", "-f", str(CRDS))
     kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(CRDS))
     return kubectl
+
+
+@pytest.fixture
+def rest(kubectl: Kubectl) -> Rest:
+    return kubectl.rest
 
 
 @pytest.fixture(scope="session")

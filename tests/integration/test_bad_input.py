@@ -27,11 +27,6 @@ FIELD = re.compile(
 )
 
 
-@pytest.fixture
-def rest(kubeconfig: Path) -> Rest:
-    return Rest(kubeconfig)
-
-
 def unexplained(job: Raw, pods: int) -> str:
     """What a user of this job would miss; empty if it runs as a valid one, or says why not and names the field."""
     status, spec = job.get("status", {}), job["spec"]

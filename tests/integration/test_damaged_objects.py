@@ -18,11 +18,6 @@ from tests.support.unscheduled import NOWHERE
 from trainyard.api import names
 
 
-@pytest.fixture
-def rest(kubeconfig: Path) -> Rest:
-    return Rest(kubeconfig)
-
-
 @dataclass(frozen=True)
 class Damage:
     """`do` damages the job of this name, which has its pods, and `mend` puts it right. `told`: the reason of a warning, and words of

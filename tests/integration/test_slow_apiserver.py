@@ -25,11 +25,6 @@ WITHIN_S = 300.0
 
 
 @pytest.fixture
-def rest(kubeconfig: Path) -> Rest:
-    return Rest(kubeconfig)
-
-
-@pytest.fixture
 def slow(kubectl: Kubectl) -> Iterator[FaultProxy]:
     """In front of the apiserver, behind a proxy of kubectl's that brings TLS and the rights."""
     command = [kubectl.program, "--kubeconfig", kubectl.kubeconfig, "proxy", "--port=0"]

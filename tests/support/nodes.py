@@ -11,6 +11,7 @@ from typing import Any
 
 from tests.e2e.jobs import Job, Kubectl, Manifest
 from tests.support import objects as o
+from tests.support import rest
 from tests.support.unscheduled import IMAGE
 
 RENEW_SECONDS = 5.0
@@ -28,7 +29,8 @@ def written(containers: dict[str, Manifest], **status: Any) -> Manifest:
 def become(job: Job, pod: Manifest, containers: dict[str, Manifest], **status: Any) -> None:
     """Writes a pod's status as a kubelet would."""
     raw, name = written(containers, **status), pod["metadata"]["name"]
-    job.kubectl("patch", "pod", name, "-n", job.namespace, "--subresource=status", "-p", json.dumps({"status": raw}))
+    path = f"{rest.PODS.format(job.namespace)}/{name}/status"
+    job.kubectl.rest.done("PATCH", path, {"status": raw}, kind=rest.STRATEGIC)
 
 
 def _now() -> str:

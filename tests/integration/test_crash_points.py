@@ -31,6 +31,7 @@ from trainyard.api.report import StopReason
 EVERY = 1 if os.environ.get("TRAINYARD_LONG") == "1" else 12
 TURN = int(os.environ.get("TRAINYARD_TURN") or datetime.now(UTC).toordinal())
 AT_ONCE = 3
+LOOK_S = 0.1
 DEADLINE_S = 60.0
 Point = tuple[int, bool]
 
@@ -183,6 +184,7 @@ def _live(stage: Stage, way: Way) -> str:
             way.act(stage)
         if _over(stage, way):
             return ""
+        time.sleep(LOOK_S)
     return f"not over within {DEADLINE_S:.0f} s: {json.dumps(stage.status())[:2000]}"
 
 

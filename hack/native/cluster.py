@@ -113,7 +113,7 @@ class NativeCluster:
             probe.wait(self.supervisor, daemon, ready)
             return
         self.supervisor.stop([daemon.name])
-        require_free(daemon.name, self.layout.ports)
+        _require_free(daemon.name, self.layout.ports)
         with step(f"starting {daemon.name}"):
             self.supervisor.start(daemon)
             probe.wait(self.supervisor, daemon, ready)
@@ -212,7 +212,7 @@ def _require_root() -> None:
         raise Problem("the native cluster needs root: run as root, or start a Docker engine and use CLUSTER=kind")
 
 
-def require_free(name: str, ports: Ports) -> None:
+def _require_free(name: str, ports: Ports) -> None:
     for port in ports.by_component.get(name, ()):
         with socket.socket() as attempt:
             attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -125,11 +125,7 @@ class Bucket:
     def archive(self, key: str) -> dict[str, bytes]:
         """The files of a .tar.gz, by their names in it."""
         with tarfile.open(fileobj=io.BytesIO(self.read(key)), mode="r:gz") as archive:
-            return {
-                member.name: archive.extractfile(member).read()  # type: ignore[union-attr]
-                for member in archive
-                if member.isfile()
-            }
+            return {member.name: archive.extractfile(member).read() for member in archive if member.isfile()}
 
     def unfinished_uploads(self) -> list[str]:
         return [item["Key"] for item in self.client.list_multipart_uploads(Bucket=self.name).get("Uploads", [])]

@@ -85,7 +85,7 @@ def preempted(site: Site) -> Iterator[dict[str, Job]]:
         with urgent(desk):
             eventually(
                 "the urgent pod has the node",
-                lambda: desk.kubectl.get("pod", "urgent", desk.namespace)["spec"].get("nodeName"),  # type: ignore[index]
+                lambda: desk.kubectl.get("pod", "urgent", desk.namespace)["spec"].get("nodeName"),
                 within=120,
             )
             for name in ("spot", "retried"):

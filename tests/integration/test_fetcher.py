@@ -130,7 +130,7 @@ def bench(
     given = {"connect_timeout": 2.0, "read_timeout": 2.0, "denied": (), "allowed": ()} | settings
     fetcher = Fetcher(
         s3fetch(), lambda bucket, key: endpoint.address(bucket, key, virtual=False), credentials,
-        **{"secure": endpoint.secure, "region": "eu-central-1"} | given,  # type: ignore[arg-type]
+        **{"secure": endpoint.secure, "region": "eu-central-1"} | given,
     )  # fmt: skip
     made = Bench(fetcher, directory)
     listener = threading.Thread(target=made.listen, daemon=True)

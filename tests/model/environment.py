@@ -49,7 +49,7 @@ def kubelet_steps(scope: Scope, world: World) -> Iterator[Step]:
                 yield Step(f"{name} commits, unseen", _commits_unseen(key), job_of(name))
             continue
         if found.body.deleting and life.stage not in (kube.TRAINING, kube.UPLOADING):
-            yield Step(f"{name} goes", lambda world, key=key: world.remove(key), job_of(name))  # type: ignore[misc]
+            yield Step(f"{name} goes", lambda world, key=key: world.remove(key), job_of(name))
             continue
         for label, after, fact in _next(scope, world, found):
             yield Step(f"{name} {label}", _becomes(key, after, **fact), job_of(name))
@@ -180,7 +180,7 @@ def _outcome(told: str, code: int, why: str) -> dict[str, Any]:
 
 def collector_steps(world: World) -> Iterator[Step]:
     for key in world.orphans():
-        yield Step(f"garbage collector: {key[0]} {key[1]}", lambda world, key=key: world.collect(key), job_of(key[1]))  # type: ignore[misc]
+        yield Step(f"garbage collector: {key[0]} {key[1]}", lambda world, key=key: world.collect(key), job_of(key[1]))
 
 
 def losses(scope: Scope, world: World) -> Iterator[Step]:

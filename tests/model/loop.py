@@ -43,7 +43,7 @@ class SteppedLoop(asyncio.AbstractEventLoop):
     def create_future(self) -> asyncio.Future[Any]:
         return asyncio.Future(loop=self)
 
-    def create_task(self, coro: Coroutine[Any, Any, Any], **options: Any) -> asyncio.Task[Any]:  # type: ignore[override]
+    def create_task(self, coro: Coroutine[Any, Any, Any], **options: Any) -> asyncio.Task[Any]:
         task = asyncio.Task(coro, loop=self, **options)
         # A branch that is not followed any further is dropped with its tasks, and says nothing.
         task._log_destroy_pending = False  # type: ignore[attr-defined]

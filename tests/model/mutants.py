@@ -11,11 +11,13 @@ import pytest
 
 from tests.model.scope import COARSE, MIDDLE, JobKind, Scope
 from trainyard.api.status import TERMINAL
+from trainyard.controller.adapters.cluster import CONFIG_MAPS
 from trainyard.controller.app import apply, reconcile
 from trainyard.controller.app.deletion import Deletion
 from trainyard.controller.app.reconcile import Reconciler
 from trainyard.controller.app.state import State
 from trainyard.controller.core import actions, policies, status
+from trainyard.controller.core.decision import Decision
 from trainyard.controller.core.job import Job
 from trainyard.controller.core.snapshot import Snapshot
 from trainyard.controller.core.snapshot import gang as real_gang
@@ -68,7 +70,7 @@ def _terminal_is_not_the_end(patch: pytest.MonkeyPatch) -> None:
 
 def _delete_by_name_alone(patch: pytest.MonkeyPatch) -> None:
     async def delete_plan(self: apply.Applier, namespace: str, name: str, _uid: str) -> None:
-        await self._cluster.delete(apply.CONFIG_MAPS, namespace, name, "")
+        await self._cluster.delete(CONFIG_MAPS, namespace, name, "")
 
     patch.setattr(apply.Applier, "delete_plan", delete_plan)
 
@@ -106,7 +108,7 @@ def _a_stop_is_not_an_end(patch: pytest.MonkeyPatch) -> None:
 def _every_write_has_a_new_time(patch: pytest.MonkeyPatch) -> None:
     whole = status.reduce
 
-    def reduce(snapshot: Snapshot, decision: policies.Decision) -> Any:
+    def reduce(snapshot: Snapshot, decision: Decision) -> Any:
         found = whole(snapshot, decision)
         return found.model_copy(update={"last_modified_time": snapshot.now})
 
@@ -120,7 +122,7 @@ def _exit_codes_do_not_matter(patch: pytest.MonkeyPatch) -> None:
 def _pods_of_the_ended_stay(patch: pytest.MonkeyPatch) -> None:
     whole = actions.actions
 
-    def kept(snapshot: Snapshot, decision: policies.Decision) -> actions.Actions:
+    def kept(snapshot: Snapshot, decision: Decision) -> actions.Actions:
         return actions.Actions() if snapshot.job.status.training_job_status in TERMINAL else whole(snapshot, decision)
 
     patch.setattr(reconcile, "actions", kept)

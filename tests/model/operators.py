@@ -149,22 +149,22 @@ class Runner:
     def _build(self) -> dict[str, Any]:
         port: Any = self._port
         state, memories, quiet = State(), Memories(), _Anything()
-        applier = Applier(state, port, _Sidecars())  # type: ignore[arg-type]
+        applier = Applier(state, port, _Sidecars())
         deletion = Deletion(state, port, applier, port.clock)
         reconciler = Reconciler(
             state=state,
             cluster=port,
             applier=applier,
             deletion=deletion,
-            events=quiet,  # type: ignore[arg-type]
-            reports=quiet,  # type: ignore[arg-type]
-            logscan=_NoLogs(),  # type: ignore[arg-type]
+            events=quiet,
+            reports=quiet,
+            logscan=_NoLogs(),
             memories=memories,
-            metrics=quiet,  # type: ignore[arg-type]
+            metrics=quiet,
             options=o.OPTIONS,
             clock=port.clock,
         )
-        resync = Resync(state, port, (), quiet, port.changed)  # type: ignore[arg-type]
+        resync = Resync(state, port, (), quiet, port.changed)
         return {"reconciler": reconciler, "resync": resync}
 
     def _rest(self, graph: dict[str, Any]) -> int:
@@ -189,7 +189,7 @@ class Runner:
         return [
             ((plural, name), int(entry.version))
             for plural, kind in KIND_OF.items()
-            for (_, name), entry in state.stores[kind]  # type: ignore[index]
+            for (_, name), entry in state.stores[kind]
         ]
 
     def renumbered(self, rest: int, versions: tuple[tuple[Key, int, int], ...]) -> int:

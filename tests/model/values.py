@@ -85,7 +85,7 @@ class Fingerprints:
     def _of(self, value: Any, made: dict[int, Hashable]) -> Hashable:
         of = type(value)
         if of in (str, int, float, bool, type(None)):
-            return value  # type: ignore[no-any-return]
+            return value
         kind = _kind(of)
         if kind == _PLAIN:
             return self._atom(value)

@@ -133,4 +133,4 @@ class OperatorProcess:
     def resident_mebibytes(self) -> float:
         assert self.process is not None
         status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(re.search(r"VmRSS:\s+(\d+)", status).group(1)) / 1024  # type: ignore[union-attr]
+        return int(re.search(r"VmRSS:\s+(\d+)", status).group(1)) / 1024

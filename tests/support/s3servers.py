@@ -17,8 +17,8 @@ from uuid import uuid4
 import boto3
 from botocore.config import Config
 
-from hack import tools
-from tests.integration.agent_rig import Job, S3Server, free_port, job
+from hack import ports, tools
+from tests.integration.agent_rig import Job, S3Server, job
 
 ACCESS_KEY = "doctor-access-key"
 SECRET_KEY = "doctor-secret-key"
@@ -47,7 +47,7 @@ SERVERS: dict[str, Callable[[int, Path], Command]] = {"versitygw": versitygw, "r
 @contextmanager
 def running(name: str, directory: Path) -> Iterator[str]:
     """The server's URL, for as long as the block lasts."""
-    port = free_port()
+    port = ports.free()
     command, environment = SERVERS[name](port, directory)
     with (directory.parent / f"{name}.log").open("wb") as log:
         process = subprocess.Popen(command, env=os.environ | environment, stdout=log, stderr=log)

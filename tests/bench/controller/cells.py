@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from hack.console import say
+from hack.native.apart import COMPONENTS
 from tests.bench.controller import audit, loads, stages
 from tests.bench.controller.cost import cpu_seconds
 from tests.bench.controller.loads import BATCH_JOB, OURS, Contender
-from tests.bench.controller.plane import COMPONENTS, OPERATOR, Plane, plane
+from tests.bench.controller.plane import OPERATOR, Plane, plane
 from tests.support.operator import OperatorProcess
 from trainyard.api.names import AGENT_PORT
 

@@ -226,7 +226,7 @@ class Loader:
 @asynccontextmanager
 async def loader(kubeconfig: Path) -> AsyncIterator[Loader]:
     configuration = Configuration()
-    await kube_config.load_kube_config(str(kubeconfig), client_configuration=configuration, persist_config=False)  # type: ignore[no-untyped-call]
+    await kube_config.load_kube_config(str(kubeconfig), client_configuration=configuration, persist_config=False)
     cluster = Cluster(configuration)
     await cluster.open()
     connection = await cluster.connection()

@@ -27,7 +27,7 @@ def make_job(server: Server, root: Path, bucket: str, hosts: int = 1) -> Job:
     """A job in a new directory, with a pod's own time constants; its results lie where nobody's are yet."""
     shutil.rmtree(root, ignore_errors=True)
     root.mkdir()
-    made = Job(server, root, bucket, hosts)  # type: ignore[arg-type]  # of a server it asks for no more than all of these have
+    made = Job(server, root, bucket, hosts)  # of a server it asks for no more than all of these have
     made.timing = Timing()
     made.change(s3_output_path=f"s3://{bucket}/out/{uuid.uuid4().hex}")
     return made

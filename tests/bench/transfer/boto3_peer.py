@@ -11,7 +11,7 @@ from boto3.s3.transfer import S3Transfer, TransferConfig, create_transfer_manage
 CLASSIC = TransferConfig(preferred_transfer_client="classic")
 
 
-def get(client, bucket: str, prefix: str, directory: Path) -> None:  # type: ignore[no-untyped-def]
+def get(client, bucket: str, prefix: str, directory: Path) -> None:
     with create_transfer_manager(client, CLASSIC) as manager:
         futures = []
         for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
@@ -23,7 +23,7 @@ def get(client, bucket: str, prefix: str, directory: Path) -> None:  # type: ign
             each.result()
 
 
-def put(client, bucket: str, prefix: str, source: Path) -> None:  # type: ignore[no-untyped-def]
+def put(client, bucket: str, prefix: str, source: Path) -> None:
     files = [path for path in source.rglob("*") if path.is_file()] if source.is_dir() else [source]
     base = source if source.is_dir() else source.parent
     with create_transfer_manager(client, CLASSIC) as manager:
@@ -32,7 +32,7 @@ def put(client, bucket: str, prefix: str, source: Path) -> None:  # type: ignore
             each.result()
 
 
-def pack(client, bucket: str, key: str, directory: Path, archive: Path) -> None:  # type: ignore[no-untyped-def]
+def pack(client, bucket: str, key: str, directory: Path, archive: Path) -> None:
     with tarfile.open(archive, "w:gz", compresslevel=6) as tar:
         tar.add(directory, arcname=".")
     S3Transfer(client, CLASSIC).upload_file(str(archive), bucket, key)

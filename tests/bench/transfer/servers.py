@@ -22,10 +22,10 @@ import boto3
 from botocore.config import Config
 from isal import isal_zlib
 
-from hack import tools
+from hack import ports, tools
 from tests.bench.controller.cost import cpu_seconds
 from tests.bench.transfer.loads import Body, Repeated, blocks
-from tests.integration.agent_rig import ACCESS_KEY, SECRET_KEY, S3Server, free_port, wait_for
+from tests.integration.agent_rig import ACCESS_KEY, SECRET_KEY, S3Server, wait_for
 from tests.support import certificates
 from tests.support.certificates import Certificates
 
@@ -79,7 +79,7 @@ class QuickServer:
     """A quicks3 on a directory of its own, with what an S3Server has of use here. With `made` it speaks TLS."""
 
     def __init__(self, directory: Path, way: Way = HERE, made: Certificates | None = None) -> None:
-        self._port = free_port()
+        self._port = ports.free()
         self._connection = http.client.HTTPSConnection if made else http.client.HTTPConnection
         self.url = f"{'https' if made else 'http'}://127.0.0.1:{self._port}"
         options = [

@@ -75,7 +75,7 @@ def contenders(server: Server, bucket: str, load: Load, scratch: Path, hosts: in
 
     named = f", {hosts} {'host' if hosts == 1 else 'hosts'}"
     chosen: dict[str, Callable[[], Iterator[tuple[Took, Path]]]] = {"agent": ours, "s5cmd run": by_hand}
-    return [Contender(name + named, lambda run=run: brought(run())) for name, run in chosen.items()]  # type: ignore[misc]
+    return [Contender(name + named, lambda run=run: brought(run())) for name, run in chosen.items()]
 
 
 def _open_barrier(made: Job) -> None:

@@ -30,7 +30,7 @@ class Source:
 
 
 def engines(**fields: Any) -> Engines:
-    return Engines(StorePlan(role="r", **fields), Source(), Timing(), moved=lambda *_: None, admits=lambda _: True)  # type: ignore[arg-type]
+    return Engines(StorePlan(role="r", **fields), Source(), Timing(), moved=lambda *_: None, admits=lambda _: True)
 
 
 def asked_by_python(made: Engines, bucket: str, key: str, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ async def test_a_question_that_nobody_answers_is_given_up_and_its_process_does_n
     program = tmp_path / "hangs"
     program.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/pid\nexec sleep 600\n")
     program.chmod(0o755)
-    monkeypatch.setattr(lending.sys, "executable", str(program))
+    monkeypatch.setattr(sys, "executable", str(program))
     monkeypatch.setattr(lending, "ANSWER_SECONDS", 0.5)
     plan = builders.plan().but(training_credentials=True)
     asked = lending.Lending(Settings("algo-1", state=tmp_path, credentials=tmp_path / "keys"), plan)

@@ -190,7 +190,7 @@ def test_the_end_that_is_looked_for_is_the_one_that_was_sent(place: Place, tmp_p
             file.write(b"b" * 100)
         return put(*arguments)
 
-    place.shelf.put_part = changes  # type: ignore[method-assign]
+    place.shelf.put_part = changes
     with path.open("rb") as file:
         assert made.take(file.fileno(), 3000, [])
     assert made.finish().tail == place.shelf.parts[3][-TAIL:]
@@ -229,7 +229,7 @@ def test_of_an_upload_that_is_gone_its_parts_tell_whether_it_became_the_object(p
         place.shelf.objects[key] = b"x" * 2500
         raise StoreFault("answer", "gone", status=404, code="NoSuchUpload")
 
-    place.shelf.put_part, place.shelf.complete_upload = put, complete  # type: ignore[method-assign]
+    place.shelf.put_part, place.shelf.complete_upload = put, complete
     made = writer(place, 1000)
     made.write(b"x" * 2500)
     prepared = made.finish()

@@ -103,7 +103,7 @@ def test_kubectl_explain_has_an_example_or_names_the_values(node: dict[str, Any]
         assert " Example: " in said
 
 
-@pytest.mark.parametrize("node", [field for field in FIELDS if field.values[0]["type"] == "integer"])  # type: ignore[index]
+@pytest.mark.parametrize("node", [field for field in FIELDS if field.values[0]["type"] == "integer"])
 def test_kubectl_explain_has_the_unit_of_every_number(node: dict[str, Any]) -> None:
     assert any(unit.lower() in node["description"].lower() for unit in UNITS)
 

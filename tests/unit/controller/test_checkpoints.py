@@ -121,14 +121,14 @@ class Silent:
 async def test_hosts_that_keep_checkpoints_are_asked_now_and_then(
     pod: Pod, spec: dict[str, Any], seconds: float | None
 ) -> None:
-    reports = Reports(Silent(), Memories(), WorkQueue[tuple[str, str]]())  # type: ignore[arg-type]
+    reports = Reports(Silent(), Memories(), WorkQueue[tuple[str, str]]())
     reports.follow((o.NAMESPACE, o.NAME), o.snapshot(o.job(**spec), [pod]))
     wanted = reports._wanted.get(pod.uid)
     assert (wanted.every if wanted else None) == seconds
 
 
 async def test_a_host_that_begins_to_upload_is_asked_soon() -> None:
-    reports = Reports(Silent(), Memories(), WorkQueue[tuple[str, str]]())  # type: ignore[arg-type]
+    reports = Reports(Silent(), Memories(), WorkQueue[tuple[str, str]]())
     key = (o.NAMESPACE, o.NAME)
     reports.follow(key, o.snapshot(o.job(**KEEPS), [o.training()]))
     await reports._ask("pod-algo-1")

@@ -13,7 +13,8 @@ from tests.support import objects as o
 from tests.unit.controller.test_conditions import message, reason, true
 from tests.unit.controller.test_transitions import after, live, step
 from trainyard.api.status import JobStatus, MetricData
-from trainyard.controller.app.reconcile import STATUS_SECONDS, STEP_SECONDS, WORDING_SECONDS, _interval
+from trainyard.controller.app.logscan import STATUS_SECONDS
+from trainyard.controller.app.reconcile import STEP_SECONDS, WORDING_SECONDS, _interval
 from trainyard.controller.core.announce import announcements
 from trainyard.controller.core.conditions import TYPES
 from trainyard.controller.core.job import Job

@@ -173,7 +173,7 @@ def test_the_other_hosts_of_a_lost_one_are_told_that_the_job_goes_on() -> None:
     assert decision.act is Act.ABORT
     (order,) = actions(snapshot, decision).annotate
     assert StopOrder.from_json(order.annotations[names.ANNOTATION_STOP]).reason is StopReason.INTERRUPTED
-    assert (job.status.secondary_status, job.condition("Ready").reason) == ("Training", "Interrupted")  # type: ignore[union-attr]
+    assert (job.status.secondary_status, job.condition("Ready").reason) == ("Training", "Interrupted")
     decision, _, job = look(job, [lost(), interrupted()], now=200)
     assert (decision.act, job.status.attempt) == (Act.RESTART, 2)
     assert path(job) == ["Starting", "Downloading", "Training", "Starting"]
@@ -290,7 +290,7 @@ def test_a_job_that_is_suspended_from_the_start_makes_nothing_until_it_may() -> 
     job = o.job(suspend=True)
     decision, snapshot, job = look(job, [], now=5)
     assert (decision.act, actions(snapshot, decision).pods, path(job)) == (Act.WAIT, (), ["Pending"])
-    assert {kind: job.condition(kind).status for kind in ("Suspended", "Ready", "Reconciling")} == {  # type: ignore[union-attr]
+    assert {kind: job.condition(kind).status for kind in ("Suspended", "Ready", "Reconciling")} == {
         "Suspended": "True",
         "Ready": "True",
         "Reconciling": "False",
@@ -298,7 +298,7 @@ def test_a_job_that_is_suspended_from_the_start_makes_nothing_until_it_may() -> 
     decision, _, job = look(suspend(job, False), [], now=65)
     assert decision.act is Act.MAKE
     assert (job.status.attempt, job.status.suspended_time_in_seconds) == (1, 60)
-    assert job.condition("Suspended").status == "False"  # type: ignore[union-attr]
+    assert job.condition("Suspended").status == "False"
 
 
 def test_a_suspended_job_ends_its_pods_and_goes_on_as_a_new_attempt() -> None:
@@ -311,7 +311,7 @@ def test_a_suspended_job_ends_its_pods_and_goes_on_as_a_new_attempt() -> None:
     decision, _, job = look(job, [o.stopped(why=StopReason.SUSPENDED)], now=80)
     assert (decision.act, job.status.attempt, job.status.secondary_status) == (Act.RESTART, 2, "Interrupted")
     decision, _, job = look(job, [], now=81)
-    assert (decision.act, job.condition("Suspended").status) == (Act.WAIT, "True")  # type: ignore[union-attr]
+    assert (decision.act, job.condition("Suspended").status) == (Act.WAIT, "True")
     decision, _, job = look(suspend(job, False), [], now=181)
     assert (decision.act, job.status.suspended_time_in_seconds) == (Act.MAKE, 100)
     _, _, job = look(job, [o.starting()], now=182)

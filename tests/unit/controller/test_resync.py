@@ -35,7 +35,7 @@ def version(raw: dict[str, Any], number: int) -> dict[str, Any]:
 
 def rig(**objects: list[dict[str, Any]]) -> tuple[Resync, State, Apiserver, list[Any]]:
     state, server, woken = State(), Apiserver(**objects), list[Any]()
-    return Resync(state, server, (), Metrics(), woken.append), state, server, woken  # type: ignore[arg-type]
+    return Resync(state, server, (), Metrics(), woken.append), state, server, woken
 
 
 async def test_a_cache_in_step_is_left_alone() -> None:

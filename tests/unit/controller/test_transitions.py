@@ -177,7 +177,7 @@ def test_any_history_of_pods_gives_a_well_formed_life_that_ends_once(
             spec |= {"stop": True} if order == "stop" else {"suspend": order == "suspend"}
             job = replace(job, spec=o.job(hosts=2, **spec).spec, generation=number + 2)
         # A new attempt has no pods at first; a later look may find them, as a fresh gang.
-        pods = [maker(f"algo-{rank}") for rank, maker in enumerate(makers, 1)] if makers else []  # type: ignore[operator]
+        pods = [maker(f"algo-{rank}") for rank, maker in enumerate(makers, 1)] if makers else []
         before = job.status
         job = after(job, step(o.snapshot(job, pods, now=skew + 10 * number)))
         assert_well_formed(job.status)
@@ -194,7 +194,7 @@ def test_any_history_of_pods_gives_a_well_formed_life_that_ends_once(
 @given(st.tuples(MAKERS, MAKERS))
 @settings(max_examples=100, deadline=None)
 def test_the_same_state_is_never_written_twice(makers: tuple[object, object]) -> None:
-    pods = [makers[0]("algo-1"), makers[1]("algo-2")]  # type: ignore[operator]
+    pods = [makers[0]("algo-1"), makers[1]("algo-2")]
     job = o.job(hosts=2)
     for _ in range(3):
         job = after(job, step(o.snapshot(job, pods, now=1000)))

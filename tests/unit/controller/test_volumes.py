@@ -72,7 +72,7 @@ def said(of: Snapshot) -> tuple[Reason | None, str]:
 def made(of: Snapshot) -> dict[str, Any]:
     decision = decide(of)
     assert decision.act is Act.MAKE
-    return actions(of, decision).pods[0]["spec"]  # type: ignore[no-any-return]
+    return actions(of, decision).pods[0]["spec"]
 
 
 def mounts(spec: dict[str, Any], container: str) -> list[dict[str, Any]]:

@@ -89,7 +89,7 @@ class Deaf:
 
 
 def applier(server: Apiserver, state: State | None = None) -> Applier:
-    return Applier(state or State(), server, Deaf())  # type: ignore[arg-type]
+    return Applier(state or State(), server, Deaf())
 
 
 def making(job: Job, **role: Any) -> Actions:
@@ -128,13 +128,13 @@ async def test_the_answer_to_an_order_does_not_bring_a_pod_back_that_has_gone() 
 
 async def test_a_word_that_the_agent_has_taken_needs_no_annotation() -> None:
     class Attentive(Deaf):
-        async def call(self, *_: Any) -> str:  # type: ignore[override]
+        async def call(self, *_: Any) -> str:
             return ""
 
     state, server = State(), Apiserver((PODS, o.raw_pod()))
     state.seen("pods", o.raw_pod())
     end = Actions(annotate=(Annotate(o.training(), {}, TrainingEnd(exit_code=0)),))
-    await Applier(state, server, Attentive()).order(end)  # type: ignore[arg-type]
+    await Applier(state, server, Attentive()).order(end)
     assert server.log == []
     assert [entry.value.training_end for _, entry in state.pods] == [TrainingEnd(exit_code=0).to_json()]
     await applier(server, state).order(end)
@@ -245,7 +245,7 @@ async def test_a_plan_that_met_a_conflict_is_adopted_later_and_another_s_never(w
 async def test_the_plan_of_a_deleted_job_goes_although_a_node_does_not_answer() -> None:
     state, server = State(), Apiserver()
     state.seen("pods", o.raw_pod(metadata={"deletionTimestamp": o.stamp(100)}))
-    deletion = Deletion(state, server, applier(server, state), lambda: o.at(160))  # type: ignore[arg-type]
+    deletion = Deletion(state, server, applier(server, state), lambda: o.at(160))
     assert await deletion.clear(KEY) == GONE_SECONDS
     assert f"delete configmaps {PLAN}" in server.log
 
@@ -257,12 +257,12 @@ def reconciler(server: Apiserver, now: datetime) -> Reconciler:
     nothing: Any = None
     return Reconciler(
         state=State(),
-        cluster=server,  # type: ignore[arg-type]
+        cluster=server,
         applier=nothing,
         deletion=nothing,
         events=nothing,
         reports=nothing,
-        logscan=LogScan(server, WorkQueue(), Metrics(), streams=1, series=1),  # type: ignore[arg-type]
+        logscan=LogScan(server, WorkQueue(), Metrics(), streams=1, series=1),
         memories=nothing,
         metrics=nothing,
         options=o.OPTIONS,
@@ -309,7 +309,7 @@ class Slow:
 async def test_the_last_status_waits_for_the_logs_and_no_other_does() -> None:
     raw = o.raw_job(status={"trainingJobStatus": "InProgress"})
     server, logs = Apiserver((JOBS, raw)), Slow()
-    found = replace(reconciler(server, o.at(100)), logscan=logs)  # type: ignore[arg-type]
+    found = replace(reconciler(server, o.at(100)), logscan=logs)
     object.__setattr__(found, "_tell", lambda *_: None)
     job, memory = parse_job(raw), Memory(o.UID)
     training, over = (o.snapshot(job, [pod]) for pod in (o.training(), o.over()))
@@ -396,17 +396,17 @@ class Rig:
         self.server, self.now = Obeying((JOBS, raw), *((PODS, pod) for pod in pods)), 100.0
         self.server.fails = {what.replace("_", " "): error for what, error in fails.items()}
         state, quiet = State(), Quiet()
-        self.memories, self.events = Memories(), Events(self.server, "me", lambda: 0.0)  # type: ignore[arg-type]
+        self.memories, self.events = Memories(), Events(self.server, "me", lambda: 0.0)
         self.state, does = state, applier(self.server, state)
         self.reconciler = replace(
             reconciler(self.server, o.at(0)),
             state=state,
             applier=does,
-            deletion=Deletion(state, self.server, does, self.clock),  # type: ignore[arg-type]
+            deletion=Deletion(state, self.server, does, self.clock),
             events=self.events,
-            reports=quiet,  # type: ignore[arg-type]
+            reports=quiet,
             memories=self.memories,
-            metrics=quiet,  # type: ignore[arg-type]
+            metrics=quiet,
             clock=self.clock,
         )
         capacity = {"capacity": {"cpu": "4", "memory": "16Gi"}}
@@ -537,7 +537,7 @@ async def test_what_a_deleted_job_left_holds_up_no_job_that_has_its_pods() -> No
 
 
 def test_what_is_normal_leaves_half_of_the_burst_to_warnings() -> None:
-    said = Events(Apiserver(), "me", lambda: 0.0)  # type: ignore[arg-type]
+    said = Events(Apiserver(), "me", lambda: 0.0)
     for kind in ("Normal", "Warning"):
         for number in range(200):
             said.say(o.NAMESPACE, o.NAME, f"{number}", kind=kind, reason="x", message="y" + kind, now=o.at(0))
@@ -576,7 +576,7 @@ async def test_a_plan_whose_labels_are_wrong_is_kept_for_the_pods_that_it_owns(w
     plan["metadata"]["uid"] = "plan-uid"
     server, state = Apiserver((CONFIG_MAPS, plan)), State()
     state.seen("jobs", o.raw_job())
-    deletion = Deletion(state, server, applier(server, state), lambda: o.at(9))  # type: ignore[arg-type]
+    deletion = Deletion(state, server, applier(server, state), lambda: o.at(9))
     state.seen("pods", o.raw_pod())
     await deletion.plans(("",))
     assert ("configmaps", PLAN) in server.objects
@@ -588,8 +588,8 @@ async def test_the_service_of_several_hosts_is_made_again_and_belongs_to_their_p
     state.seen("jobs", o.raw_job(hosts=2, status={"trainingJobStatus": "InProgress", "hosts": hosts}))
     for host in ("algo-1", "algo-2"):
         state.seen("pods", o.raw_pod(host))
-    events = Events(server, "me", lambda: 0.0)  # type: ignore[arg-type]
-    services = Services(state, server, events, lambda: o.at(9))  # type: ignore[arg-type]
+    events = Events(server, "me", lambda: 0.0)
+    services = Services(state, server, events, lambda: o.at(9))
     await services.mend()
     await services.mend()
     ((_, service),) = [item for item in server.objects.items() if item[0][0] == "services"]
@@ -616,7 +616,7 @@ async def test_an_apiserver_that_does_not_answer_is_asked_for_one_service_and_no
             pod["metadata"]["ownerReferences"][0]["name"] = f"job-{number}-1-plan"
             state.seen("pods", pod)
     server.fails["find services"] = Unreachable("no answer")
-    await Services(state, server, Events(server, "me", lambda: 0.0), lambda: o.at(9)).mend()  # type: ignore[arg-type]
+    await Services(state, server, Events(server, "me", lambda: 0.0), lambda: o.at(9)).mend()
     assert len(server.log) == 1
 
 
@@ -625,11 +625,11 @@ async def test_an_apiserver_that_does_not_answer_is_asked_for_one_service_and_no
 
 async def test_a_host_that_is_no_longer_asked_for_reports_costs_nothing() -> None:
     queue = WorkQueue[tuple[str, str]]()
-    await Reports(Deaf(), Memories(), queue)._ask("gone")  # type: ignore[arg-type]
+    await Reports(Deaf(), Memories(), queue)._ask("gone")
 
 
 async def test_what_many_pods_of_one_job_say_leads_to_one_look() -> None:
-    operator = Operator(Settings(agent_image="a"), Apiserver(), Metrics())  # type: ignore[arg-type]
+    operator = Operator(Settings(agent_image="a"), Apiserver(), Metrics())
     hosts = [{"name": f"algo-{rank}", "pod": f"{o.NAME}-1-algo-{rank}"} for rank in range(1, 5)]
     operator._seen("jobs", o.raw_job(hosts=4, status={"hosts": hosts}), False)
     assert await operator._queue.get() == KEY
@@ -645,7 +645,7 @@ async def test_what_many_pods_of_one_job_say_leads_to_one_look() -> None:
 async def test_every_compare_looks_at_each_unfinished_job_and_judges_although_plans_cannot_be_listed() -> None:
     server = Apiserver()
     server.fails["list configmaps"] = Throttled("later")
-    operator = Operator(Settings(agent_image="a"), server, Metrics())  # type: ignore[arg-type]
+    operator = Operator(Settings(agent_image="a"), server, Metrics())
     operator._state.seen("jobs", o.raw_job())
     server.objects["trainingjobs", o.NAME] = o.raw_job()
     pod = o.raw_pod()

@@ -22,6 +22,7 @@ LONG = os.environ.get("TRAINYARD_LONG") == "1"
 # What takes minutes on a user's cluster must be seen within seconds here.
 IMAGE_PULL_TIMEOUT = 600 if LONG else 20
 SETTINGS = {"imagePullTimeoutSeconds": str(IMAGE_PULL_TIMEOUT), "referenceTimeoutSeconds": "8"}
+SHOWN_OF_PODS = 'jsonpath={range .items[*]}{.metadata.name} {.metadata.annotations} {.status}{"\\n"}{end}'
 OPERATOR = ("deployment/trainyard", "-n", install.NAMESPACE)
 
 
@@ -162,6 +163,17 @@ class Desk:
             within=within,
         )
         assert self.kubectl.get("trainingjob", job.name, self.namespace) is None
+
+    def shown(self) -> str:
+        """What a person would look at first: objects, the latest events, and the operator's latest words."""
+        looks = (
+            ("get", "trainingjobs,pods,services,configmaps,persistentvolumeclaims", "-n", self.namespace),
+            ("get", "pods", "-n", self.namespace, "-o", SHOWN_OF_PODS),
+            ("events", "-n", self.namespace),
+            ("logs", *OPERATOR, "--tail=60"),
+        )
+        said = [self.kubectl(*look, "--request-timeout=20s", check=False) for look in looks]
+        return "\n\n".join("\n".join(words.splitlines()[-60:]) for words in said)
 
     def operator_metrics(self) -> str:
         """What the operator's metrics endpoint shows; nothing readable while it is away."""

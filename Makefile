@@ -1,6 +1,8 @@
 # Thin lines only: what they do is in hack/.
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
+# Tests and benches start Python by the thousand: each would compile all anew, an operator in twice the CPU time.
+unexport PYTHONDONTWRITEBYTECODE
 .PHONY: help setup demo generate lint unit integration e2e test test-long bench-overhead bench-controller bench-pipes \
         bench-staging bench-upload bench-archive cluster-up cluster-down cluster-status kubeconfig images images-file clean
 

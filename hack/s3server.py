@@ -51,7 +51,8 @@ class S3Server:
 def opened(kubectl: Path, kubeconfig: Path, image: str) -> Iterator[S3Server]:
     """The server, deployed unless it is, for as long as the block lasts reachable from here."""
     command = (str(kubectl), "--kubeconfig", str(kubeconfig))
-    _deploy(command, image)
+    with shell.locked("S3 server's installation"):
+        _deploy(command, image)
     keys = json.loads(shell.output(*command, "get", "secret", "s3-root", "-n", NAMESPACE, "-o", "json"))["data"]
     access, secret = (
         base64.b64decode(keys[name]).decode() for name in ("ROOT_ACCESS_KEY_ID", "ROOT_SECRET_ACCESS_KEY")

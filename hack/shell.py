@@ -83,12 +83,13 @@ def discard(path: Path) -> None:
 
 
 @contextmanager
-def locked(name: str) -> Iterator[None]:
-    """One process at a time; the kernel drops the lock of one that dies."""
+def locked(name: str, *, shared: bool = False) -> Iterator[None]:
+    """One process at a time, or all that share it; the kernel drops the lock of one that dies."""
+    lock = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     with (cache() / f"{name}.lock").open("w") as handle:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, lock | fcntl.LOCK_NB)
         except BlockingIOError:
             say(f"  waiting for another {name} that is at work")
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            fcntl.flock(handle, lock)
         yield

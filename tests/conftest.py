@@ -26,7 +26,11 @@ ALLOWED_CONTEXTS = {"trainyard-native", "kind-trainyard"}
 
 
 class Lanes(LoadScopeScheduling):
-    """`make test` has two processes; what must not run at the same time stays together in one."""
+    """`make test` has two processes; what must not run at the same time stays together in one, and the order is ours."""
+
+    def __init__(self, config: pytest.Config, log: Any) -> None:
+        super().__init__(config, log)
+        config.option.loadscopereorder = False
 
     def _split_scope(self, nodeid: str) -> str:
         return lanes.lane(nodeid)
@@ -34,6 +38,10 @@ class Lanes(LoadScopeScheduling):
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Lanes:
     return Lanes(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: lanes.turn(item.nodeid))
 
 
 @pytest.fixture(scope="session")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Generator, Iterator
+from pathlib import Path
 
 import pytest
 
+from hack import shell
 from tests.e2e.jobs import Kubectl, slug
 from tests.e2e.site import Desk, Site, open_desk
+from tests.support import lanes
 
 
 @pytest.hookimpl(wrapper=True)
@@ -18,6 +22,38 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     if report.when == "call" and report.failed and isinstance(desk, Desk):
         report.sections.append(("the cluster then", desk.shown()))
     return report
+
+
+class Turn:
+    """A module's: it has the cluster for itself, or shares it with others that disturb nobody."""
+
+    def __init__(self) -> None:
+        self._module: Path | None = None
+        self._lock = contextlib.ExitStack()
+
+    def begins(self, item: pytest.Item) -> None:
+        if self._module != item.path:
+            shared = not item.nodeid.startswith(lanes.DISTURBING)
+            self._lock.enter_context(shell.locked("module of tests on the cluster", shared=shared))
+            self._module = item.path
+
+    def ends(self) -> None:
+        self._module = None
+        self._lock.close()
+
+
+TURN = Turn()
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, object, object]:
+    """Around all that has a timeout, so that waiting counts for none."""
+    TURN.begins(item)
+    try:
+        return (yield)
+    finally:
+        if nextitem is None or nextitem.path != item.path:
+            TURN.ends()
 
 
 @pytest.fixture(scope="session")

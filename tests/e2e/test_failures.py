@@ -7,7 +7,7 @@ import time
 import pytest
 
 from tests.e2e.jobs import channel, ended, eventually, manifest, path_of
-from tests.e2e.site import IMAGE_PULL_TIMEOUT, Desk, Site
+from tests.e2e.site import IMAGE_PULL_TIMEOUT, Desk
 
 
 def test_an_exit_code_with_a_failure_file_is_told_in_its_words(desk: Desk) -> None:
@@ -102,17 +102,6 @@ def test_an_image_that_cannot_be_had_is_named_before_any_download(
     assert image in status["failureReason"]
     assert "Training" not in path_of(status)
     desk.pods_are_over(job)
-
-
-def test_an_image_that_must_not_be_pulled_and_is_not_there_fails_at_once(site: Site, desk: Desk) -> None:
-    image = "localhost/trainyard/no-such-image:1"
-    site.install(trainingImagePullPolicy="Never")
-    try:
-        status = desk.fails_within(desk.submit(manifest("never", image, desk.bucket)), 30)
-    finally:
-        site.install()
-    assert "ErrImageNeverPull" in status["failureReason"]
-    assert image in status["failureReason"]
 
 
 def test_an_image_without_train_says_what_to_do(desk: Desk) -> None:

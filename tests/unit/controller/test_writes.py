@@ -141,6 +141,70 @@ async def test_a_word_that_the_agent_has_taken_needs_no_annotation() -> None:
     assert server.log == [f"merge pods {o.NAME}-1-algo-1"]
 
 
+# -- pods whose creation was not answered
+
+
+class Silent(Apiserver):
+    """Makes pods and says nothing."""
+
+    async def create(self, kind: Resource, manifest: dict[str, Any]) -> dict[str, Any]:
+        made = await super().create(kind, manifest)
+        if kind == PODS:
+            raise Unreachable("no answer")
+        return made
+
+
+async def unanswered(server: Apiserver) -> tuple[State, Job]:
+    """What an operator knows of a job whose pod may be there or not, and another job with its trainingJobName."""
+    state = State()
+    other = o.raw_job(trainingJobName="Same")
+    other["metadata"] = other["metadata"] | {"name": "other", "uid": "0"}
+    for raw in (o.raw_job(trainingJobName="Same"), other):
+        state.seen("jobs", raw)
+    job, second = state.job(KEY), state.job((o.NAMESPACE, "other"))
+    assert job is not None
+    assert second is not None
+    with pytest.raises(ClusterError):
+        await applier(server, state).apply(job, making(job))
+    return state, second
+
+
+async def test_a_job_whose_pod_may_be_there_has_its_name() -> None:
+    state, second = await unanswered(Silent())
+    holder = state.name_holder(second)
+    assert holder is not None
+    assert holder.name == o.NAME
+
+
+async def test_a_pod_that_may_be_there_of_a_job_that_is_gone_is_waited_for() -> None:
+    server = Silent()
+    state, second = await unanswered(server)
+    state.seen("jobs", o.raw_job(trainingJobName="Same"), deleted=True)
+    assert (state.undecided(second), state.predecessors(second)) == (1, [])
+    await reconciler(server, o.at(9), state)._settle_asked(KEY)
+    assert (state.undecided(second), [pod.name for pod in state.predecessors(second)]) == (0, [f"{o.NAME}-1-algo-1"])
+
+
+async def test_a_pod_that_was_not_made_is_waited_for_until_somebody_has_looked() -> None:
+    server = Apiserver()
+    server.fails["create pods"] = Throttled("gateway timeout")
+    state, second = await unanswered(server)
+    state.seen("jobs", o.raw_job(trainingJobName="Same"), deleted=True)
+    assert state.undecided(second) == 1
+    await reconciler(server, o.at(9), state)._settle_asked(KEY)
+    assert (state.undecided(second), state.predecessors(second), state.name_holder(second)) == (0, [], None)
+
+
+async def test_a_pod_that_was_refused_holds_no_name() -> None:
+    server = Apiserver()
+    server.fails["create pods"] = Refused("quota", 403)
+    state = State()
+    job = o.job()
+    with pytest.raises(NotOurs):
+        await applier(server, state).apply(job, making(job))
+    assert state.asked.by(KEY) == []
+
+
 # -- plans
 
 
@@ -253,10 +317,10 @@ async def test_the_plan_of_a_deleted_job_goes_although_a_node_does_not_answer() 
 # -- one pass
 
 
-def reconciler(server: Apiserver, now: datetime) -> Reconciler:
+def reconciler(server: Apiserver, now: datetime, state: State | None = None) -> Reconciler:
     nothing: Any = None
     return Reconciler(
-        state=State(),
+        state=state or State(),
         cluster=server,
         applier=nothing,
         deletion=nothing,

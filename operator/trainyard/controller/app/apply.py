@@ -73,11 +73,18 @@ class Applier:
         size = 1
         while manifests:
             batch, manifests = manifests[:size], manifests[size:]
+            for manifest in batch:
+                self._state.asked.add(job, manifest["metadata"]["name"])
             made = await asyncio.gather(*(self._make(job, manifest) for manifest in batch), return_exceptions=True)
+            for manifest, result in zip(batch, made, strict=True):
+                if not isinstance(result, BaseException):
+                    self._state.seen("pods", result)
+                elif not isinstance(result, NotOurs):
+                    continue
+                self._state.asked.settle(job, manifest["metadata"]["name"])
             for result in made:
                 if isinstance(result, BaseException):
                     raise result
-                self._state.seen("pods", result)
             size = min(size * 2, _LARGEST_BATCH)
 
     async def _make(self, job: Job, manifest: Raw) -> Raw:

@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 from trainyard.api import names
 from trainyard.controller.adapters.cache import Key, Store, newer
 from trainyard.controller.adapters.cluster import PODS, Resource
+from trainyard.controller.app.asked import Asked
 from trainyard.controller.core import naming, read
 from trainyard.controller.core.job import Job, PackedJob, pack_job
 from trainyard.controller.core.observed import Pod, as_gone, identified, parse_pod
@@ -52,6 +53,7 @@ class State:
         # Job key -> the uids that pods named for it: jobs may follow each other under one name.
         self._uids: dict[Key, set[str]] = {}
         self._told: dict[str, str] = {}
+        self.asked: Final = Asked()
 
     def job(self, key: Key) -> Job | None:
         packed = self.jobs.get(key)
@@ -220,15 +222,24 @@ class State:
             del self._uids[key]
         return [pods for pods in groups.values() if pods]
 
+    def undecided(self, job: Job) -> int:
+        """How many pods of others, gone by now, with this one's trainingJobName may be there though nothing has told of them."""
+        others = self.asked.named(job.namespace, job.training_job_name)
+        return sum(other.uid != job.uid and self._is_gone(other.namespace, other.name, other.uid) for other in others)
+
     def predecessors(self, job: Job) -> list[Pod]:
         """What deleted jobs have left behind: pods that have the names of this one's, or that may still write to its place in S3."""
         own = [pod for pods in self.left_behind((job.namespace, job.name)) for pod in pods]
         named = self.pods.group(("named", job.namespace, job.training_job_name))
-        return own + [pod for pod in named if pod.job_name != job.name and not pod.over and self._is_left(pod)]
+        return own + [
+            pod
+            for pod in named
+            if pod.job_name != job.name and not pod.over and self._is_gone(pod.namespace, pod.job_name, pod.job_uid)
+        ]
 
-    def _is_left(self, pod: Pod) -> bool:
-        job = self.jobs.get((pod.namespace, pod.job_name))
-        return job is None or job.deleting or job.uid != pod.job_uid
+    def _is_gone(self, namespace: str, name: str, uid: str) -> bool:
+        job = self.jobs.get((namespace, name))
+        return job is None or job.deleting or job.uid != uid
 
     def is_new(self, key: Key) -> bool:
         """Does this job have no pods yet?"""
@@ -252,8 +263,10 @@ class State:
         Creation times are whole seconds; of two jobs of one second the lower uid counts, unless the other has begun already.
         """
 
+        asking = {other.uid for other in self.asked.named(job.namespace, job.training_job_name)}
+
         def seniority(of: PackedJob) -> tuple[bool, datetime, str]:
-            return not self._has_begun(of), of.created, of.uid
+            return of.uid not in asking and not self._has_begun(of), of.created, of.uid
 
         others = self.jobs.group((job.namespace, job.training_job_name))
         own = next((other for other in others if other.uid == job.uid), None)

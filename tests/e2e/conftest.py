@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import subprocess
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -20,7 +21,8 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     report = yield
     desk = getattr(item, "funcargs", {}).get("desk")
     if report.when == "call" and report.failed and isinstance(desk, Desk):
-        report.sections.append(("the cluster then", desk.shown()))
+        with contextlib.suppress(subprocess.TimeoutExpired):  # else the whole run ends with it
+            report.sections.append(("the cluster then", desk.shown()))
     return report
 
 

@@ -181,7 +181,7 @@ async def test_a_pod_that_may_be_there_of_a_job_that_is_gone_is_waited_for() -> 
     state, second = await unanswered(server)
     state.seen("jobs", o.raw_job(trainingJobName="Same"), deleted=True)
     assert (state.undecided(second), state.predecessors(second)) == (1, [])
-    await reconciler(server, o.at(9), state)._settle_asked(KEY)
+    await applier(server, state).look_for_asked(KEY)
     assert (state.undecided(second), [pod.name for pod in state.predecessors(second)]) == (0, [f"{o.NAME}-1-algo-1"])
 
 
@@ -191,8 +191,18 @@ async def test_a_pod_that_was_not_made_is_waited_for_until_somebody_has_looked()
     state, second = await unanswered(server)
     state.seen("jobs", o.raw_job(trainingJobName="Same"), deleted=True)
     assert state.undecided(second) == 1
-    await reconciler(server, o.at(9), state)._settle_asked(KEY)
+    await applier(server, state).look_for_asked(KEY)
     assert (state.undecided(second), state.predecessors(second), state.name_holder(second)) == (0, [], None)
+
+
+async def test_a_stranger_s_pod_of_that_name_is_not_taken_for_the_one_that_was_asked_for() -> None:
+    server = Apiserver()
+    server.fails["create pods"] = Unreachable("no answer")
+    state, _ = await unanswered(server)
+    pod = f"{o.NAME}-1-algo-1"
+    server.objects["pods", pod] = {"metadata": {"namespace": o.NAMESPACE, "name": pod, "uid": "x"}}
+    await applier(server, state).look_for_asked(KEY)
+    assert (len(state.pods), state.asked.by(KEY)) == (0, [])
 
 
 async def test_a_pod_that_was_refused_holds_no_name() -> None:
@@ -317,10 +327,10 @@ async def test_the_plan_of_a_deleted_job_goes_although_a_node_does_not_answer() 
 # -- one pass
 
 
-def reconciler(server: Apiserver, now: datetime, state: State | None = None) -> Reconciler:
+def reconciler(server: Apiserver, now: datetime) -> Reconciler:
     nothing: Any = None
     return Reconciler(
-        state=state or State(),
+        state=State(),
         cluster=server,
         applier=nothing,
         deletion=nothing,

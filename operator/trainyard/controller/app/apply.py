@@ -8,6 +8,7 @@ import logging
 from collections.abc import Iterator
 
 from trainyard.api import names
+from trainyard.controller.adapters.cache import Key
 from trainyard.controller.adapters.cluster import CONFIG_MAPS, PODS, SERVICES, Cluster, Raw, Resource
 from trainyard.controller.adapters.errors import ClusterError, Conflict, NotFound, Refused, Throttled
 from trainyard.controller.adapters.sidecars import Sidecars
@@ -86,6 +87,14 @@ class Applier:
                 if isinstance(result, BaseException):
                     raise result
             size = min(size * 2, _LARGEST_BATCH)
+
+    async def look_for_asked(self, key: Key) -> None:
+        """Are the pods there whose creation was not answered? Another's of that name is none of our business."""
+        for job, pod in self._state.asked.by(key):
+            raw = await self._cluster.find(PODS, job.namespace, pod)
+            if raw is not None and read.texts(raw, "metadata", "labels").get(names.LABEL_JOB_UID) == job.uid:
+                self._state.seen("pods", raw)
+            self._state.asked.settle(job, pod)
 
     async def _make(self, job: Job, manifest: Raw) -> Raw:
         kind, name = manifest["kind"], manifest["metadata"]["name"]

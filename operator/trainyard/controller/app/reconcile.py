@@ -68,7 +68,7 @@ class Reconciler:
 
     async def reconcile(self, key: Key) -> float | None:
         """Seconds after which to look again though nothing has changed. Raises ClusterError for what may go better later."""
-        await self._settle_asked(key)
+        await self.applier.look_for_asked(key)
         left, uncleared = await self._clear(key)
         job = self.state.job(key)
         if job is None:
@@ -95,14 +95,6 @@ class Reconciler:
             raise error
         waits = [seconds for seconds in (decision.requeue_after, wait, left) if seconds is not None]
         return min(waits, default=None)
-
-    async def _settle_asked(self, key: Key) -> None:
-        """Are the pods there whose creation was not answered?"""
-        for job, pod in self.state.asked.by(key):
-            raw = await self.cluster.find(PODS, job.namespace, pod)
-            if raw is not None:
-                self.state.seen("pods", raw)
-            self.state.asked.settle(job, pod)
 
     async def _clear(self, key: Key) -> tuple[float | None, ClusterError | None]:
         """What is left of deleted jobs keeps nobody from looking at the one that is there."""

@@ -19,7 +19,18 @@ from hack.console import guarded
 from tests.bench.transfer import agent, limits, loads, measured, peers, sharded
 from tests.bench.transfer.channels import Load, check
 from tests.bench.transfer.measured import MIB, Contender, Row, Took, in_turns, pairs
-from tests.bench.transfer.servers import HERE, QuickServer, RealServer, Server, Way, cpu, in_memory, on_disk, serving
+from tests.bench.transfer.servers import (
+    HERE,
+    QuickServer,
+    RealServer,
+    Server,
+    Way,
+    cpu,
+    emptied,
+    in_memory,
+    on_disk,
+    serving,
+)
 
 AGENT = "agent"
 SLOW = frozenset({"aws s3 cp", "boto3"})
@@ -38,6 +49,7 @@ def contenders(
 ) -> list[Contender]:
     """The agent first. `who`: the peers; None: all. `within`: the beginning of every command."""
     right = check(load)
+    clear = emptied if load.limited else shutil.rmtree
     directory = scratch / "copied"
 
     def by(name: str) -> Callable[[], Took]:
@@ -51,14 +63,14 @@ def contenders(
                 took = measured.served(took, cpu(server) - before, server.stats())
                 right(directory)
             finally:
-                shutil.rmtree(directory)
+                clear(directory)
             return took
 
         return run
 
     def ours() -> Took:
         took = agent.stage(server, scratch / "job", bucket, load.prefix, right, within=within)
-        shutil.rmtree(scratch / "job")
+        clear(scratch / "job")
         return took
 
     names = [name for name in peers.downloads("", "", "", directory) if name not in load.without]

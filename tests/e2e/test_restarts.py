@@ -11,7 +11,7 @@ from tests.e2e.jobs import Job, eventually, manifest, path_of
 from tests.e2e.site import Desk, Site, open_desk
 
 # Long enough to be found in training, short enough to be waited for; it ends at SIGTERM.
-QUICK = {"seconds": "20", "term": "handle", "write": {"a": "b"}}
+QUICK = {"seconds": "45", "term": "handle", "write": {"a": "b"}}
 LONG = QUICK | {"seconds": "1000"}
 WHOLE = ["Starting", "Downloading", "Training", "Uploading", "Completed"]
 
@@ -43,7 +43,7 @@ def evicted(shared: Desk) -> dict[str, Job]:
     jobs = {
         "retried": shared.submit(manifest("retried", image, bucket, hyper=QUICK, **retry)),
         "spot": shared.submit(manifest("spot", image, bucket, hosts=2, hyper=QUICK, **spot)),
-        "neither": shared.submit(manifest("neither", image, bucket, hyper=QUICK)),
+        "neither": shared.submit(manifest("neither", image, bucket, hyper=LONG)),
     }
     for job in jobs.values():
         job.trains(within=180)

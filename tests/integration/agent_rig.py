@@ -76,6 +76,21 @@ def wait_for(what: str, check: Callable[[], Any], seconds: float = 30) -> Any:
     raise AssertionError(f"still waiting for {what} after {seconds} s")
 
 
+def command_of(pid: int) -> bytes:
+    """What that process was started as; nothing once it is gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+def replaced(path: Path, text: str) -> None:
+    """Swapped in whole, as the kubelet does it."""
+    part = path.with_name(f".{path.name}")
+    part.write_text(text)
+    part.rename(path)
+
+
 def children(pid: int) -> list[int]:
     """Processes that `pid` has started and that live."""
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
@@ -297,7 +312,7 @@ class Pod:
         )  # fmt: skip
 
     def write_plan(self) -> None:
-        (self.root / "plan.json").write_text(self.job.plan.to_json())
+        replaced(self.root / "plan.json", self.job.plan.to_json())
 
     def stage(self, *, code: int | None = 0) -> Report:
         """Runs `stage` to its end."""
@@ -319,6 +334,7 @@ class Pod:
         with (self.root / "sidecar.err").open("ab") as errors:
             self.process = subprocess.Popen(self.command("sidecar"), stderr=errors, start_new_session=True)
         wait_for("the sidecar", lambda: self.get("/healthz") == 200)
+        assert self.process.poll() in (None, 0), "another process answered"
 
     def get(self, path: str) -> int:
         return self.request("GET", path)[0]
@@ -383,9 +399,7 @@ class Pod:
 
     def annotate(self, name: str, content: dict[str, Any]) -> None:
         """As the kubelet shows an annotation: swapped in whole."""
-        part = self.root / "podinfo" / f".{name}"
-        part.write_text(json.dumps(content))
-        part.rename(self.root / "podinfo" / name)
+        replaced(self.root / "podinfo" / name, json.dumps(content))
 
     def released(self, seconds: float = 30) -> None:
         wait_for(f"the release of {self.host.name}", (self.state / "release").exists, seconds)
@@ -448,8 +462,8 @@ class Job:
         return self.pods[0]
 
     def set_credentials(self, access: str = ACCESS_KEY, secret: str = SECRET_KEY) -> None:
-        (self.credentials / "AWS_ACCESS_KEY_ID").write_text(access)
-        (self.credentials / "AWS_SECRET_ACCESS_KEY").write_text(secret)
+        replaced(self.credentials / "AWS_ACCESS_KEY_ID", access)
+        replaced(self.credentials / "AWS_SECRET_ACCESS_KEY", secret)
 
     def change(self, **fields: Any) -> None:
         self.plan = self.plan.but(**fields)

@@ -7,6 +7,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -144,13 +145,14 @@ def test_new_changed_and_renamed_files_go_up_and_vanished_ones_go(one: Job) -> N
     one.put("ck/restored", "ck/old")
     begin(one, {"step-1": b"one", "deep/er/step-1": b"x", "step-2.tmp.sagemaker-ignore": b"half"})
     in_s3(one, {"restored": b"ck/restored", "old": b"ck/old", "step-1": b"one", "deep/er/step-1": b"x"})
+    looked_again(one.pod)  # no marker comes or goes any more
     here = directory(one.pod)
     (here / "step-2.tmp.sagemaker-ignore").rename(here / "step-2")
     (here / "step-1").write_bytes(b"two")
     (here / "old").unlink()
     shutil.rmtree(here / "deep")
     in_s3(one, {"restored": b"ck/restored", "step-1": b"two", "step-2": b"half"})
-    assert kept(one.pod).deleted == 2
+    wait_for("both are counted", lambda: kept(one.pod).deleted == 2)
 
 
 def test_markers_tell_training_how_far_a_file_is(server: S3Server, tmp_path: Path) -> None:
@@ -177,6 +179,7 @@ def test_markers_tell_training_how_far_a_file_is(server: S3Server, tmp_path: Pat
 
 def test_a_file_that_is_being_written_goes_up_once_it_is_closed(one: Job) -> None:
     begin(one, {"first": b"1"})
+    in_s3(one, {"first": b"1"})
     with (directory(one.pod) / "growing").open("wb") as file:
         for _ in range(3):
             file.write(b"piece")
@@ -194,6 +197,9 @@ def test_another_users_file_goes_up_once_it_was_the_same_at_two_looks(
         pytest.skip("needs root and setpriv, to be without CAP_LEASE as in a pod")
     command = Pod.command
     monkeypatch.setattr(Pod, "command", lambda *given: ["setpriv", "--bounding-set=-lease", *command(*given)])
+    one.keep_checkpoints(
+        interval=3
+    )  # a look each 1.5 s: what is written after one must be there at the next, and other at that after it
     begin(one, {"mine": b"1"})
     in_s3(one, {"mine": b"1"})
     with (tmp_path / "theirs").open("wb") as file:
@@ -274,12 +280,12 @@ def test_a_host_that_dies_loses_no_more_than_the_interval_and_the_newest_file(
     one.pod.kill()
     died = time.monotonic()
     due = {name for name, moment in closed.items() if moment < died - interval}
-    saved = one.checkpoints()
+    again = next_attempt(one, tmp_path / "again")
+    assert again.stage().result is Result.STAGED
+    saved = one.checkpoints()  # with what was on its way in the moment of the end
     assert due
     assert due - {max(closed)} <= set(saved)
     assert all(content == name.encode() for name, content in saved.items())
-    again = next_attempt(one, tmp_path / "again")
-    assert again.stage().result is Result.STAGED
     assert local(again) == saved
 
 
@@ -360,6 +366,7 @@ def test_only_what_lies_in_the_directory_is_kept(one: Job, tmp_path: Path) -> No
 def test_a_file_where_a_directory_was_and_the_other_way_round_can_be_restored(one: Job, tmp_path: Path) -> None:
     begin(one, {"a": b"file", "b/c": b"below"})
     in_s3(one, {"a": b"file", "b/c": b"below"})
+    looked_again(one.pod)  # no marker comes or goes any more
     here = directory(one.pod)
     (here / "a").unlink()
     shutil.rmtree(here / "b")
@@ -410,6 +417,7 @@ def test_a_job_that_is_told_to_end_keeps_its_checkpoints(one: Job, reason: StopR
 
 def test_a_pod_that_is_deleted_while_training_ignores_sigterm_keeps_its_checkpoints(one: Job) -> None:
     slow(one)
+    one.timing = replace(one.timing, grace=3)  # time enough to write within it
     begin(one)
     wait_for("the first look", lambda: kept(one.pod).last_pass_at)
     one.pod.probing.clear()
@@ -504,6 +512,7 @@ def test_a_damaged_ledger_costs_an_upload_and_deletes_nothing(one: Job) -> None:
     one.put("ck/restored")
     begin(one, {"step-1": b"x"})
     in_s3(one, {"restored": b"ck/restored", "step-1": b"x"})
+    wait_for("the note of it", lambda: kept(one.pod).uploaded == 1)
     one.pod.kill()
     (one.pod.state / "checkpoints.db").write_bytes(b"no database at all" * 100)
     (directory(one.pod) / "restored").unlink()

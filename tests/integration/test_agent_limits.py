@@ -9,13 +9,14 @@ import resource
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
 from tests.bench.transfer.servers import QuickServer
-from tests.integration.agent_rig import Job, Pod, Proxy, S3Server, children, job, wait_for
+from tests.integration.agent_rig import Job, Pod, Proxy, S3Server, children, command_of, job, wait_for
 from tests.support.s3servers import Elsewhere
 from trainyard.api.report import Result
 
@@ -84,10 +85,10 @@ def helper(pod: Pod, role: str) -> int:
 
     def found() -> int | None:
         for child in children(supervisor):
-            words = Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")
-            reads = len(list(Path(f"/proc/{child}/task").iterdir())) > 1
-            if role.encode() in words and limited(child) and reads:
-                return child
+            with suppress(OSError):  # it may be about to end
+                reads = len(list(Path(f"/proc/{child}/task").iterdir())) > 1
+                if role.encode() in command_of(child).split(b"\0") and limited(child) and reads:
+                    return child
         return None
 
     return int(wait_for(f"the process {role}", found))

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.integration.agent_rig import Job, Pod, Proxy, S3Server, children, job, wait_for
+from tests.integration.agent_rig import Job, Pod, Proxy, S3Server, children, command_of, job, wait_for
 from trainyard.agent.adapters.credentials import KEEP_SECONDS
 from trainyard.api.report import Result, StopReason
 
@@ -143,17 +144,13 @@ def test_what_is_fetched_ahead_of_a_slow_reader_is_bounded(one: Job) -> None:
     one.put(*(f"data/{number}" for number in range(20)), body=bytes(16 * MIB))
     pipe(one)
     begins(one)
-    (process,) = wait_for("the process", lambda: [p for p in children(one.pod.process.pid) if b"pipe" in _command(p)])
+    (process,) = wait_for("the process", lambda: [p for p in children(one.pod.process.pid) if b"pipe" in command_of(p)])
     most = 0
     with fifo(one.pod, 0).open("rb", buffering=0) as file:
         while file.read(4 * MIB):
             most = max(most, _resident(process))
     assert 30 * MIB < most < 200 * MIB, most
     ends(one.pod)
-
-
-def _command(pid: int) -> bytes:
-    return Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
 def _resident(pid: int) -> int:
@@ -480,7 +477,7 @@ def test_credentials_that_are_taken_away_in_the_middle_of_the_stream_fail_the_jo
 def _pipe_process(one: Job) -> int:
     assert one.pod.process
     pid = one.pod.process.pid
-    return int(wait_for("the pipe process", lambda: [p for p in children(pid) if b"\0pipe\0" in _command(p)])[0])
+    return int(wait_for("the pipe process", lambda: [p for p in children(pid) if b"\0pipe\0" in command_of(p)])[0])
 
 
 def test_a_pipe_process_that_dies_between_epochs_is_started_again_unnoticed(one: Job) -> None:
@@ -515,9 +512,10 @@ def test_a_pipe_process_that_is_killed_again_and_again_fails_the_job(one: Job) -
 
     def gone() -> bool:
         nonlocal killed
-        for process in [p for p in children(one.pod.process.pid) if b"\0pipe\0" in _command(p)]:
-            os.kill(process, signal.SIGKILL)
-            killed += 1
+        for process in [p for p in children(one.pod.process.pid) if b"\0pipe\0" in command_of(p)]:
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+                killed += 1
         return refused(one.pod)
 
     wait_for("the refused probe", gone, 60)

@@ -249,7 +249,7 @@ def test_probes_after_a_wrong_guess_undo_it(one: Job) -> None:
 
 
 def test_s3_that_is_away_at_a_guess_lets_hold_go_and_commits_when_it_is_back(one: Job) -> None:
-    one.change(upload_hold_seconds=1)
+    one.change(upload_hold_seconds=3)
     begin(one, {"m": b"1"})
     one.set_credentials(secret="revoked")
     one.pod.training_ends(code=None)
@@ -278,7 +278,8 @@ def test_a_stuck_upload_process_is_given_up_and_leaves_nothing_behind(server: S3
     with job(server, tmp_path, f"b-{uuid4().hex}") as one:
         proxy = Proxy(server, limit=20_000_000)
         one.change(store=one.plan.store.but(endpoint_url=proxy.url))
-        one.timing = replace(one.timing, quiet=3)
+        one.timing = replace(one.timing, quiet=3, worker_stuck=15)
+        one.change(deletion_budget_seconds=60)
         begin(one, {"big": os.urandom(40_000_000)})
         one.pod.training_ends()
         assert proxy.held.wait(30)

@@ -262,7 +262,7 @@ def test_what_a_wrong_guess_sent_and_training_removed_is_removed_there_too(one: 
     one.put(MODEL + "foreign", body=b"theirs")
     begin(one, {"step-1": b"1", "best": b"first"})
     one.pod.training_ends(code=None)
-    wait_for("the guess", lambda: "best" in objects(one))
+    wait_for("the guess", lambda: one.pod.seen()["prepared"])
     one.pod.probe()
     wait_for("training again", lambda: one.pod.report().phase is Phase.TRAINING)
     (one.pod.ml / "model/step-1").unlink()

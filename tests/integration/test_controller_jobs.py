@@ -80,7 +80,7 @@ def settled_writes(operator: OperatorProcess) -> dict[str, float]:
     def settled() -> bool:
         nonlocal written
         before, written = written, operator.writes()
-        return before == written
+        return bool(written) and before == written
 
     eventually("the writes are over", settled, within=20, every=1.5)
     return written
@@ -90,9 +90,9 @@ def run_through(job: Job, pod: Manifest, code: int = 0) -> None:
     """Training, then over with the given exit code."""
     staged = o.staged()
     become(job, pod, staged | {"training": o.running(6), "hold": o.running(6)})
-    job.reaches("Training", within=15)
+    job.reaches("Training", within=30)
     become(job, pod, staged | {"training": o.ended(6, 60, code), "hold": o.running(6)})
-    job.reaches("Uploading", within=15)
+    job.reaches("Uploading", within=30)
     over = staged | {
         "training": o.ended(6, 60, code),
         "hold": o.ended(6, 70),
@@ -113,11 +113,11 @@ def table(said: str) -> dict[str, dict[str, str]]:
 def test_a_job_s_status_follows_its_pod(crds: Kubectl, namespace: str, operator: OperatorProcess) -> None:
     job = submit(crds, namespace, "follows")
     (pod,) = pods_made(job, 1)
-    job.reaches("Pending", within=10)
+    job.reaches("Pending", within=30)
     assert (job.condition("Ready")["reason"], job.condition("Reconciling")["status"]) == ("Unschedulable", "True")
     assert pod["metadata"]["ownerReferences"][0]["uid"]
     run_through(job, pod)
-    status = job.ends(within=15)
+    status = job.ends(within=30)
 
     assert [entry["status"] for entry in status["secondaryStatusTransitions"]][-4:] == [
         "Downloading",
@@ -128,7 +128,7 @@ def test_a_job_s_status_follows_its_pod(crds: Kubectl, namespace: str, operator:
     assert status["hosts"] == [{"name": "algo-1", "pod": "follows-1-algo-1", "objects": 7, "bytes": 700, "exitCode": 0}]
     annotations = job.pods[0]["metadata"]["annotations"]
     assert json.loads(annotations[names.ANNOTATION_TRAINING_ENDED]) == {"exitCode": 0, "reason": "Completed"}
-    eventually("the last Event", lambda: "Completed" in [event["reason"] for event in job.events], within=10)
+    eventually("the last Event", lambda: "Completed" in [event["reason"] for event in job.events], within=30)
     # Few, and no Warning but for what a person can do something about: nothing fits the pod.
     assert sorted((event["type"], event["reason"]) for event in job.events) == [
         ("Normal", "Completed"),
@@ -142,10 +142,10 @@ def test_kubectl_get_shows_every_column_of_a_job_that_trains_and_of_ones_that_ha
     training, completed, failed = jobs = [submit(crds, namespace, f"shown-{word}") for word in ("on", "well", "badly")]
     (pod,) = pods_made(training, 1)
     become(training, pod, o.staged() | {"training": o.running(6), "hold": o.running(6)})
-    training.reaches("Training", within=15)
+    training.reaches("Training", within=30)
     for job, code in ((completed, 0), (failed, 3)):
         run_through(job, *pods_made(job, 1), code)
-        job.ends(within=15)
+        job.ends(within=30)
     names_of = [job.name for job in jobs]
     seen, wide = (
         table(crds("get", "trainingjobs", *names_of, "-n", namespace, *more)) for more in ((), ("-o", "wide"))
@@ -179,7 +179,7 @@ def test_what_was_filled_in_and_what_has_no_effect_is_in_the_status_and_not_in_t
     network = {"securityGroupIDs": ["sg-1"], "subnets": ["subnet-1"]}
     job = submit(crds, namespace, "fillings", vpcConfig=network, stoppingCondition={})
     pods_made(job, 1)
-    eventually("the condition", lambda: job.condition("FieldsIgnored"), within=10)
+    eventually("the condition", lambda: job.condition("FieldsIgnored"), within=30)
     assert job.status["defaults"]["stoppingCondition.maxRuntimeInSeconds"] == 86400
     assert "resourceConfig.volumeSizeInGB" not in job.status["defaults"]
     assert job.resource["spec"]["stoppingCondition"] == {}
@@ -189,7 +189,7 @@ def test_what_was_filled_in_and_what_has_no_effect_is_in_the_status_and_not_in_t
         found = crds.list("events", namespace)
         return [event for event in found if event["reason"] == "FieldsIgnored"]
 
-    (event,) = eventually("the Event", events, within=10)
+    (event,) = eventually("the Event", events, within=30)
     assert (event["type"], event["message"]) == ("Warning", job.condition("FieldsIgnored")["message"])
 
 
@@ -197,9 +197,9 @@ def test_a_job_takes_few_writes(crds: Kubectl, namespace: str, operator: Operato
     before = settled_writes(operator)  # the last Event of another test's job may be on its way
     job = submit(crds, namespace, "few")
     (pod,) = pods_made(job, 1)
-    job.reaches("Pending", within=10)
+    job.reaches("Pending", within=30)
     run_through(job, pod)
-    job.ends(within=15)
+    job.ends(within=30)
 
     def made() -> dict[str, float]:
         return {
@@ -207,7 +207,7 @@ def test_a_job_takes_few_writes(crds: Kubectl, namespace: str, operator: Operato
         }
 
     # One Event more than a healthy job has: nothing fits the pod. Events follow the status.
-    eventually("the last Event", lambda: made().get("POST events") == 2, within=10)
+    eventually("the last Event", lambda: made().get("POST events") == 2, within=30)
     writes = made()
     assert writes.pop("PATCH trainingjobs") <= 5, writes
     assert writes == {"POST configmaps": 1, "PATCH configmaps": 1, "POST pods": 1, "PATCH pods": 1, "POST events": 2}
@@ -215,14 +215,14 @@ def test_a_job_takes_few_writes(crds: Kubectl, namespace: str, operator: Operato
 
 def waits_for_a_node(job: Job) -> None:
     pods_made(job, 1)
-    job.reaches("Pending", within=10)
+    job.reaches("Pending", within=30)
 
 
 def trains_in_silence(job: Job) -> None:
     """Its log cannot be read, as no kubelet has it: that is tried again and again, which is no reason for a write."""
     (pod,) = pods_made(job, 1)
     become(job, pod, o.staged() | {"training": o.running(6), "hold": o.running(6)})
-    job.reaches("Training", within=15)
+    job.reaches("Training", within=30)
 
 
 METRIC = {"name": "loss", "regex": "loss=([0-9.]+)"}
@@ -238,11 +238,13 @@ def test_nothing_is_written_while_nothing_changes(
 ) -> None:
     settle(submit(crds, namespace, slug(settle.__name__), **spec))
     written, versions = settled_writes(operator), resource_versions(crds, namespace)
+    # While there is something to see, a compare may be ahead of a watch.
+    missed = operator.metric("trainyard_watch_missed_total")
     for _ in range(12 if LONG else 2):  # one every five seconds
         compared_again(operator)
     assert operator.writes() == written
     assert resource_versions(crds, namespace) == versions
-    assert operator.metric("trainyard_watch_missed_total") == 0
+    assert operator.metric("trainyard_watch_missed_total") == missed
     assert operator.liveness() == "ok"
 
 
@@ -272,9 +274,9 @@ def test_a_pod_that_was_seen_and_is_deleted_is_a_loss_and_not_made_again(
 ) -> None:
     job = submit(crds, namespace, "lost")
     pods_made(job, 1)
-    eventually("the pod is recorded", lambda: job.status.get("hosts"), within=10)
+    eventually("the pod is recorded", lambda: job.status.get("hosts"), within=30)
     crds("delete", "pod", "lost-1-algo-1", "-n", namespace)
-    status = job.ends(within=15)
+    status = job.ends(within=30)
     assert status["failureReason"].startswith("InternalServerError: host algo-1 was lost")
     assert job.pods == []
 
@@ -282,18 +284,18 @@ def test_a_pod_that_was_seen_and_is_deleted_is_a_loss_and_not_made_again(
 def test_a_stop_deletes_pods_that_no_order_reaches(crds: Kubectl, namespace: str, operator: OperatorProcess) -> None:
     job = submit(crds, namespace, "stopped", hosts=2)
     pods_made(job, 2)
-    eventually("the pods are recorded", lambda: len(job.status.get("hosts", [])) == 2, within=10)
+    eventually("the pods are recorded", lambda: len(job.status.get("hosts", [])) == 2, within=30)
     job.stop()
-    status = job.ends(within=15)
+    status = job.ends(within=30)
     assert (status["trainingJobStatus"], "failureReason" in status) == ("Stopped", False)
     assert job.pods == []
 
 
 def test_a_stop_before_pods_makes_none(crds: Kubectl, namespace: str, operator: OperatorProcess) -> None:
     job = submit(crds, namespace, "never", kind="ml.not-there")
-    eventually("Accepted is False", lambda: job.condition("Accepted").get("status") == "False", within=10)
+    eventually("Accepted is False", lambda: job.condition("Accepted").get("status") == "False", within=30)
     job.stop()
-    assert job.ends(within=15)["trainingJobStatus"] == "Stopped"
+    assert job.ends(within=30)["trainingJobStatus"] == "Stopped"
     assert job.pods == []
 
 
@@ -312,8 +314,8 @@ def test_what_a_job_names_is_waited_for_and_then_missed(
     }
     crds.apply(role | {"spec": {"roleARN": f"{arn}late"}})
     pods_made(late, 1)
-    eventually("Accepted is True", lambda: late.condition("Accepted").get("status") == "True", within=10)
-    status = never.ends(within=20)
+    eventually("Accepted is True", lambda: late.condition("Accepted").get("status") == "True", within=30)
+    status = never.ends(within=30)
     assert f"{arn}no-role" in status["failureReason"]
 
 
@@ -323,9 +325,9 @@ def test_a_training_job_name_in_use_is_waited_for_however_long_that_takes(
     first = submit(crds, namespace, "first", trainingJobName="Same-Name")
     pods_made(first, 1)
     second = submit(crds, namespace, "second", trainingJobName="Same-Name")
-    eventually("it is told", lambda: second.condition("Accepted").get("reason") == "ResourceInUse", within=10)
+    eventually("it is told", lambda: second.condition("Accepted").get("reason") == "ResourceInUse", within=30)
     assert "TrainingJob first has it" in second.condition("Accepted")["message"]
-    for _ in range(2):
+    for _ in range(3):
         compared_again(operator)  # longer than an unknown InstanceType would be waited for
     assert (second.status["secondaryStatus"], second.pods) == ("Pending", [])
     first.delete()
@@ -337,7 +339,7 @@ def test_a_job_without_capacity_is_stopped_when_its_pending_time_is_over(crds: K
     alone.start()
     job = submit(crds, alone.namespace, "pending", hosts=2, stoppingCondition=limits)
     pods_made(job, 2)
-    job.reaches("Pending", within=10)
+    job.reaches("Pending", within=30)
     words = next(entry for entry in job.pods[0]["status"]["conditions"] if entry["type"] == "PodScheduled")["message"]
     alone.kill()
     alone.prelude = ahead(1800)
@@ -347,7 +349,7 @@ def test_a_job_without_capacity_is_stopped_when_its_pending_time_is_over(crds: K
     said = status["secondaryStatusTransitions"][-1]["statusMessage"]
     assert said.startswith("CapacityError: Unable to provision requested ML compute capacity.")
     assert words in said, "the scheduler's own words"
-    eventually("its pods are gone", lambda: job.pods == [], within=10)
+    eventually("its pods are gone", lambda: job.pods == [], within=30)
 
 
 def test_a_spot_job_is_stopped_when_waiting_and_running_took_too_long(crds: Kubectl, alone: OperatorProcess) -> None:
@@ -355,7 +357,7 @@ def test_a_spot_job_is_stopped_when_waiting_and_running_took_too_long(crds: Kube
     alone.start()
     job = submit(crds, alone.namespace, "waited", stoppingCondition=limits, enableManagedSpotTraining=True)
     pods_made(job, 1)
-    job.reaches("Pending", within=10)
+    job.reaches("Pending", within=30)
     alone.kill()
     alone.prelude = ahead(7200)
     alone.start()
@@ -417,15 +419,20 @@ def test_a_foreign_pod_of_the_same_name_is_left_alone_and_named(
     }
     crds.apply(foreign)
     job = submit(crds, namespace, "taken")
-    eventually("it is named", lambda: "taken-1-algo-1" in job.condition("Ready").get("message", ""), within=10)
+    eventually("it is named", lambda: "taken-1-algo-1" in job.condition("Ready").get("message", ""), within=30)
     assert job.condition("Ready")["reason"] == "PodsRefused"
     assert job.status["secondaryStatus"] == "Pending"
+
+
+def no_pods(kubectl: Kubectl, namespace: str) -> None:
+    kubectl("create", "quota", "none", "-n", namespace, "--hard=pods=0")
+    kubectl("wait", "quota/none", "-n", namespace, "--for=jsonpath={.status.hard.pods}=0", "--timeout=30s")
 
 
 @pytest.mark.parametrize(
     ("word", "obstacle"),
     [
-        ("exceeded quota", lambda k, n: k("create", "quota", "none", "-n", n, "--hard=pods=0")),
+        ("exceeded quota", no_pods),
         ("securityMode: restricted", lambda k, n: k("label", "ns", n, "pod-security.kubernetes.io/enforce=restricted")),
     ],
 )
@@ -435,7 +442,7 @@ def test_refused_pods_are_a_condition_and_no_storm(
     obstacle(crds, alone.namespace)
     alone.start()
     job = submit(crds, alone.namespace, "refused", hosts=8)
-    eventually("the refusal is shown", lambda: word in job.condition("Ready").get("message", ""), within=15)
+    eventually("the refusal is shown", lambda: word in job.condition("Ready").get("message", ""), within=30)
     assert (job.status["trainingJobStatus"], job.condition("Ready")["reason"]) == ("InProgress", "PodsRefused")
     compared_again(alone)
     assert alone.writes()["POST pods"] <= 2
@@ -456,7 +463,7 @@ def test_killed_at_any_write_each_pod_is_made_once(crds: Kubectl, alone: Operato
             pods_made(job, 6)
             all_recorded(job, 6)
             assert job.status["attempt"] == 1
-        eventually("the watch has seen them", lambda: len(births.seen) == 24, within=10)
+        eventually("the watch has seen them", lambda: len(births.seen) == 24, within=30)
         assert len({line.split("=")[0] for line in births.seen}) == 24
     finally:
         births.end()
@@ -466,7 +473,7 @@ def test_a_job_that_ran_while_the_operator_was_away_reads_the_same(crds: Kubectl
     alone.start()
     job = submit(crds, alone.namespace, "away")
     (pod,) = pods_made(job, 1)
-    eventually("the pod is recorded", lambda: job.status.get("hosts"), within=10)
+    eventually("the pod is recorded", lambda: job.status.get("hosts"), within=30)
     alone.kill()
     over = o.staged() | {
         "training": o.ended(6, 60),
@@ -485,7 +492,7 @@ def test_a_stale_copy_is_read_again_and_the_status_still_written(crds: Kubectl, 
     alone.start()
     job = submit(crds, alone.namespace, "conflict")
     (pod,) = pods_made(job, 1)
-    eventually("the pod is recorded", lambda: job.status.get("hosts"), within=10)
+    eventually("the pod is recorded", lambda: job.status.get("hosts"), within=30)
     alone.signal(signal.SIGSTOP)
     try:
         become(job, pod, o.staged() | {"training": o.running(6), "hold": o.running(6)})

@@ -32,7 +32,7 @@ EVERY = 1 if os.environ.get("TRAINYARD_LONG") == "1" else 12
 TURN = int(os.environ.get("TRAINYARD_TURN") or datetime.now(UTC).toordinal())
 AT_ONCE = 3
 LOOK_S = 0.1
-DEADLINE_S = 60.0
+DEADLINE_S = 180.0
 Point = tuple[int, bool]
 
 

@@ -119,7 +119,7 @@ def test_files_that_are_damaged_on_every_way_to_algo_1_are_kept_apart_by_their_h
 
 
 def test_a_host_that_is_killed_while_its_files_are_read_is_read_again(two: Job) -> None:
-    two.timing = replace(two.timing, read=1, peer_lost=30)  # a start may take a while
+    two.timing = replace(two.timing, read=3, peer_lost=30)  # a start may take a while
     with between(two) as proxy:
         first, second = begin(two)
         proxy.faults.append(Fault(ARCHIVE, None, down="stall", at=LARGE // 2))

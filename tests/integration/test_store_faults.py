@@ -22,6 +22,7 @@ from trainyard.agent.adapters import s3xml
 from trainyard.agent.adapters.s3http import S3Http
 from trainyard.agent.app import publish
 from trainyard.agent.app.patience import Patience
+from trainyard.agent.app.pipe import AHEAD
 from trainyard.agent.app.store import Store
 from trainyard.agent.errors import StoreFault
 from trainyard.agent.ports import Credentials
@@ -155,8 +156,8 @@ def test_a_trickle_is_no_stall(one: Job, proxy: FaultProxy) -> None:
 
 
 def test_a_slow_download_says_how_slow_it_is_and_goes_on(one: Job, proxy: FaultProxy) -> None:
-    content = data(one, {"slow": 40_000})
-    proxy.faults.append(Fault(GET_DATA, None, down="slow", rate=4000))
+    content = data(one, {"slow": 60_000})
+    proxy.faults.append(Fault(GET_DATA, None, down="slow", rate=6000))
     one.timing = replace(one.timing, pace=2)
     one.pod.start()
     stage = one.pod.stage_in_background()
@@ -571,7 +572,7 @@ def streams(one: Job, sizes: dict[str, int]) -> bytes:
 
 
 def test_a_stream_that_waits_for_s3_says_so_while_it_does(one: Job, proxy: FaultProxy) -> None:
-    content = streams(one, {"a": BIG, "b": 5000})
+    content = streams(one, {"a": AHEAD + BIG, "b": 5000})  # not all of it can be there already
     proxy.faults.append(Fault(GET_DATA, None, answer=(503, "SlowDown")))
     path = one.pod.ml / "input/data/train_0"
     reader = ThreadPoolExecutor(1).submit(path.read_bytes)

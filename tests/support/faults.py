@@ -125,6 +125,7 @@ class FaultProxy:
         host, _, port = self.target.removeprefix("http://").partition(":")
         self._address = (host, int(port))
         self._dice = random.Random(self.seed)
+        self._pauses = random.Random(self.seed)  # of its own: when they are drawn depends on the clock
         self._listener = socket.create_server(self.listen)
         # Small, so that a slow proxy is seen to be slow.
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 18)
@@ -175,7 +176,7 @@ class FaultProxy:
         if fault.answer:
             async for _ in _body(client[0], request):
                 pass
-            await asyncio.sleep(self._dice.uniform(*fault.wait))
+            await asyncio.sleep(self._pauses.uniform(*fault.wait))
             client[1].write(_made_up(*fault.answer, fault.location))
             await client[1].drain()
             return True
@@ -191,7 +192,7 @@ class FaultProxy:
         answer = await _head(upstream.reader)
         if answer is None:
             return False
-        await asyncio.sleep(self._dice.uniform(*fault.wait))
+        await asyncio.sleep(self._pauses.uniform(*fault.wait))
         nothing = named.startswith("HEAD") or answer.line.split(" ")[1] in {"204", "304"}
         content = _nothing() if nothing else _body(upstream.reader, answer, answer=True)
         if fault.reset == "after":

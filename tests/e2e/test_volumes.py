@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -89,6 +90,7 @@ def volume(desk: Desk) -> Iterator[str]:
     desk.kubectl.apply({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name}, "spec": spec})
     yield name
     desk.kubectl("delete", "persistentvolume", name, "--wait=false", "--ignore-not-found")
+    shutil.rmtree(f"/var/tmp/{name}", ignore_errors=True)  # where the node is this machine
 
 
 def claim(desk: Desk, volume: str, **labels: str) -> None:

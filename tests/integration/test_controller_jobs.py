@@ -33,7 +33,9 @@ def namespace(crds: Kubectl) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def operator(crds: Kubectl, namespace: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OperatorProcess]:
-    process = OperatorProcess(crds.kubeconfig, namespace, tmp_path_factory.mktemp("operator") / "log")
+    # What a job names is waited for longer than a busy machine takes for the next command.
+    patient = {"TRAINYARD_REFERENCE_TIMEOUT_SECONDS": "8"}
+    process = OperatorProcess(crds.kubeconfig, namespace, tmp_path_factory.mktemp("operator") / "log", patient)
     process.start()
     yield process
     process.kill()

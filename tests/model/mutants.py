@@ -100,6 +100,10 @@ def _a_deleted_job_s_name_is_free(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(State, "predecessors", lambda *_: [])
 
 
+def _what_was_decided_is_done(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(State, "may_begin", lambda *_: True)
+
+
 def _a_stop_is_not_an_end(patch: pytest.MonkeyPatch) -> None:
     left = tuple(each for each in policies.POLICIES if each is not policies.stopped_hosts_over)
     patch.setattr(policies, "POLICIES", left)
@@ -140,6 +144,9 @@ ONE_NAME = Scope(
     jobs=(JobKind("a", training_name="x"), JobKind("b", training_name="x")),
     users=(("create a", "delete a"), ("create b",)),
 )
+AT_ONCE = replace(
+    ONE_NAME, name="a pass of each at once", users=(("create a",), ("create b",)), workers=2, interrupts=True
+)
 LEADERS = Scope("two leaders", path=COARSE, codes=(0,), operators=2, users=(("create a", "stop a"),), losses=1)
 
 # An operator is about to delete the plan of a deleted job; the other one may do it first, and then make the next job's.
@@ -165,6 +172,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant("a plan that was there is taken without asking", "N3", LEADERS, _a_late_plan_is_taken_as_it_is),
     Mutant("deleted jobs are forgotten", "configmaps", DELETE, _deleted_jobs_are_forgotten),
     Mutant("a name is free as soon as its job is deleted", "N3", ONE_NAME, _a_deleted_job_s_name_is_free),
+    Mutant("pods are made whatever others did since that was decided", "N3", AT_ONCE, _what_was_decided_is_done),
     Mutant("a stop never ends", "N1", STOP, _a_stop_is_not_an_end),
     Mutant("every look is written down", "more than", replace(PLAIN, most_states=500), _every_write_has_a_new_time),
     Mutant("exit codes do not matter", "N2", PLAIN, _exit_codes_do_not_matter),

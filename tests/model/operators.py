@@ -149,7 +149,7 @@ class Runner:
     def _build(self) -> dict[str, Any]:
         port: Any = self._port
         state, memories, quiet = State(), Memories(), _Anything()
-        applier = Applier(state, port, _Sidecars())
+        applier = Applier(state, port, _Sidecars(), port.changed)
         deletion = Deletion(state, port, applier, port.clock)
         reconciler = Reconciler(
             state=state,

@@ -210,6 +210,13 @@ LONG = (
     ),
     replace(LEASE, name="the lease is lost, and a pod", losses=1, jobs=(JobKind("a", retries=1),)),
     replace(ONE_NAME, name="two jobs, one trainingJobName, a fault", faults=1),
+    replace(
+        ONE_NAME,
+        name="two jobs, one trainingJobName, events within a pass of each at once, far from the start",
+        workers=2,
+        interrupts=True,
+        depth=10,
+    ),
     replace(GANG_LOSS, name="two hosts, one lost at any time", opening=MADE, loss_kinds=LOSS.loss_kinds),
     GANG_STOP,
     replace(GANG_FAULT, name="two hosts, two crashes", faults=2),

@@ -65,7 +65,7 @@ class OperatorProcess:
             "TRAINYARD_HEALTH_PORT": str(self.health),
             "TRAINYARD_METRICS_PORT": str(self.metrics),
             "TRAINYARD_RESYNC_SECONDS": "5",
-            "TRAINYARD_REFERENCE_TIMEOUT_SECONDS": "8",
+            "TRAINYARD_REFERENCE_TIMEOUT_SECONDS": "4",
             "TRAINYARD_LEASE_DURATION_SECONDS": "4",
             "TRAINYARD_LEASE_RENEW_SECONDS": "3",
             "TRAINYARD_LEASE_RETRY_SECONDS": "1",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -14,6 +14,7 @@ import pytest
 from tests.support import objects as o
 from trainyard.api import names
 from trainyard.api.report import TrainingEnd
+from trainyard.controller.adapters.cache import Key
 from trainyard.controller.adapters.cluster import CONFIG_MAPS, PODS, SERVICES, Resource
 from trainyard.controller.adapters.errors import ClusterError, Conflict, Refused, Throttled, Unreachable
 from trainyard.controller.adapters.events import BURST, Events
@@ -38,7 +39,7 @@ KEY = (o.NAMESPACE, o.NAME)
 
 
 class Apiserver:
-    """Objects by plural and name; `fails` are raised by the verb and plural they are named for."""
+    """Objects by plural and name; `fails` are raised by the verb and plural, or also the name, that they are named for."""
 
     def __init__(self, *objects: tuple[Resource, dict[str, Any]]) -> None:
         self.objects = {(kind.plural, raw["metadata"]["name"]): raw for kind, raw in objects}
@@ -47,7 +48,7 @@ class Apiserver:
 
     def _said(self, verb: str, kind: Resource, name: str) -> None:
         self.log.append(f"{verb} {kind.plural} {name}".strip())
-        if (error := self.fails.get(f"{verb} {kind.plural}")) is not None:
+        if (error := self.fails.get(f"{verb} {kind.plural}") or self.fails.get(self.log[-1])) is not None:
             raise error
 
     async def list(self, kind: Resource, _namespace: str = "", selector: str = "", **_: Any) -> AsyncIterator[Any]:
@@ -88,8 +89,16 @@ class Deaf:
         return None
 
 
-def applier(server: Apiserver, state: State | None = None) -> Applier:
-    return Applier(state or State(), server, Deaf())
+def knowing_the_job() -> State:
+    state = State()
+    state.seen("jobs", o.raw_job())
+    return state
+
+
+def applier(
+    server: Apiserver, state: State | None = None, changed: Callable[[Key], object] = lambda _: None
+) -> Applier:
+    return Applier(state or knowing_the_job(), server, Deaf(), changed)
 
 
 def making(job: Job, **role: Any) -> Actions:
@@ -157,15 +166,15 @@ class Silent(Apiserver):
 async def unanswered(server: Apiserver) -> tuple[State, Job]:
     """What an operator knows of a job whose pod may be there or not, and another job with its trainingJobName."""
     state = State()
-    other = o.raw_job(trainingJobName="Same")
-    other["metadata"] = other["metadata"] | {"name": "other", "uid": "0"}
-    for raw in (o.raw_job(trainingJobName="Same"), other):
-        state.seen("jobs", raw)
-    job, second = state.job(KEY), state.job((o.NAMESPACE, "other"))
+    state.seen("jobs", o.raw_job(trainingJobName="Same"))
+    job = state.job(KEY)
     assert job is not None
-    assert second is not None
     with pytest.raises(ClusterError):
         await applier(server, state).apply(job, making(job))
+    # Of the same second, and it would come first by its uid.
+    state.seen("jobs", beside(uid="0"))
+    second = state.job((o.NAMESPACE, "other"))
+    assert second is not None
     return state, second
 
 
@@ -208,11 +217,102 @@ async def test_a_stranger_s_pod_of_that_name_is_not_taken_for_the_one_that_was_a
 async def test_a_pod_that_was_refused_holds_no_name() -> None:
     server = Apiserver()
     server.fails["create pods"] = Refused("quota", 403)
-    state = State()
+    state = knowing_the_job()
     job = o.job()
     with pytest.raises(NotOurs):
         await applier(server, state).apply(job, making(job))
     assert state.asked.by(KEY) == []
+
+
+async def test_who_waited_for_a_pod_that_is_not_there_goes_on_at_once() -> None:
+    server, woken = Apiserver(), list[Key]()
+    server.fails["create pods"] = Throttled("gateway timeout")
+    state, second = await unanswered(server)
+    await applier(server, state, woken.append).look_for_asked(KEY)
+    assert woken == [(o.NAMESPACE, second.name)]
+
+
+async def test_who_waited_for_a_pod_that_is_refused_then_goes_on_at_once() -> None:
+    server, state, woken = Apiserver(), State(), list[Key]()
+    server.fails["create pods"] = Refused("quota", 403)
+    state.seen("jobs", o.raw_job(trainingJobName="Same"))
+    state.seen("jobs", beside(uid="z"))
+    job = state.job(KEY)
+    assert job is not None
+    with pytest.raises(NotOurs):
+        await applier(server, state, woken.append).apply(job, making(job))
+    assert woken == [(o.NAMESPACE, "other")]
+
+
+async def test_a_look_that_fails_keeps_in_mind_what_it_did_not_see_and_nothing_else() -> None:
+    server, state, job = Apiserver(), knowing_the_job(), o.job(hosts=2)
+    for host in (1, 2):
+        state.asked.add(job, f"{o.NAME}-1-algo-{host}")
+    server.fails[f"find pods {o.NAME}-1-algo-2"] = Throttled("later")
+    with pytest.raises(Throttled):
+        await applier(server, state).look_for_asked(KEY)
+    assert [pod for _, pod in state.asked.by(KEY)] == [f"{o.NAME}-1-algo-2"]
+
+
+# -- what happens between a decision and its pods
+
+
+class Interrupted(Apiserver):
+    """Something happens while the plan is made."""
+
+    happens: Callable[[], object] = staticmethod(lambda: None)
+
+    async def create(self, kind: Resource, manifest: dict[str, Any]) -> dict[str, Any]:
+        if kind == CONFIG_MAPS:
+            self.happens()
+        return await super().create(kind, manifest)
+
+
+def beside(uid: str) -> dict[str, Any]:
+    """Another job, of the same second and trainingJobName."""
+    other = o.raw_job(trainingJobName="Same")
+    return other | {"metadata": other["metadata"] | {"name": "other", "uid": uid}}
+
+
+async def makes_no_pod(server: Interrupted, state: State) -> None:
+    job = state.job(KEY)
+    assert job is not None
+    with pytest.raises(Conflict):
+        await applier(server, state).apply(job, making(job))
+    assert not [said for said in server.log if said.startswith("create pods")]
+    assert state.asked.by(KEY) == []
+
+
+async def test_a_job_that_is_deleted_while_its_plan_is_made_gets_no_pods() -> None:
+    server, state, raw = Interrupted(), State(), o.raw_job(trainingJobName="Same")
+    state.seen("jobs", raw)
+    server.happens = lambda: state.seen("jobs", raw, deleted=True)
+    await makes_no_pod(server, state)
+
+
+async def test_a_job_of_a_name_with_which_another_one_has_begun_meanwhile_gets_no_pods() -> None:
+    server, state = Interrupted(), State()
+    state.seen("jobs", o.raw_job(trainingJobName="Same"))
+    state.seen("jobs", beside(uid="z"))  # it would have to wait, had it not been seen first
+    other = state.job((o.NAMESPACE, "other"))
+    assert other is not None
+    server.happens = lambda: state.asked.add(other, "other-1-algo-1")
+    await makes_no_pod(server, state)
+
+
+async def test_a_job_waits_for_a_pod_that_may_be_there_of_one_that_was_deleted_meanwhile() -> None:
+    server, state, raw = Interrupted(), State(), beside(uid="z")
+    state.seen("jobs", o.raw_job(trainingJobName="Same"))
+    state.seen("jobs", raw)
+    other = state.job((o.NAMESPACE, "other"))
+    assert other is not None
+
+    def asks_and_goes() -> None:
+        state.asked.add(other, "other-1-algo-1")
+        state.seen("jobs", raw, deleted=True)
+
+    server.happens = asks_and_goes
+    await makes_no_pod(server, state)
 
 
 # -- plans
@@ -531,6 +631,18 @@ def trains(**more: Any) -> dict[str, Any]:
 def has_ended() -> dict[str, Any]:
     ended = o.staged() | {"training": o.ended(6, 60), "hold": o.ended(6, 70)}
     return o.raw_pod(status={"phase": "Succeeded"}, containers=ended | {"sidecar": o.ended(2, 70, message=o.report())})
+
+
+async def test_a_pod_that_cannot_be_looked_for_keeps_nobody_from_telling_how_the_job_goes_on() -> None:
+    rig = Rig(o.raw_job(), trains())
+    pod = f"{o.NAME}-9-algo-1"
+    rig.state.asked.add(o.job(), pod)
+    rig.server.fails[f"find pods {pod}"] = Throttled("later")
+    assert await rig.passes() == "later"
+    assert rig.status["secondaryStatus"] == "Training"
+    rig.server.fails.clear()
+    assert await rig.passes(seconds=20) == ""
+    assert rig.state.asked.by(KEY) == []
 
 
 async def test_a_webhook_that_is_down_is_told_once_when_it_stays_down() -> None:

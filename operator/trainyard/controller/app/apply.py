@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from trainyard.api import names
 from trainyard.controller.adapters.cache import Key
@@ -32,10 +32,14 @@ class NotOurs(Exception):  # noqa: N818 - a fact, not a fault
 
 
 class Applier:
-    def __init__(self, state: State, cluster: Cluster, sidecars: Sidecars) -> None:
+    def __init__(
+        self, state: State, cluster: Cluster, sidecars: Sidecars, changed: Callable[[Key], object] = lambda _: None
+    ) -> None:
+        """`changed` is told of jobs that need wait no longer."""
         self._state = state
         self._cluster = cluster
         self._sidecars = sidecars
+        self._changed = changed
 
     async def apply(self, job: Job, actions: Actions) -> None:
         """Raises NotOurs if a child cannot be made, ClusterError for what may go better later. No order waits for it."""
@@ -74,15 +78,17 @@ class Applier:
         size = 1
         while manifests:
             batch, manifests = manifests[:size], manifests[size:]
+            if not self._state.may_begin(job):
+                raise Conflict(f"TrainingJob {job.name} may no longer have the pods that were decided upon")
+            # Nothing may be waited for before this: from here on others see that it begins.
             for manifest in batch:
                 self._state.asked.add(job, manifest["metadata"]["name"])
             made = await asyncio.gather(*(self._make(job, manifest) for manifest in batch), return_exceptions=True)
             for manifest, result in zip(batch, made, strict=True):
-                if not isinstance(result, BaseException):
-                    self._state.seen("pods", result)
-                elif not isinstance(result, NotOurs):
-                    continue
-                self._state.asked.settle(job, manifest["metadata"]["name"])
+                if isinstance(result, NotOurs):
+                    self._settle(job, manifest["metadata"]["name"], None)
+                elif not isinstance(result, BaseException):
+                    self._settle(job, manifest["metadata"]["name"], result)
             for result in made:
                 if isinstance(result, BaseException):
                     raise result
@@ -90,11 +96,26 @@ class Applier:
 
     async def look_for_asked(self, key: Key) -> None:
         """Are the pods there whose creation was not answered? Another's of that name is none of our business."""
-        for job, pod in self._state.asked.by(key):
-            raw = await self._cluster.find(PODS, job.namespace, pod)
-            if raw is not None and read.texts(raw, "metadata", "labels").get(names.LABEL_JOB_UID) == job.uid:
-                self._state.seen("pods", raw)
-            self._state.asked.settle(job, pod)
+        asked = self._state.asked.by(key)
+        answers = await asyncio.gather(
+            *(self._cluster.find(PODS, job.namespace, pod) for job, pod in asked), return_exceptions=True
+        )
+        for (job, pod), raw in zip(asked, answers, strict=True):
+            if not isinstance(raw, BaseException):
+                ours = read.texts(raw, "metadata", "labels").get(names.LABEL_JOB_UID) == job.uid
+                self._settle(job, pod, raw if ours else None)
+        for raw in answers:
+            if isinstance(raw, BaseException):
+                raise raw
+
+    def _settle(self, job: Job, pod: str, raw: Raw | None) -> None:
+        """It is known what became of that pod. If there is none, whoever waited for just that may go on."""
+        if raw is not None:
+            self._state.seen("pods", raw)
+        self._state.asked.settle(job, pod)
+        if raw is None:
+            for key in self._state.waiting_for(job.namespace, job.training_job_name) - {(job.namespace, job.name)}:
+                self._changed(key)
 
     async def _make(self, job: Job, manifest: Raw) -> Raw:
         kind, name = manifest["kind"], manifest["metadata"]["name"]

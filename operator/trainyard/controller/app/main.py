@@ -68,7 +68,7 @@ class Operator:
         )
         metrics.training.source = self._logscan.live.series
         self._events = Events(cluster, settings.identity, time.monotonic)
-        applier = Applier(self._state, cluster, self._sidecars)
+        applier = Applier(self._state, cluster, self._sidecars, self._queue.add)
         self._deletion = Deletion(self._state, cluster, applier, _utc)
         self._services = Services(self._state, cluster, self._events, _utc)
         self._reconciler = Reconciler(

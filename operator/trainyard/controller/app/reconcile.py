@@ -68,7 +68,6 @@ class Reconciler:
 
     async def reconcile(self, key: Key) -> float | None:
         """Seconds after which to look again though nothing has changed. Raises ClusterError for what may go better later."""
-        await self.applier.look_for_asked(key)
         left, uncleared = await self._clear(key)
         job = self.state.job(key)
         if job is None:
@@ -98,8 +97,13 @@ class Reconciler:
 
     async def _clear(self, key: Key) -> tuple[float | None, ClusterError | None]:
         """What is left of deleted jobs keeps nobody from looking at the one that is there."""
+        unknown: ClusterError | None = None
         try:
-            return await self.deletion.clear(key), None
+            await self.applier.look_for_asked(key)
+        except ClusterError as error:
+            unknown = error
+        try:
+            return await self.deletion.clear(key), unknown
         except Conflict:
             raise
         except ClusterError as error:

@@ -111,9 +111,9 @@ class State:
         for pod in self.pods.group((job.namespace, job.uid)):
             if pod.gone:
                 self.pods.drop((pod.namespace, pod.name))
-        return {key} | self._waiting_for(job.namespace, job.training_job_name)
+        return {key} | self.waiting_for(job.namespace, job.training_job_name)
 
-    def _waiting_for(self, namespace: str, training_job_name: str) -> set[Key]:
+    def waiting_for(self, namespace: str, training_job_name: str) -> set[Key]:
         """Whoever waited for this name may go on."""
         return {(job.namespace, job.name) for job in self.jobs.group((namespace, training_job_name))}
 
@@ -160,9 +160,7 @@ class State:
             self._uids.setdefault(owner, set()).add(pod.job_uid)
             self.pods.put(key, uid, version, as_gone(pod))
             return owner_key(owner)
-        return (
-            owner_key(owner) | self._waiting_for(pod.namespace, pod.training_job_name) if known is not None else set()
-        )
+        return owner_key(owner) | self.waiting_for(pod.namespace, pod.training_job_name) if known is not None else set()
 
     def claim(self, job: Job, host: str, raw: Any) -> bool:
         """A pod that the apiserver has under the name that is recorded for this host, though it was not seen, or seen to go: its
@@ -226,6 +224,11 @@ class State:
         """How many pods of others, gone by now, with this one's trainingJobName may be there though nothing has told of them."""
         others = self.asked.named(job.namespace, job.training_job_name)
         return sum(other.uid != job.uid and self._is_gone(other.namespace, other.name, other.uid) for other in others)
+
+    def may_begin(self, job: Job) -> bool:
+        """Is it still there, and does nobody else write to its place? Between a decision and its pods other jobs have their passes."""
+        in_the_way = self.name_holder(job) is not None or self.undecided(job) or self.predecessors(job)
+        return not in_the_way and not self._is_gone(job.namespace, job.name, job.uid)
 
     def predecessors(self, job: Job) -> list[Pod]:
         """What deleted jobs have left behind: pods that have the names of this one's, or that may still write to its place in S3."""

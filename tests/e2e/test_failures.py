@@ -141,7 +141,7 @@ def test_a_bucket_that_does_not_exist_is_named(desk: Desk) -> None:
             "no-bucket", desk.images["test-train"], desk.bucket, channels=[channel("train", "s3://no-such-bucket/a")]
         )
     )
-    status = desk.fails_within(job, 60)
+    status = desk.fails_within(job, 30)
     assert status["failureReason"].startswith("ClientError: ")
     assert "no-such-bucket" in status["failureReason"]
 
@@ -149,7 +149,7 @@ def test_a_bucket_that_does_not_exist_is_named(desk: Desk) -> None:
 def test_an_output_bucket_that_does_not_exist_fails_before_training(desk: Desk) -> None:
     spec = manifest("no-out", desk.images["test-train"], desk.bucket)
     spec["spec"]["outputDataConfig"]["s3OutputPath"] = "s3://no-such-bucket/out"
-    status = desk.fails_within(desk.submit(spec), 60)
+    status = desk.fails_within(desk.submit(spec), 30)
     assert status["failureReason"].startswith("ClientError: ")
     assert "no-such-bucket" in status["failureReason"]
     assert "Training" not in path_of(status)
@@ -157,7 +157,7 @@ def test_an_output_bucket_that_does_not_exist_fails_before_training(desk: Desk) 
 
 def test_missing_credentials_name_the_secret_and_how_to_make_it(desk: Desk) -> None:
     desk.role("default", secret="nowhere")
-    status = desk.fails_within(desk.submit(manifest("no-secret", desk.images["test-train"], desk.bucket)), 60)
+    status = desk.fails_within(desk.submit(manifest("no-secret", desk.images["test-train"], desk.bucket)), 30)
     assert status["failureReason"].startswith("ClientError: ")
     assert '"nowhere"' in status["failureReason"]
     assert "kubectl create secret" in status["failureReason"]
@@ -166,7 +166,7 @@ def test_missing_credentials_name_the_secret_and_how_to_make_it(desk: Desk) -> N
 def test_wrong_credentials_are_told_as_no_access(desk: Desk) -> None:
     desk.secret("wrong", "nobody", "nothing-at-all")
     desk.role("default", secret="wrong")
-    status = desk.fails_within(desk.submit(manifest("no-access", desk.images["test-train"], desk.bucket)), 60)
+    status = desk.fails_within(desk.submit(manifest("no-access", desk.images["test-train"], desk.bucket)), 30)
     assert status["failureReason"].startswith("ClientError: ")
     assert "wrong" in status["failureReason"]
 
@@ -176,7 +176,7 @@ def test_an_unknown_instance_type_is_a_condition_and_a_failed_job(desk: Desk) ->
     spec["spec"]["resourceConfig"]["instanceType"] = "ml.no.such"
     job = desk.submit(spec)
     eventually("Accepted is False", lambda: job.condition("Accepted").get("status") == "False", within=10)
-    status = desk.fails_within(job, 60)
+    status = desk.fails_within(job, 30)
     assert "ml.no.such" in status["failureReason"]
     assert "InstanceType" in status["failureReason"]
     assert job.pods == []
@@ -186,7 +186,7 @@ def test_an_unknown_role_is_a_condition_and_a_failed_job(desk: Desk) -> None:
     arn = "arn:aws:iam::123456789012:role/none"
     job = desk.submit(manifest("no-role", desk.images["test-train"], desk.bucket, roleARN=arn))
     eventually("Accepted is False", lambda: job.condition("Accepted").get("status") == "False", within=10)
-    status = desk.fails_within(job, 60)
+    status = desk.fails_within(job, 30)
     assert arn in status["failureReason"]
     assert "ExecutionRole" in status["failureReason"]
 

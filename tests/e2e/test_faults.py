@@ -99,7 +99,7 @@ def test_a_stage_that_is_killed_over_and_over_fails_the_job_and_says_so_meanwhil
             desk.kill_container(job, "stage")
             if times == 1:  # the kubelet begins to take its time
                 desk.eventually_says(job, "it was killed (exit code 137, Error) and is started again", within=30)
-        status = desk.fails_within(job, 60)
+        status = desk.fails_within(job, 30)
     expected = "InternalServerError: staging on host algo-1 ended 3 times without a report (exit code 137, Error)"
     assert status["failureReason"].startswith(expected)
     desk.pods_are_over(job)

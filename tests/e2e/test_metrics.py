@@ -11,7 +11,7 @@ from tests.e2e.jobs import Job, Manifest, eventually, manifest
 from tests.e2e.site import Desk
 
 # A log line must be on the endpoint, and the last one in the status, within so many seconds.
-SOON = 15
+SOON = 5
 NUMBER = r"([-+]?[0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?)"
 LOSS = {"name": "train:loss", "regex": rf"epoch \d+ loss={NUMBER}"}
 # As DescribeTrainingJob shows them for SageMaker's XGBoost.

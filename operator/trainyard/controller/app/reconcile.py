@@ -96,7 +96,8 @@ class Reconciler:
         return min(waits, default=None)
 
     async def _clear(self, key: Key) -> tuple[float | None, ClusterError | None]:
-        """What is left of deleted jobs keeps nobody from looking at the one that is there."""
+        """What was asked for is looked for, and what deleted jobs have left goes. Trouble with either keeps nobody from looking at the job
+        that is there."""
         unknown: ClusterError | None = None
         try:
             await self.applier.look_for_asked(key)

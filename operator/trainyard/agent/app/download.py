@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from functools import partial
@@ -22,6 +23,7 @@ from trainyard.agent.app.hot import Hot
 from trainyard.agent.app.patience import Patience
 from trainyard.agent.app.proofs import Proofs
 from trainyard.agent.app.store import Store
+from trainyard.agent.core import layout
 from trainyard.agent.ports import Body
 
 log = logging.getLogger(__name__)
@@ -30,6 +32,8 @@ RANGE = 8 * MIB
 LARGE = MIB
 """Of requests for more bytes our own engine makes only a few at once, as they are in memory."""
 FEW = 8
+ABREAST = 4
+"""Large files on their way together: writes to one file follow each other, while those to several need not."""
 REMEMBERED = 10_000
 
 
@@ -73,7 +77,7 @@ class Downloader:
         files.make_directory(self._staging, 0o700)
         run = Run(self, self._fetcher())
         try:
-            run.work_off(self._requests(items))
+            run.work_off(in_turn(map(self._requests, items)))
         finally:
             run.end()
 
@@ -84,16 +88,15 @@ class Downloader:
             log.warning("%s cannot be run (%s): input comes slower", self._program, error.strerror)
             return None
 
-    def _requests(self, items: Iterable[Item]) -> Iterator[Request]:
-        for item in items:
-            source, part = item.source, f"{self._staging}/{next(self._parts)}"
-            if source.size <= RANGE:
-                yield Request(Coming(item, part, 1), 0, source.size, self._proofs.way(item.bucket, source))
-                continue
-            hot = Hot(source, RANGE, opaque=self._proofs.opaque(item.bucket))
-            coming = Coming(item, part, -(-source.size // RANGE), hot)
-            for first, length in _spans(source.size):
-                yield Request(coming, first, length, hot.by)
+    def _requests(self, item: Item) -> Iterator[Request]:
+        source, part = item.source, f"{self._staging}/{next(self._parts)}"
+        if source.size <= RANGE:
+            yield Request(Coming(item, part, 1), 0, source.size, self._proofs.way(item.bucket, source))
+            return
+        hot = Hot(source, RANGE, opaque=self._proofs.opaque(item.bucket))
+        coming = Coming(item, part, -(-source.size // RANGE), hot)
+        for first, length in _spans(source.size):
+            yield Request(coming, first, length, hot.by)
 
     def proven(self, bucket: str) -> None:
         self._proofs.trust(bucket)
@@ -136,6 +139,33 @@ class Downloader:
 
     def _room(self, length: int) -> threading.Semaphore | nullcontext[None]:
         return self._large if length > LARGE else nullcontext()
+
+
+def in_turn(items: Iterable[Iterator[Request]]) -> Iterator[Request]:
+    """The items' requests, one of each in turn, of up to ABREAST items at once. After each request another item is looked for, as long
+    as there are fewer."""
+    begun: deque[Iterator[Request]] = deque()
+    try:
+        for item in items:
+            begun.append(item)
+            yield from _turns(begun, ABREAST)
+    except layout.Unordered:
+        yield from _turns(begun, 0)  # who begins anew waits for all that has begun
+        raise
+    yield from _turns(begun, 0)
+
+
+def _turns(begun: deque[Iterator[Request]], fewer_than: int) -> Iterator[Request]:
+    """One request, and more until fewer than that many items have any left. 0: all."""
+    while begun:
+        request = next(begun[0], None)
+        if request is None:
+            begun.popleft()
+            continue
+        begun.rotate(-1)
+        yield request
+        if len(begun) < fewer_than:
+            return
 
 
 def _spans(size: int) -> Iterator[tuple[int, int]]:

@@ -357,6 +357,24 @@ def test_connections_that_break_cost_a_retry_and_no_data(server: S3Server, tmp_p
         assert staged(one) == {"big": content}
 
 
+def test_large_objects_that_come_in_turn_with_small_ones_are_whole_though_connections_break(
+    server: S3Server, tmp_path: Path
+) -> None:
+    with job(server, tmp_path, f"b-{uuid4().hex}") as one:
+        sizes = [17_000_000, 3, 25_000_001, 9_000_000, 0, 200, 33_554_432, 8_388_608, 8_388_609, 12_000_000]
+        bodies = {f"{number:02}": os.urandom(size) for number, size in enumerate(sizes)}
+        for name, body in bodies.items():
+            one.put(f"d/{name}", body=body)
+        proxy = Proxy(server, cuts=6)
+        one.change(store=one.plan.store.but(endpoint_url=proxy.url), download_retry_seconds=30)
+        one.channel("d/")
+        report = one.pod.stage()
+        assert (report.objects, report.bytes) == (len(sizes), sum(sizes))
+        assert proxy.cuts == 0
+        proxy.close()
+        assert staged(one) == bodies
+
+
 CRCS = {"CRC32": ("CRC32", 4), "CRC32C": ("CRC32C", 4), "CRC64NVME": ("CRC64-NVME", 8)}
 
 

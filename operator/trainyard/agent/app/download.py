@@ -142,8 +142,8 @@ class Downloader:
 
 
 def in_turn(items: Iterable[Iterator[Request]]) -> Iterator[Request]:
-    """The items' requests, one of each in turn, of up to ABREAST items at once. After each request another item is looked for, as long
-    as there are fewer."""
+    """The items' requests, one of each in turn, of up to ABREAST items at once. With fewer, another item is looked for after each
+    request. Raises what `items` raises."""
     begun: deque[Iterator[Request]] = deque()
     try:
         for item in items:
